@@ -1,0 +1,54 @@
+//! The command line, as the user types it. Nothing here acts.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Memory with owners, for programs that were written for talloc.
+#[derive(clap::Parser)]
+#[command(name = "tmempool", version, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    Run(Run),
+    /// Show what is installed, and what the system offers
+    Info,
+}
+
+/// Run an unmodified program on tmempool in place of libtalloc
+///
+/// The program, and each program that it starts, gets the drop-in library by way of the environment
+/// (LD_LIBRARY_PATH, and LD_PRELOAD for a program with libraries of its own). When nothing that ran
+/// has loaded the drop-in, the reason is said on stderr.
+///
+/// The exit status is the program's. When a signal kills the program, tmempool dies of the same
+/// signal. 125 means that tmempool itself failed, 126 that PROGRAM cannot be run, 127 that it was
+/// not found.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  tmempool run -- notmuch new
+  tmempool run --report -- ldbsearch -H people.ldb '(uid=*)'
+  tmempool run --report=left.txt -- smbtorture ncalrpc:localhost local.talloc
+
+Not shown by --report: processes that end by a signal or by _exit, and those that are still running
+when PROGRAM has ended. To follow such a daemon, name the files yourself; %p becomes the process id:
+  TMEMPOOL_OPTIONS=report=/var/tmp/left.%p tmempool run -- PROGRAM")]
+pub struct Run {
+    /// Print what is still allocated at exit, by context, on stderr or to FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub report: Option<Option<PathBuf>>,
+
+    /// The program, looked up in PATH when it has no slash, and its arguments
+    #[arg(
+        value_names = ["PROGRAM", "ARGS"],
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub program: Vec<OsString>,
+}

@@ -1,0 +1,43 @@
+//! The `tmempool` command: runs unmodified talloc programs on tmempool.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `args` | the command line as the user types it |
+//! | `run` | `tmempool run`: start a program, wait, say what became of it |
+//! | `info` | `tmempool info`: what is installed, and what the system offers |
+//! | `dropin` | the library that takes libtalloc's place, and where it lies |
+//! | `program` | the file that will run: found, and looked into |
+//! | `privilege` | whether the loader will trust its environment |
+//! | `loader` | what the dynamic loader itself says it would load |
+//! | `session` | the private folder in which the library leaves word |
+//! | `environment` | the variables that put the drop-in under a program |
+//! | `signals` | signals passed on to the program, and a death like its own |
+//! | `verdict` | why a program never loaded the drop-in |
+//! | `failure` | one line and one exit status |
+
+mod args;
+mod dropin;
+mod environment;
+mod failure;
+mod info;
+mod loader;
+mod privilege;
+mod program;
+mod run;
+mod session;
+mod signals;
+mod verdict;
+
+use clap::Parser;
+
+fn main() {
+    let outcome = match args::Args::parse().command {
+        args::Command::Run(run) => run::run(&run),
+        args::Command::Info => info::info(),
+    };
+    let status = outcome.unwrap_or_else(|failure| {
+        failure::say(&failure.message);
+        failure.status
+    });
+    std::process::exit(status);
+}

@@ -1,0 +1,576 @@
+/*
+ * Random programs: a seed decides a sequence of operations on a forest of
+ * chunks, whose destructors refuse, flee, allocate and free others. The trace
+ * calls each chunk by its number.
+ *
+ *   random                     traces a few short programs
+ *   random digest FIRST LAST   one checksum a seed, for long programs
+ *   random trace SEED STEPS    the trace behind a checksum
+ *
+ * Left out on purpose, since talloc itself loses track there: a chunk put below
+ * its own descendant, by steal, or by an unlink or free that makes a descendant its heir;
+ * and freeing a context that is not its parent's newest child (it is moved to the
+ * front first), because talloc then loses the way to its orphans' heir.
+ */
+#include "check.h"
+
+enum { MAX_CHUNKS = 20000, MAX_LINKS = 5000 };
+
+/* What a chunk does when it is to die. */
+enum manner { AGREES, REFUSES_ONCE, FLEES, ALLOCATES, FREES_ANOTHER, MANNERS };
+
+struct chunk {
+	char *ptr;	     /* NULL when it is gone */
+	char *last;	     /* where it was when it went */
+	int died;	     /* its place in the order of deaths */
+	char name[16];
+	size_t size;
+	bool is_string;
+	bool is_pool;
+	enum manner manner;
+};
+
+static struct chunk chunks[MAX_CHUNKS];
+static int used, deaths;
+static struct { int from, to; } links[MAX_LINKS];
+static int link_count;
+static char *refuge;
+
+/* ---- the trace: printed, or only summed up */
+
+static bool digesting;
+static uint64_t digest;
+
+static void out(const char *format, ...) PRINTF_ATTRIBUTE(1, 2);
+
+static void out(const char *format, ...)
+{
+	char line[500];
+	va_list ap;
+	const char *p;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	if (!digesting) {
+		fputs(line, stdout);
+		return;
+	}
+	for (p = line; *p != '\0'; p++) {
+		digest = (digest ^ (unsigned char)*p) * 0x100000001b3u;
+	}
+}
+
+static void out_log(const char *message)
+{
+	out("log %s", message);
+}
+
+static void out_report(const void *ptr)
+{
+	char *text = NULL, *line, *end;
+	size_t length = 0;
+	FILE *f = open_memstream(&text, &length);
+
+	talloc_report_full(ptr, f);
+	fclose(f);
+	for (line = text; *line != '\0'; line = end) {
+		char *address = strstr(line, "0x");
+
+		end = strchr(line, '\n') + 1;
+		if (address != NULL && address < end) {
+			out("%.*s\n", (int)(address - line), line);
+		} else {
+			out("%.*s", (int)(end - line), line);
+		}
+	}
+	free(text);
+}
+
+/* ---- chance */
+
+static uint64_t state;
+
+static unsigned chance(unsigned below)
+{
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(state >> 33) % below;
+}
+
+/* A living chunk's index, or -1. */
+static int any_chunk(void)
+{
+	int tries;
+
+	for (tries = 0; tries < 30 && used > 0; tries++) {
+		/* Mostly young ones. */
+		int span = used < 60 || chance(4) == 0 ? used : 60;
+		int i = used - 1 - (int)chance(span);
+
+		if (chunks[i].ptr != NULL) {
+			return i;
+		}
+	}
+	return -1;
+}
+
+static int index_of(const char *ptr)
+{
+	int i;
+
+	for (i = used - 1; i >= 0; i--) {
+		if (chunks[i].ptr == ptr) {
+			return i;
+		}
+	}
+	return -1;
+}
+
+static const char *label(int i)
+{
+	return i < 0 ? "NULL" : chunks[i].name;
+}
+
+static char *pointer(int i)
+{
+	return i < 0 ? NULL : chunks[i].ptr;
+}
+
+/*
+ * A parent that is dying too is known by its number: its formatted name may be
+ * gone already.
+ */
+static const char *label_of(const void *ptr)
+{
+	int i, latest = -1;
+
+	if (ptr == NULL) {
+		return "NULL";
+	}
+	i = index_of((const char *)ptr);
+	if (i >= 0) {
+		return chunks[i].name;
+	}
+	if (ptr == refuge) {
+		return "refuge";
+	}
+	for (i = 0; i < used; i++) {
+		if (chunks[i].last == ptr &&
+		    (latest < 0 || chunks[i].died > chunks[latest].died)) {
+			latest = i;
+		}
+	}
+	return latest < 0 ? talloc_get_name(ptr) : chunks[latest].name;
+}
+
+/* ---- payloads carry their chunk's number */
+
+static void fill(int i)
+{
+	if (chunks[i].ptr != NULL && !chunks[i].is_string) {
+		memset(chunks[i].ptr, i, chunks[i].size);
+	}
+}
+
+static void check_payload(int i, size_t size)
+{
+	size_t n;
+
+	check(talloc_get_size(chunks[i].ptr) ==
+	      (chunks[i].is_pool ? 0 : chunks[i].size));
+	if (chunks[i].is_string) {
+		check(strlen(chunks[i].ptr) + 1 == chunks[i].size);
+		return;
+	}
+	for (n = 0; n < size; n++) {
+		check(chunks[i].ptr[n] == (char)i);
+	}
+}
+
+/* ---- what is safe with talloc, see the top */
+
+static bool heir_is_below(int i)
+{
+	int n;
+
+	for (n = 0; n < link_count; n++) {
+		if (links[n].to == i && links[n].from >= 0 &&
+		    chunks[links[n].from].ptr != NULL &&
+		    talloc_is_parent(chunks[links[n].from].ptr, chunks[i].ptr)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Has a chunk several references, one of them from below it? Then talloc may
+ * choose the one from below as the heir, whatever is freed.
+ */
+static bool heirs_are_mixed(void)
+{
+	int n;
+
+	for (n = 0; n < link_count; n++) {
+		char *from = pointer(links[n].from);
+		char *to = pointer(links[n].to);
+
+		if (from != NULL && to != NULL &&
+		    talloc_reference_count(to) > 1 &&
+		    talloc_is_parent(from, to)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void to_front(int i)
+{
+	void *parent = talloc_parent(chunks[i].ptr);
+
+	if (parent != NULL) {
+		(void)!_talloc_steal_loc(parent, chunks[i].ptr, "to_front");
+	}
+}
+
+/* ---- destructors */
+
+static int make(const void *parent, const char *how, unsigned kind);
+
+static int dying(char *p)
+{
+	int i = index_of(p), victim, child;
+	enum manner manner;
+
+	check(i >= 0);
+	check_payload(i, chunks[i].size);
+	manner = chunks[i].manner;
+	out("  %s is to die, parent %s\n", label(i), label_of(talloc_parent(p)));
+	switch (manner) {
+	case REFUSES_ONCE:
+		chunks[i].manner = AGREES;
+		return -1;
+	case FLEES:
+		chunks[i].manner = AGREES;
+		out("  it flees: %s\n", label_of(_talloc_steal_loc(refuge, p, "flees")));
+		return -1;
+	case ALLOCATES:
+		child = make(p, "last words", 0);
+		chunks[child].manner = AGREES;
+		break;
+	case FREES_ANOTHER:
+		victim = any_chunk();
+		chunks[i].manner = AGREES;
+		if (victim >= 0 && victim != i &&
+		    chunks[victim].manner == AGREES &&
+		    talloc_total_blocks(chunks[victim].ptr) == 1 &&
+		    talloc_reference_count(chunks[victim].ptr) == 0) {
+			out("  it frees %s\n", label(victim));
+			out("  %d\n", _talloc_free(chunks[victim].ptr, "dying"));
+		}
+		break;
+	default:
+		break;
+	}
+	chunks[i].ptr = NULL;
+	chunks[i].last = p;
+	chunks[i].died = ++deaths;
+	return 0;
+}
+
+static enum manner any_manner(void)
+{
+	return chance(4) == 0 ? (enum manner)chance(MANNERS) : AGREES;
+}
+
+/* ---- the operations */
+
+static int make(const void *parent, const char *how, unsigned kind)
+{
+	int i = used++;
+	struct chunk *c = &chunks[i];
+	unsigned width, room;
+
+	check(used < MAX_CHUNKS);
+	snprintf(c->name, sizeof(c->name), "c%d", i);
+	c->size = chance(8) == 0 ? chance(5000) : chance(100);
+	c->is_string = c->is_pool = false;
+	c->manner = any_manner();
+	c->last = NULL;
+	switch (kind) {
+	case 1:
+		c->is_string = true;
+		c->ptr = talloc_strdup(parent, c->name);
+		c->size = strlen(c->name) + 1;
+		break;
+	case 2:
+		c->is_pool = true;
+		c->ptr = (char *)talloc_pool(parent, chance(3000));
+		c->size = 0;
+		break;
+	case 3:
+		width = chance(5);
+		room = chance(2000);
+		c->ptr = (char *)_talloc_pooled_object(parent, c->size, "object",
+						      width, room);
+		c->is_pool = true;
+		break;
+	case 4:
+		c->ptr = (char *)_talloc_zero_array(parent, 1, c->size, "array");
+		check(c->size == 0 || c->ptr[c->size - 1] == 0);
+		break;
+	case 5:
+		c->ptr = (char *)talloc_named(parent, c->size, "formatted %d", i);
+		break;
+	case 6:
+		c->is_string = true;
+		width = chance(300) + 1;
+		c->ptr = talloc_asprintf(parent, "%*d", (int)width, i);
+		c->size = strlen(c->ptr) + 1;
+		break;
+	default:
+		c->ptr = (char *)talloc_size(parent, c->size);
+		break;
+	}
+	check(c->ptr != NULL);
+	if (c->is_pool && kind == 3) {
+		/* Its size is the object's. */
+		check(talloc_get_size(c->ptr) == c->size);
+		c->is_pool = false;
+		memset(c->ptr, i, c->size);
+	}
+	fill(i);
+	if (kind != 5) {
+		talloc_set_name_const(c->ptr, c->name);
+	}
+	talloc_set_destructor(c->ptr, dying);
+	out("%s %s of kind %u, size %zu below %s\n", how, c->name, kind, c->size,
+	    label_of(parent));
+	return i;
+}
+
+static void resize(int i)
+{
+	struct chunk *c = &chunks[i];
+	size_t size = chance(10) == 0 ? chance(20000) : chance(200);
+	size_t kept = c->size < size ? c->size : size;
+	char *q;
+
+	if (c->is_string || size == 0) {
+		return;
+	}
+	q = (char *)talloc_realloc_size(NULL, c->ptr, size);
+	out("realloc %s to %zu: %s\n", c->name, size, q == NULL ? "NULL" : "done");
+	if (q == NULL) {
+		check_payload(i, c->size);
+		return;
+	}
+	c->ptr = q;
+	c->size = size;
+	check_payload(i, kept);
+	fill(i);
+	talloc_set_name_const(q, c->name);
+}
+
+static void append(int i)
+{
+	struct chunk *c = &chunks[i];
+	char *q;
+
+	if (!c->is_string) {
+		return;
+	}
+	q = chance(2) == 0 ? talloc_strdup_append(c->ptr, " and more")
+			   : talloc_asprintf_append_buffer(c->ptr, "+%u", chance(99999));
+	out("append to %s: %s\n", c->name, q == NULL ? "NULL" : "done");
+	if (q != NULL) {
+		c->ptr = q;
+		c->size = strlen(q) + 1;
+		talloc_set_name_const(q, c->name);
+	}
+}
+
+static void step(void)
+{
+	int i = any_chunk();
+	int j = any_chunk();
+	char *p = pointer(i), *q;
+	unsigned kind;
+
+	switch (chance(20)) {
+	case 0: case 1: case 2: case 3: case 4: case 5: case 6:
+		kind = chance(12);
+		make(chance(10) == 0 ? NULL : p, "make", kind);
+		break;
+	case 7:
+		if (i >= 0 && !heir_is_below(i) && !heirs_are_mixed()) {
+			out("free %s\n", label(i));
+			to_front(i);
+			out("free: %d\n", talloc_free(p));
+		}
+		break;
+	case 8:
+		if (i >= 0 && chance(3) == 0 && !heirs_are_mixed()) {
+			out("free children of %s\n", label(i));
+			talloc_free_children(p);
+		}
+		break;
+	case 9: case 10:
+		q = chance(10) == 0 ? NULL : pointer(j);
+		if (i >= 0 && !(q != NULL && talloc_is_parent(q, p))) {
+			out("steal %s to %s\n", label(i), label_of(q));
+			out("steal: %s\n", label_of(talloc_steal(q, p)));
+		}
+		break;
+	case 11: case 12:
+		if (i >= 0 && link_count < MAX_LINKS) {
+			q = chance(10) == 0 ? NULL : pointer(j);
+			if ((q != NULL && talloc_is_parent(q, p) &&
+			     talloc_reference_count(p) > 0) || heir_is_below(i)) {
+				break;
+			}
+			links[link_count].from = q == NULL ? -1 : j;
+			links[link_count++].to = i;
+			out("reference from %s to %s\n", label_of(q), label(i));
+			out("reference: %s\n", label_of(talloc_reference(q, p)));
+		}
+		break;
+	case 13:
+		if (i >= 0 && link_count > 0 && !heir_is_below(i) &&
+		    !heirs_are_mixed()) {
+			q = chance(5) == 0 ? NULL : pointer(j);
+			if (chance(2) == 0) {
+				q = (char *)talloc_parent(p);
+			}
+			out("unlink %s from %s\n", label(i), label_of(q));
+			to_front(i);
+			out("unlink: %d\n", talloc_unlink(q, p));
+		}
+		break;
+	case 14:
+		if (link_count > 0) {
+			int n = (int)chance(link_count);
+			char *from = pointer(links[n].from);
+			char *to = pointer(links[n].to);
+
+			/* It may move the parent's link: both links are kept. */
+			if (to != NULL && link_count < MAX_LINKS &&
+			    (from != NULL || links[n].from < 0) &&
+			    !(p != NULL && talloc_is_parent(p, to)) &&
+			    !heir_is_below(links[n].to)) {
+				out("reparent %s from %s to %s\n", label_of(to),
+				    label_of(from), label(i));
+				out("reparent: %s\n",
+				    label_of(talloc_reparent(from, p, to)));
+				links[link_count].from = i;
+				links[link_count++].to = links[n].to;
+			}
+		}
+		break;
+	case 15:
+		if (i >= 0) {
+			resize(i);
+		}
+		break;
+	case 16:
+		if (i >= 0) {
+			append(i);
+		}
+		break;
+	case 17:
+		if (i >= 0) {
+			out("rename %s: %s\n", label(i),
+			    talloc_set_name(p, "%s renamed %u", label(i), chance(1000)));
+		}
+		break;
+	case 18:
+		if (i >= 0) {
+			out("%s: parent %s, %zu bytes in %zu blocks, %zu references\n",
+			    label(i), label_of(talloc_parent(p)),
+			    talloc_total_size(p), talloc_total_blocks(p),
+			    talloc_reference_count(p));
+			check_payload(i, chunks[i].size);
+		}
+		break;
+	default:
+		if (i >= 0) {
+			chunks[i].manner = any_manner();
+		}
+		break;
+	}
+}
+
+static void run(uint64_t seed, int steps)
+{
+	int n, alive;
+
+	state = seed * 0x9e3779b97f4a7c15u + 1;
+	used = link_count = deaths = 0;
+	if (seed % 3 == 0) {
+		talloc_enable_null_tracking();
+	}
+	refuge = node(NULL, "refuge");
+	for (n = 0; n < steps; n++) {
+		step();
+		if (n % 100 == 99) {
+			int i;
+
+			for (i = 0; i < used; i++) {
+				if (chunks[i].ptr != NULL &&
+				    talloc_parent(chunks[i].ptr) == NULL) {
+					out_report(chunks[i].ptr);
+				}
+			}
+			out_report(NULL);
+		}
+	}
+	/* All goes: those that refuse or flee are asked again. */
+	for (n = 0; n < used; n++) {
+		chunks[n].manner = AGREES;
+	}
+	do {
+		alive = 0;
+		for (n = 0; n < used; n++) {
+			if (chunks[n].ptr != NULL && !heir_is_below(n) &&
+			    !heirs_are_mixed()) {
+				alive++;
+				to_front(n);
+				out("free %s\n", label(n));
+				if (talloc_free(chunks[n].ptr) != 0) {
+					talloc_unlink(talloc_parent(chunks[n].ptr),
+						      chunks[n].ptr);
+				}
+			}
+		}
+	} while (alive > 0);
+	out_report(refuge);
+	talloc_free(refuge);
+	out_report(NULL);
+	talloc_disable_null_tracking();
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seed;
+
+	talloc_set_log_fn(out_log);
+	if (argc == 4 && strcmp(argv[1], "digest") == 0) {
+		digesting = true;
+		for (seed = strtoul(argv[2], NULL, 10);
+		     seed <= strtoul(argv[3], NULL, 10); seed++) {
+			digest = 0xcbf29ce484222325u;
+			run(seed, 1500);
+			printf("%lu: %016lx, %d chunks\n", seed, digest, used);
+		}
+		return 0;
+	}
+	if (argc == 4 && strcmp(argv[1], "trace") == 0) {
+		run(strtoul(argv[2], NULL, 10), atoi(argv[3]));
+		return 0;
+	}
+	for (seed = 1; seed <= 3; seed++) {
+		section("a random program");
+		run(seed, 250);
+	}
+	return 0;
+}

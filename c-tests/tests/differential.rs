@@ -1,0 +1,198 @@
+//! Each program of `programs/` is compiled once and run with talloc and with
+//! tmempool: same output byte for byte, but for the differences it names.
+//!
+//! `UPDATE_GOLDEN=1` records talloc's answers in `golden/`; where talloc is not
+//! installed, tmempool is compared with those.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Trial};
+use tmempool_c_tests::compare::{Maker, same, settle};
+use tmempool_c_tests::compiler::{self, Compiler};
+use tmempool_c_tests::library::{self, Dist};
+use tmempool_c_tests::program::{directory, name, scratch, sources};
+use tmempool_c_tests::run::{check_library, run, with_library};
+
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Runs of a program besides the one without arguments.
+const MORE_RUNS: [(&str, &[&str]); 1] = [("random", &["digest", "1", "300"])];
+
+/// A program, an argument list, a toolchain.
+struct Case {
+    source: PathBuf,
+    arguments: &'static [&'static str],
+    compiler: Compiler,
+}
+
+/// How a program comes to our library.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Linked with `libtalloc.so.2`, and the drop-in lies first.
+    DropIn,
+    /// Linked with `libtmempool.so`.
+    Shared,
+    /// Linked with `libtmempool.a`.
+    Static,
+}
+
+impl Case {
+    fn golden(&self) -> PathBuf {
+        let mut parts = vec![name(&self.source)];
+        parts.extend(self.arguments.iter().map(ToString::to_string));
+        directory("golden").join(format!("{}.out", parts.join("-")))
+    }
+
+    fn command(&self, program: &Path, library: Option<&Path>, witness: &Path) -> Command {
+        let mut command = with_library(program, library, witness);
+        command.args(self.arguments);
+        command
+    }
+
+    /// Builds the program against `link` and runs it with the library found in the
+    /// directory of `library`, which must be the one that answers.
+    fn trace(
+        &self,
+        at: &Path,
+        program: &Path,
+        path_to: Option<&Path>,
+        answers: &Path,
+    ) -> Result<String, String> {
+        let witness = at.join("witness");
+        let trace = run(self.command(program, path_to, &witness))?.clean()?;
+        check_library(&witness, answers)?;
+        Ok(trace)
+    }
+
+    /// Runs with the system's talloc, or reads what was recorded from it.
+    fn talloc(&self, at: &Path, program: &Path, talloc: Option<&Path>) -> Result<String, String> {
+        let golden =
+            fs::read_to_string(self.golden()).map_err(|e| format!("{}: {e}", self.golden().display()));
+        let Some(talloc) = talloc else { return golden };
+        let live = self.trace(at, program, Some(talloc), talloc)?;
+        if is_recorded_version(talloc) && golden? != live {
+            return Err(format!("{} is not what talloc says: UPDATE_GOLDEN=1", self.golden().display()));
+        }
+        Ok(live)
+    }
+
+    fn test(&self, dist: &Dist, talloc: Option<&Path>, test: &str) -> Result<(), String> {
+        let at = scratch(Path::new(SCRATCH), test)?;
+        let includes = [dist.include()];
+        let program = at.join("program");
+        self.compiler.build(&self.source, &includes, &[dist.drop_in()], &program)?;
+        let expected = settle(&self.talloc(&at, &program, talloc)?, Maker::Talloc)?;
+        for way in [Way::DropIn, Way::Shared, Way::Static] {
+            let (program, path_to, answers) = match way {
+                Way::DropIn => (program.clone(), Some(dist.drop_in()), dist.drop_in()),
+                Way::Shared => {
+                    let linked = at.join("program-shared");
+                    self.compiler.build(&self.source, &includes, &[dist.shared()], &linked)?;
+                    (linked, Some(dist.shared()), dist.shared())
+                }
+                Way::Static => {
+                    let linked = at.join("program-static");
+                    let link = [PathBuf::from("-rdynamic"), dist.archive()];
+                    self.compiler.build(&self.source, &includes, &link, &linked)?;
+                    (linked.clone(), None, linked)
+                }
+            };
+            let trace = self.trace(&at, &program, path_to.as_deref(), &answers)?;
+            same(&expected, &settle(&trace, Maker::Tmempool)?)?;
+        }
+        fs::remove_dir_all(&at).map_err(|e| e.to_string())
+    }
+
+    /// Records what the system's talloc says.
+    fn record(&self, talloc: &Path, test: &str) -> Result<(), String> {
+        let at = scratch(Path::new(SCRATCH), test)?;
+        let program = at.join("program");
+        let includes = Dist::find().map(|dist| vec![dist.include()]).unwrap_or_default();
+        self.compiler.build(&self.source, &includes, &[talloc.to_path_buf()], &program)?;
+        let trace = self.trace(&at, &program, Some(talloc), talloc)?;
+        settle(&trace, Maker::Talloc)?;
+        fs::write(self.golden(), trace).map_err(|e| e.to_string())
+    }
+}
+
+/// Is this the version of talloc that `golden/` was recorded from? Others may
+/// differ from it in details, and are compared directly only.
+fn is_recorded_version(talloc: &Path) -> bool {
+    let recorded = fs::read_to_string(directory("golden").join("RECORDED-FROM")).unwrap_or_default();
+    talloc.file_name().is_some_and(|name| name.to_string_lossy() == recorded.trim_end())
+}
+
+fn cases(compilers: &[Compiler]) -> Vec<(String, Case)> {
+    let mut cases = Vec::new();
+    for source in sources("programs") {
+        let program = name(&source);
+        let more = MORE_RUNS.iter().filter(|run| run.0 == program).map(|run| run.1);
+        for arguments in std::iter::once(&[][..]).chain(more) {
+            for &compiler in compilers {
+                let words = [&[program.as_str()], arguments].concat().join(" ");
+                cases.push((
+                    format!("{words} ({})", compiler.name),
+                    Case { source: source.clone(), arguments, compiler },
+                ));
+            }
+        }
+    }
+    cases
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let compilers = compiler::installed();
+    let talloc = library::system_talloc();
+    for name in compiler::missing() {
+        eprintln!("note: {name} is not installed: programs are not compiled with it");
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        return record(&arguments, &compilers, talloc);
+    }
+    match &talloc {
+        Some(path) if is_recorded_version(path) => {}
+        Some(path) => eprintln!("note: golden/ is from another version than {}", path.display()),
+        None => eprintln!(
+            "note: libtalloc2 is not installed: comparing with what it said when golden/ was recorded"
+        ),
+    }
+    let dist = match Dist::find() {
+        Ok(dist) => dist,
+        Err(missing) => {
+            eprintln!("error: {missing}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let trials = cases(&compilers)
+        .into_iter()
+        .map(|(test, case)| {
+            let (dist, talloc) = (dist.clone(), talloc.clone());
+            Trial::test(test.clone(), move || Ok(case.test(&dist, talloc.as_deref(), &test)?))
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Rewrites `golden/` from the system's talloc.
+fn record(arguments: &Arguments, compilers: &[Compiler], talloc: Option<PathBuf>) -> ExitCode {
+    let (Some(talloc), Some(compiler)) = (talloc, compilers.first()) else {
+        eprintln!("error: recording needs libtalloc2 and a compiler");
+        return ExitCode::FAILURE;
+    };
+    let version = talloc.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if let Err(e) = fs::write(directory("golden").join("RECORDED-FROM"), version + "\n") {
+        eprintln!("error: {e}");
+        return ExitCode::FAILURE;
+    }
+    let trials = cases(&[*compiler])
+        .into_iter()
+        .map(|(test, case)| {
+            let talloc = talloc.clone();
+            Trial::test(test.clone(), move || Ok(case.record(&talloc, &test)?))
+        })
+        .collect();
+    libtest_mimic::run(arguments, trials).exit_code()
+}

@@ -1,0 +1,51 @@
+//! What can go wrong, as values. Only the C interface turns them into NULL, errno, an abort or a
+//! log line.
+
+use core::ffi::c_char;
+
+/// What a pointer that is not a live chunk turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It was a chunk and has been freed, first perhaps at `location` (null when that is not known).
+    Freed {
+        /// Where it was freed: the string that was given to the free, or null.
+        location: *const c_char,
+    },
+    /// It was never a chunk, or its header has been overwritten.
+    Unknown,
+}
+
+/// Why memory was not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocError {
+    /// The size is at or above [`MAX_SIZE`](crate::ops::MAX_SIZE).
+    TooLarge,
+    /// The system has no more memory for this process.
+    OutOfMemory,
+    /// A memory limit on the parent, or on one of its ancestors, would be passed.
+    LimitReached,
+    /// The chunk may not change: it is referenced, a pool, or being freed.
+    Refused,
+}
+
+/// Why a chunk was not freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreeError {
+    /// Others hold references to it, so that it is not known which parent is meant.
+    HasReferences,
+    /// Its destructor said no, or is running at this moment.
+    Vetoed,
+    /// The context given is neither its parent nor holds a reference to it.
+    NotOwned,
+}
+
+/// Why a chunk was not moved to another parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StealError {
+    /// The new parent is the chunk itself or lies below it.
+    Cycle,
+    /// The chunk is being freed.
+    Dying,
+    /// The context given as the old parent is neither its parent nor holds a reference to it.
+    NotOwned,
+}

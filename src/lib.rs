@@ -1,0 +1,28 @@
+//! Memory with owners: a hierarchical context allocator.
+//!
+//! Every allocation (a *chunk*) has a parent; freeing a chunk frees the tree below it. Pools serve
+//! their descendants from a fixed buffer and overflow to the heap. `src/README.md` is the map of
+//! the layers; the C interface (`talloc.h`) stands on the verbs in [`ops`].
+//!
+//! # Glossary
+//! One word for each thing, everywhere:
+//! - **segment**: 4 MiB of address space, aligned to its size, cut into 64 slices of 64 KiB.
+//! - **span**: a run of slices with one use: slots of one size, or a single large block.
+//! - **slot**: one of a span's equal pieces; what the heap hands out.
+//! - **heap**: a thread's spans, one list for each size class.
+//! - **chunk**: a header of 48 bytes with its payload behind it; what a caller's pointer leads to.
+//! - **pool**: a chunk that serves its descendants from a buffer of its own.
+//! - **block**: a piece of memory that a pool cuts members from: its buffer, or an overflow.
+//! - **member**: a chunk that lies in a block of a pool.
+//! - **reference**: a hidden child that keeps another chunk alive.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod error;
+pub mod mem;
+pub mod ops;
+pub mod process;
+pub mod report;
+pub mod tree;

@@ -1,0 +1,372 @@
+//! A thread's heap: its spans, one list for each size class.
+//!
+//! A heap has at most one owner, a thread, named by its thread pointer; only the owner touches its
+//! cells. Others hand slots back through the spans' remote lists: the first to put a slot on an
+//! empty list also puts the span in the heap's mailbox, and the owner empties the mailbox when it
+//! next runs out of slots. Spans never change their heap; when a thread ends, its heap waits for the
+//! next thread (see `threads`). Heaps are never unmapped.
+//!
+//! Slots are taken from one span of a class until it has none left, so that what is allocated
+//! together lies together, however it was freed; spans wait for reuse first in, first out.
+
+use core::cell::Cell;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{
+    AtomicPtr, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use super::os;
+use super::segment;
+use super::size::{self, CLASSES};
+use super::span::{Slot, Span, SpanRef, State};
+
+/// The spans of one size class.
+#[derive(Debug)]
+struct Class {
+    current: Cell<SpanRef>,
+    first: Cell<Option<SpanRef>>,
+    last: Cell<Option<SpanRef>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Heap {
+    owner: AtomicUsize,
+    /// The next heap of the process.
+    pub(super) next: AtomicPtr<Heap>,
+    /// What the layer above hangs on the thread that owns this heap.
+    annex: Cell<*const ()>,
+    uses: Cell<u32>,
+    classes: [Class; CLASSES],
+    mailbox: AtomicPtr<Span>,
+}
+
+/// Owner of a heap that waits for a thread.
+pub(super) const NOBODY: usize = 0;
+/// Owner of a heap whose thread a fork has left behind, perhaps in the middle of a change: nobody
+/// takes from it any more. What lies in it can be used and freed.
+pub(super) const LOST: usize = 1;
+
+/// A heap. Heaps live as long as the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapRef(NonNull<Heap>);
+
+impl Deref for HeapRef {
+    type Target = Heap;
+
+    #[inline(always)]
+    fn deref(&self) -> &Heap {
+        // SAFETY: heaps are never unmapped; all fields are cells, touched by the owner, or atomics.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl HeapRef {
+    /// A heap of its own for the thread `owner`.
+    pub(super) fn create(owner: usize) -> Option<HeapRef> {
+        let len = size_of::<Heap>().next_multiple_of(os::PAGE);
+        let at: NonNull<Heap> = os::map(len, os::PAGE)?.cast();
+        let no_class =
+            || Class { current: Cell::new(SpanRef::none()), first: Cell::new(None), last: Cell::new(None) };
+        let heap = Heap {
+            owner: AtomicUsize::new(owner),
+            next: AtomicPtr::new(core::ptr::null_mut()),
+            annex: Cell::new(core::ptr::null()),
+            uses: Cell::new(0),
+            classes: core::array::from_fn(|_| no_class()),
+            mailbox: AtomicPtr::new(core::ptr::null_mut()),
+        };
+        // SAFETY: mapped just now, long enough and page-aligned.
+        unsafe { at.write(heap) };
+        Some(HeapRef(at))
+    }
+
+    pub(super) fn from_raw(heap: *mut Heap) -> Option<HeapRef> {
+        NonNull::new(heap).map(HeapRef)
+    }
+
+    pub(super) fn as_ptr(self) -> *mut Heap {
+        self.0.as_ptr()
+    }
+
+    /// The heap that `span` belongs to.
+    #[inline(always)]
+    pub fn of_span(span: SpanRef) -> HeapRef {
+        HeapRef(span.heap())
+    }
+
+    /// Whether the calling thread owns this heap.
+    #[inline(always)]
+    pub fn is_mine(self) -> bool {
+        self.owner.load(Relaxed) == os::thread_pointer()
+    }
+
+    pub(super) fn owner(self) -> usize {
+        self.owner.load(Acquire)
+    }
+
+    pub(super) fn set_owner(self, owner: usize) {
+        self.owner.store(owner, Release);
+    }
+
+    /// Makes the calling thread the owner if nobody is.
+    pub(super) fn adopt(self) -> bool {
+        self.owner.compare_exchange(NOBODY, os::thread_pointer(), AcqRel, Relaxed).is_ok()
+    }
+
+    /// A slot of `class`, and the tag of its span. The heap is the calling thread's.
+    #[inline(always)]
+    pub fn take(self, class: usize) -> Option<(NonNull<u8>, u32)> {
+        let span = self.classes[class].current.get();
+        match span.free.get() {
+            Some(slot) => Some((pop(span, slot), span.tag())),
+            None => self.take_slow(class),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_slow(self, class: usize) -> Option<(NonNull<u8>, u32)> {
+        self.collect();
+        let lists = &self.classes[class];
+        let current = lists.current.get();
+        if current != SpanRef::none() {
+            if current.free.get().is_some() || current.carve() {
+                return current.free.get().map(|slot| (pop(current, slot), current.tag()));
+            }
+            current.set_state(State::Full);
+            lists.current.set(SpanRef::none());
+        }
+        let span = match lists.pop_first() {
+            Some(span) => span,
+            None => segment::slots(self.0, class)?,
+        };
+        span.set_state(State::Current);
+        lists.current.set(span);
+        if span.free.get().is_none() {
+            span.carve();
+        }
+        span.free.get().map(|slot| (pop(span, slot), span.tag()))
+    }
+
+    /// A block of at least `bytes` with a span of its own.
+    #[cold]
+    pub fn take_single(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+        let span = segment::single(self.0, bytes)?;
+        Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
+    }
+
+    /// Takes back what other threads have freed.
+    pub(super) fn collect(self) {
+        let mut next = SpanRef::from_raw(self.mailbox.swap(core::ptr::null_mut(), Acquire));
+        while let Some(span) = next {
+            // Read before the remote list is emptied: after that the span may be mailed again.
+            next = span.mail_next.get();
+            let mut slots = span.take_remote();
+            while let Some(slot) = slots {
+                // SAFETY: a slot on the remote list is free, and ours since the list was taken.
+                slots = unsafe { slot.as_ref() }.next.get();
+                put_back(span, slot);
+            }
+        }
+    }
+
+    /// Collects for a heap that nobody owns, so that what is freed after its thread has ended is
+    /// given back too.
+    #[cold]
+    pub(super) fn collect_unowned(self) {
+        while !self.mailbox.load(Acquire).is_null() && self.adopt() {
+            self.collect();
+            self.set_owner(NOBODY);
+        }
+    }
+
+    /// Gives back spans that hold nothing, on behalf of a thread that ends.
+    pub(super) fn retire_empty_spans(self) {
+        for lists in &self.classes {
+            let span = lists.current.get();
+            if span != SpanRef::none() && span.used.get() == 0 {
+                lists.current.set(SpanRef::none());
+                segment::release(span);
+            }
+        }
+    }
+
+    fn mail(self, span: SpanRef) {
+        let mut first = self.mailbox.load(Relaxed);
+        loop {
+            span.mail_next.set(SpanRef::from_raw(first));
+            match self.mailbox.compare_exchange_weak(first, span.as_ptr(), AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(now) => first = now,
+            }
+        }
+        if self.owner.load(Acquire) == NOBODY {
+            self.collect_unowned();
+        }
+    }
+}
+
+impl Heap {
+    /// A word for the layer above, the owner's alone.
+    pub fn annex(&self) -> &Cell<*const ()> {
+        &self.annex
+    }
+
+    /// A number that differs each time.
+    pub fn next_use(&self) -> u32 {
+        let uses = self.uses.get().wrapping_add(1);
+        self.uses.set(uses);
+        uses
+    }
+}
+
+/// Gives a slot, or a block with a span of its own, back to its heap, from any thread.
+///
+/// # Safety
+/// `at` came from [`HeapRef::take`] or [`HeapRef::take_single`], and nobody uses it any more.
+#[inline(always)]
+pub unsafe fn give(at: NonNull<u8>) {
+    // SAFETY: the caller's: it lies in a span in use.
+    let span = unsafe { SpanRef::of(at.addr().get()) };
+    // SAFETY: as above.
+    unsafe { give_to(span, at) }
+}
+
+/// [`give`], for a caller that has looked the span up already.
+///
+/// # Safety
+/// As for [`give`]; `span` is the head of the span that `at` lies in.
+#[inline(always)]
+pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
+    if span.state() != State::Single && HeapRef::of_span(span).is_mine() {
+        put_back(span, at.cast());
+    } else {
+        give_slow(span, at);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn give_slow(span: SpanRef, at: NonNull<u8>) {
+    if span.state() == State::Single {
+        segment::release(span);
+    } else if span.push_remote(at.cast()) {
+        HeapRef::of_span(span).mail(span);
+    }
+}
+
+#[inline(always)]
+fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
+    // SAFETY: a slot on the free list is free memory of the span.
+    span.free.set(unsafe { slot.as_ref() }.next.get());
+    span.used.set(span.used.get() + 1);
+    slot.cast()
+}
+
+/// The owner's half of a free.
+#[inline(always)]
+fn put_back(span: SpanRef, slot: NonNull<Slot>) {
+    // SAFETY: the slot is free now, and slots are large enough for the link.
+    unsafe { slot.as_ref() }.next.set(span.free.get());
+    span.free.set(Some(slot));
+    let used = span.used.get() - 1;
+    span.used.set(used);
+    if span.state() == State::Full || used == 0 {
+        settle(span);
+    }
+}
+
+/// Puts a span where it belongs after it got a slot back.
+#[cold]
+#[inline(never)]
+fn settle(span: SpanRef) {
+    let heap = HeapRef::of_span(span);
+    let lists = &heap.classes[span.class()];
+    if span.state() == State::Full {
+        lists.push_last(span);
+        span.set_state(State::Partial);
+    }
+    if span.used.get() == 0 && span.state() == State::Partial {
+        lists.remove(span);
+        segment::release(span);
+    }
+}
+
+impl Class {
+    fn push_last(&self, span: SpanRef) {
+        span.next.set(None);
+        span.prev.set(self.last.get());
+        match self.last.get() {
+            Some(last) => last.next.set(Some(span)),
+            None => self.first.set(Some(span)),
+        }
+        self.last.set(Some(span));
+    }
+
+    fn pop_first(&self) -> Option<SpanRef> {
+        let span = self.first.get()?;
+        self.remove(span);
+        Some(span)
+    }
+
+    fn remove(&self, span: SpanRef) {
+        match span.prev.get() {
+            Some(prev) => prev.next.set(span.next.get()),
+            None => self.first.set(span.next.get()),
+        }
+        match span.next.get() {
+            Some(next) => next.prev.set(span.prev.get()),
+            None => self.last.set(span.prev.get()),
+        }
+    }
+}
+
+/// Whether the slot or block at `at` has held nothing but zeros since it came from the system.
+///
+/// # Safety
+/// `at` was taken just now, and nothing has been written to it.
+pub unsafe fn is_zeroed(at: NonNull<u8>) -> bool {
+    // SAFETY: the caller's.
+    let span = unsafe { SpanRef::of(at.addr().get()) };
+    span.state() == State::Single && span.zeroed()
+}
+
+/// Bytes that the slot or block at `at` has.
+///
+/// # Safety
+/// `at` is the start of a slot or block in use.
+pub unsafe fn bytes_of(at: NonNull<u8>) -> usize {
+    // SAFETY: the caller's.
+    unsafe { SpanRef::of(at.addr().get()) }.slot_bytes()
+}
+
+/// Makes the slot or block at `at` at least `bytes` long where it stands, or gives back what it has
+/// beyond that. Says whether it is long enough now.
+///
+/// # Safety
+/// `at` is the start of a slot or block in use, and bytes past `bytes` are no longer needed.
+pub unsafe fn resize(at: NonNull<u8>, bytes: usize) -> bool {
+    // SAFETY: the caller's.
+    let span = unsafe { SpanRef::of(at.addr().get()) };
+    match span.state() {
+        State::Single => segment::resize(span, bytes),
+        _ => bytes <= size::slot_size(span.class()),
+    }
+}
+
+/// Moves the block at `at` to where it can have `bytes` bytes, if that costs no copy. The old
+/// address is gone then.
+///
+/// # Safety
+/// As for [`resize`]; nothing but the caller leads to the old address.
+pub unsafe fn move_block(at: NonNull<u8>, bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the caller's.
+    let span = unsafe { SpanRef::of(at.addr().get()) };
+    if span.state() != State::Single {
+        return None;
+    }
+    NonNull::new(segment::move_huge(span, bytes)?.start() as *mut u8)
+}

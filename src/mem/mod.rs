@@ -1,0 +1,14 @@
+//! Bytes: pages, segments, spans, slots and the heaps of threads. Knows nothing of contexts.
+//!
+//! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
+//! arithmetic; [`span`] describes a run of slices, [`segment`] hands them out, [`heap`] cuts them
+//! into slots for one thread, and [`threads`] says whose heap is whose.
+
+pub mod geometry;
+pub mod heap;
+pub mod lock;
+pub mod os;
+pub mod segment;
+pub mod size;
+pub mod span;
+pub mod threads;

@@ -1,0 +1,211 @@
+//! Pages from the kernel and back, entropy, and the thread pointer.
+//!
+//! Nothing here keeps state, but for the place where the next mapping is asked for.
+
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use super::geometry::ADDRESS_BITS;
+
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+
+/// The size of the pages that memory is given back in, in bytes.
+pub const PAGE: usize = 4096;
+
+/// Just below the newest mapping: asking there first keeps mappings side by side, and aligned ones
+/// need no trimming.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// `len` bytes of zeroed memory at a multiple of `align`, a power of two and at least a page.
+pub fn map(len: usize, align: usize) -> Option<NonNull<u8>> {
+    let hint = NEXT.load(Relaxed).saturating_sub(len) & !(align - 1);
+    let at = map_at(hint, len)?;
+    let at = if at.addr().get().is_multiple_of(align) { at } else { map_trimmed(at, len, align)? };
+    if (at.addr().get() + len) >> ADDRESS_BITS != 0 {
+        // SAFETY: mapped above with this length, and nobody has seen it.
+        unsafe { unmap(at, len) };
+        return None;
+    }
+    NEXT.store(at.addr().get(), Relaxed);
+    Some(at)
+}
+
+fn map_at(hint: usize, len: usize) -> Option<NonNull<u8>> {
+    // SAFETY: a private anonymous mapping without MAP_FIXED replaces nothing.
+    let at = unsafe { libc::mmap(ptr::without_provenance_mut(hint), len, READ_WRITE, PRIVATE, -1, 0) };
+    if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
+}
+
+/// A second try for an aligned mapping: one that is too large, with its ends cut off.
+#[cold]
+fn map_trimmed(misplaced: NonNull<u8>, len: usize, align: usize) -> Option<NonNull<u8>> {
+    // SAFETY: mapped by the caller with this length and used by nobody.
+    unsafe { unmap(misplaced, len) };
+    let whole = len.checked_add(align - PAGE)?;
+    let start = map_at(0, whole)?;
+    let skip = start.addr().get().next_multiple_of(align) - start.addr().get();
+    // SAFETY: all three parts lie in the mapping just made; the outer two are given back unused.
+    unsafe {
+        let at = start.add(skip);
+        if skip > 0 {
+            unmap(start, skip);
+        }
+        if whole > skip + len {
+            unmap(at.add(len), whole - skip - len);
+        }
+        Some(at)
+    }
+}
+
+/// Gives a mapping, or a part of whole pages, back to the kernel.
+///
+/// # Safety
+/// The range was mapped by this module, and nobody uses it any more.
+pub unsafe fn unmap(at: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's.
+    unsafe { libc::munmap(at.as_ptr().cast(), len) };
+}
+
+/// Gives the memory back and keeps the addresses: the range reads as zero from now on.
+///
+/// # Safety
+/// The range is whole pages mapped by this module, and its contents are no longer needed.
+pub unsafe fn purge(at: NonNull<u8>, len: usize) -> bool {
+    // SAFETY: the caller's.
+    unsafe { libc::madvise(at.as_ptr().cast(), len, libc::MADV_DONTNEED) == 0 }
+}
+
+/// Asks for huge pages in the range, or for none.
+pub fn prefer_huge_pages(at: NonNull<u8>, len: usize, huge: bool) {
+    let advice = if huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+    // SAFETY: advice about page sizes changes no contents; a refusal is harmless.
+    unsafe { libc::madvise(at.as_ptr().cast(), len, advice) };
+}
+
+/// Lengthens a mapping in its place, or shortens it. Says whether it could.
+///
+/// # Safety
+/// `at` and `old_len` are a whole mapping made by this module; what is cut off is not used any more.
+pub unsafe fn resize_in_place(at: NonNull<u8>, old_len: usize, new_len: usize) -> bool {
+    // SAFETY: the caller's; without MREMAP_MAYMOVE no address changes.
+    unsafe { libc::mremap(at.as_ptr().cast(), old_len, new_len, 0) != libc::MAP_FAILED }
+}
+
+/// Moves the pages of a mapping to an aligned place with room for `new_len` bytes, without copying.
+/// The old addresses are gone when this succeeds, and untouched when it does not.
+///
+/// # Safety
+/// `at` and `old_len` are a whole mapping made by this module, and `new_len >= old_len`.
+pub unsafe fn move_pages(
+    at: NonNull<u8>,
+    old_len: usize,
+    new_len: usize,
+    align: usize,
+) -> Option<NonNull<u8>> {
+    let to = map(new_len, align)?;
+    // SAFETY: the target was mapped just now, is as long as the request, and nobody uses it.
+    let moved: *mut c_void = unsafe {
+        libc::mremap(
+            at.as_ptr().cast(),
+            old_len,
+            new_len,
+            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+            to.as_ptr(),
+        )
+    };
+    if moved == libc::MAP_FAILED {
+        // SAFETY: the target is still ours and unused.
+        unsafe { unmap(to, new_len) };
+        return None;
+    }
+    Some(to)
+}
+
+/// Random bits from the kernel, or the next best when it has none to give.
+pub fn entropy() -> u64 {
+    let mut bits = 0u64;
+    // SAFETY: the buffer is as long as said. GRND_NONBLOCK never waits.
+    let got = unsafe { libc::getrandom((&raw mut bits).cast(), size_of::<u64>(), libc::GRND_NONBLOCK) };
+    if got == size_of::<u64>() as isize { bits } else { clock_bits(&raw const bits as usize) }
+}
+
+#[cold]
+fn clock_bits(place: usize) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec to be filled.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let mixed = (now.tv_nsec as u64) ^ (now.tv_sec as u64).rotate_left(32) ^ place as u64;
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}
+
+/// A number that no other living thread has: its thread pointer. Never 0 or 1.
+#[inline(always)]
+pub fn thread_pointer() -> usize {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let tp: usize;
+        // SAFETY: on x86-64 Linux the first word at the thread pointer holds the thread pointer.
+        unsafe { core::arch::asm!("mov {}, fs:0", out(reg) tp, options(nostack, readonly, preserves_flags)) };
+        tp
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    {
+        let tp: usize;
+        // SAFETY: reads the register that holds the thread pointer.
+        unsafe {
+            core::arch::asm!("mrs {}, tpidr_el0", out(reg) tp, options(nomem, nostack, preserves_flags))
+        };
+        tp
+    }
+    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    {
+        // SAFETY: always succeeds.
+        unsafe { libc::pthread_self() as usize }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_are_aligned_zeroed_and_return() {
+        for (len, align) in [(PAGE, PAGE), (1 << 20, 1 << 20), (4 << 20, 4 << 20), (12 << 20, 4 << 20)] {
+            let at = map(len, align).unwrap();
+            assert_eq!(at.addr().get() % align, 0);
+            // SAFETY: mapped with this length just now.
+            unsafe {
+                assert_eq!(*at.add(len - 1).as_ptr(), 0);
+                *at.as_ptr() = 7;
+                assert!(purge(at, len));
+                assert_eq!(*at.as_ptr(), 0);
+                unmap(at, len);
+            }
+        }
+        assert!(map(usize::MAX - (1 << 22), PAGE).is_none());
+    }
+
+    #[test]
+    fn moved_pages_keep_their_contents() {
+        let at = map(8 << 20, 4 << 20).unwrap();
+        // SAFETY: within the mapping, then within its successor.
+        unsafe {
+            *at.add(5 << 20).as_ptr() = 42;
+            let to = move_pages(at, 8 << 20, 16 << 20, 4 << 20).unwrap();
+            assert_eq!(to.addr().get() % (4 << 20), 0);
+            assert_eq!(*to.add(5 << 20).as_ptr(), 42);
+            *to.add((16 << 20) - 1).as_ptr() = 1;
+            unmap(to, 16 << 20);
+        }
+    }
+
+    #[test]
+    fn thread_pointers_differ() {
+        let mine = thread_pointer();
+        let other = std::thread::spawn(thread_pointer).join().unwrap();
+        assert_ne!(mine, other);
+        assert!(mine > 1);
+    }
+}

@@ -1,0 +1,458 @@
+//! Segments: large aligned pieces of address space, cut into spans.
+//!
+//! A segment of 4 MiB serves spans of up to 63 slices; a larger block gets a mapping of its own that
+//! looks like a segment with one span. A bitmap over all addresses says where segments lie, so that
+//! any number, however wild, can be asked about without touching memory.
+//!
+//! Memory given back: free slices that have been written to stay resident up to a budget, so that
+//! short-lived spans cost no page faults; past the budget they are purged at once. At most one
+//! segment stays mapped with nothing in it.
+//!
+//! One lock guards the lists and the slice bitmaps of all segments. It is taken for a span, never
+//! for a slot.
+
+use core::cell::{Cell, UnsafeCell};
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use super::geometry::{self, ADDRESS_BITS, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
+use super::heap::Heap;
+use super::lock::{Held, Lock};
+use super::os;
+use super::span::{Span, SpanRef};
+
+/// Slices that may stay resident while free: 6 MiB.
+const RESIDENT_BUDGET: usize = 96;
+
+const SEGMENT_NUMBERS: usize = 1 << (ADDRESS_BITS - SEGMENT.trailing_zeros());
+
+type Map = [AtomicU64; SEGMENT_NUMBERS / 64];
+
+/// A bit for each segment of the address space: set where one of ours lies.
+static MAP: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
+/// The same, but never cleared.
+static EVER: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
+
+/// Whether `address` lies in a segment, so that its descriptor may be looked at.
+#[inline(always)]
+pub fn covers(address: usize) -> bool {
+    let number = geometry::segment_number(address);
+    number < SEGMENT_NUMBERS && MAP[number / 64].load(Relaxed) & (1 << (number % 64)) != 0
+}
+
+/// Whether `address` has ever lain in a segment: what led there once is no stranger's pointer.
+pub fn has_covered(address: usize) -> bool {
+    let number = geometry::segment_number(address);
+    number < SEGMENT_NUMBERS && EVER[number / 64].load(Relaxed) & (1 << (number % 64)) != 0
+}
+
+fn set_covered(base: usize, covered: bool) {
+    let number = geometry::segment_number(base);
+    let bit = 1 << (number % 64);
+    if covered {
+        MAP[number / 64].fetch_or(bit, Relaxed);
+        EVER[number / 64].fetch_or(bit, Relaxed);
+    } else {
+        MAP[number / 64].fetch_and(!bit, Relaxed);
+    }
+}
+
+/// What stands at the head of a segment, in the place of the first slice's descriptor. Its first
+/// word is where a descriptor has its tag, and is always 0: no pointer into slice 0 passes a check.
+#[repr(C, align(128))]
+struct Segment {
+    no_tag: AtomicU32,
+    /// Bytes mapped.
+    len: Cell<usize>,
+    /// Slices that belong to a span, and slice 0.
+    used: Cell<u64>,
+    /// Slices that may hold something else than zeros.
+    dirty: Cell<u64>,
+    /// All segments.
+    next: Cell<Option<SegmentRef>>,
+    prev: Cell<Option<SegmentRef>>,
+    /// Segments with a free slice.
+    next_open: Cell<Option<SegmentRef>>,
+    prev_open: Cell<Option<SegmentRef>>,
+}
+
+const _: () = assert!(size_of::<Segment>() == DESCRIPTOR);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SegmentRef(NonNull<Segment>);
+
+impl Deref for SegmentRef {
+    type Target = Segment;
+
+    fn deref(&self) -> &Segment {
+        // SAFETY: made only from mapped segments, and used under the lock, which unmapping takes.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl SegmentRef {
+    fn of(span: SpanRef) -> SegmentRef {
+        let base = geometry::segment_base(span.as_ptr() as usize) as *mut Segment;
+        // SAFETY: a descriptor lies in a mapped segment, which starts at a multiple of its size.
+        SegmentRef(unsafe { NonNull::new_unchecked(base) })
+    }
+
+    fn base(self) -> usize {
+        self.0.addr().get()
+    }
+
+    fn bytes(self) -> NonNull<u8> {
+        self.0.cast()
+    }
+
+    fn slice(self, index: usize) -> NonNull<u8> {
+        // SAFETY: slices lie within the segment.
+        unsafe { self.bytes().add(index * SLICE) }
+    }
+
+    fn descriptor(self, slice: usize) -> SpanRef {
+        // SAFETY: descriptors 1..64 lie behind the head, zeroed when the segment was mapped, which
+        // is a valid descriptor.
+        SpanRef::from_descriptor(unsafe { self.0.cast::<Span>().add(slice).as_ref() })
+    }
+
+    fn is_shared(self) -> bool {
+        self.len.get() == SEGMENT
+    }
+}
+
+struct Lists {
+    all: Option<SegmentRef>,
+    open: Option<SegmentRef>,
+    /// Free slices that may be resident.
+    resident: usize,
+    /// Segments with nothing in them.
+    empty: usize,
+    /// Counts segments made, to start their generations apart.
+    made: u32,
+}
+
+struct Segments {
+    lock: Lock,
+    lists: UnsafeCell<Lists>,
+    mapped: AtomicUsize,
+}
+
+// SAFETY: `lists`, and the cells of the segments it leads to, are touched only under `lock`.
+unsafe impl Sync for Segments {}
+
+static SEGMENTS: Segments = Segments {
+    lock: Lock::new(),
+    lists: UnsafeCell::new(Lists { all: None, open: None, resident: 0, empty: 0, made: 0 }),
+    mapped: AtomicUsize::new(0),
+};
+
+impl Segments {
+    #[allow(clippy::mut_from_ref, reason = "the guard shows that the lock is held, once")]
+    fn lists<'a>(&'a self, _held: &'a mut Held<'_>) -> &'a mut Lists {
+        // SAFETY: the lock is held, and the borrow of the guard keeps this borrow the only one.
+        unsafe { &mut *self.lists.get() }
+    }
+}
+
+/// Bytes of address space mapped for segments.
+pub fn mapped_bytes() -> usize {
+    SEGMENTS.mapped.load(Relaxed)
+}
+
+/// The lock of the segments, for the fork handlers.
+pub(super) fn lock() -> &'static Lock {
+    &SEGMENTS.lock
+}
+
+/// A span of slots of `class` for `heap`.
+pub(super) fn slots(heap: NonNull<Heap>, class: usize) -> Option<SpanRef> {
+    let slices = super::size::span_slices(class);
+    let mut held = SEGMENTS.lock.hold();
+    let (span, zeroed) = SEGMENTS.lists(&mut held).take(slices)?;
+    span.become_slots(heap, class, slices, zeroed);
+    Some(span)
+}
+
+/// A span that is one block of at least `bytes`.
+pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
+    let slices = geometry::slices_for(bytes);
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    if slices <= USABLE_SLICES {
+        let (span, zeroed) = lists.take(slices)?;
+        span.become_single(heap, slices, slices * SLICE, zeroed);
+        Some(span)
+    } else {
+        let len = huge_len(bytes)?;
+        let segment = lists.map(len)?;
+        segment.used.set(u64::MAX);
+        let span = segment.descriptor(1);
+        span.become_single(heap, USABLE_SLICES, len - SLICE, true);
+        Some(span)
+    }
+}
+
+/// Bytes to map for a block of `bytes` that is larger than a segment.
+fn huge_len(bytes: usize) -> Option<usize> {
+    geometry::round_up(bytes.checked_add(SLICE)?, os::PAGE)
+}
+
+/// Gives a whole span back. Nobody uses any of it.
+pub(super) fn release(span: SpanRef) {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let segment = SegmentRef::of(span);
+    if segment.is_shared() {
+        let slices = geometry::slices_for(span.len());
+        span.uncover(0, slices);
+        lists.put_back(segment, geometry::slice_index(span.start()), slices);
+    } else {
+        lists.unmap(segment);
+    }
+}
+
+/// Makes the single block `span` at least `bytes` long, or shorter, without moving it.
+pub(super) fn resize(span: SpanRef, bytes: usize) -> bool {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let segment = SegmentRef::of(span);
+    if segment.is_shared() {
+        resize_slices(lists, segment, span, geometry::slices_for(bytes))
+    } else {
+        let Some(len) = huge_len(bytes) else { return false };
+        let len = len.max(SEGMENT + os::PAGE);
+        let old = segment.len.get();
+        // SAFETY: the mapping is `old` long, and the caller has given up what is cut off.
+        if !unsafe { os::resize_in_place(segment.bytes(), old, len) } {
+            return false;
+        }
+        SEGMENTS.mapped.fetch_add(len.wrapping_sub(old), Relaxed);
+        segment.len.set(len);
+        span.set_len(len - SLICE);
+        true
+    }
+}
+
+fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: usize) -> bool {
+    let have = geometry::slices_for(span.len());
+    let start = geometry::slice_index(span.start());
+    if want < have {
+        span.uncover(want, have);
+        lists.put_back(segment, start + want, have - want);
+    } else if want > have {
+        let more = want - have;
+        if start + want > SLICES || segment.used.get() & geometry::run_mask(start + have, more) != 0 {
+            return false;
+        }
+        lists.claim(segment, start + have, more);
+        span.cover(span.heap(), span.tag(), have, want);
+    }
+    span.set_len(want * SLICE);
+    true
+}
+
+/// Moves a block with a mapping of its own to where it can be `bytes` long, without copying it.
+pub(super) fn move_huge(span: SpanRef, bytes: usize) -> Option<SpanRef> {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let segment = SegmentRef::of(span);
+    let len = huge_len(bytes)?;
+    let old = segment.len.get();
+    if segment.is_shared() || len < old {
+        return None;
+    }
+    let place = geometry::slice_index(span.start());
+    lists.unlink(segment);
+    set_covered(segment.base(), false);
+    // SAFETY: the whole mapping of this segment, which grows.
+    let moved = unsafe { os::move_pages(segment.bytes(), old, len, SEGMENT) };
+    let now = moved.map_or(segment, |to| SegmentRef(to.cast()));
+    set_covered(now.base(), true);
+    lists.link(now);
+    moved?;
+    SEGMENTS.mapped.fetch_add(len - old, Relaxed);
+    now.len.set(len);
+    let span = now.descriptor(place);
+    span.set_len(len - SLICE);
+    Some(span)
+}
+
+/// Purges all free memory and unmaps empty segments. Returns the bytes that were given back.
+pub fn release_free_memory() -> usize {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let mut given = 0;
+    let mut next = lists.open;
+    while let Some(segment) = next {
+        next = segment.next_open.get();
+        let free = !segment.used.get() & segment.dirty.get();
+        given += free.count_ones() as usize * SLICE;
+        if segment.used.get() == 1 {
+            lists.unmap(segment);
+            continue;
+        }
+        let mut rest = free;
+        while rest != 0 {
+            let start = rest.trailing_zeros() as usize;
+            let n = (!(rest >> start)).trailing_zeros() as usize;
+            lists.purge(segment, start, n);
+            rest &= !geometry::run_mask(start, n);
+        }
+    }
+    given
+}
+
+/// Calls `visit` with every span in use, in no order. Nobody may allocate or free meanwhile, but
+/// from within the visit nothing is locked.
+///
+/// # Safety
+/// No other thread changes the heaps while this runs.
+pub unsafe fn for_each_span(visit: &mut dyn FnMut(SpanRef)) {
+    // SAFETY: the caller promises that nobody else is at it.
+    let mut next = unsafe { (*SEGMENTS.lists.get()).all };
+    while let Some(segment) = next {
+        next = segment.next.get();
+        let mut slice = 1;
+        while slice < SLICES {
+            let span = segment.descriptor(slice);
+            if span.tag() == 0 {
+                slice += 1;
+                continue;
+            }
+            slice += geometry::slices_for(span.len());
+            visit(span);
+        }
+    }
+}
+
+impl Lists {
+    /// A run of `slices` free slices, claimed, and whether it is all zeros.
+    fn take(&mut self, slices: usize) -> Option<(SpanRef, bool)> {
+        let mut next = self.open;
+        let (segment, start) = loop {
+            let Some(segment) = next else { break (self.map(SEGMENT)?, 1) };
+            if let Some(start) = geometry::find_run(segment.used.get(), slices, 1) {
+                break (segment, start);
+            }
+            next = segment.next_open.get();
+        };
+        let zeroed = self.claim(segment, start, slices);
+        Some((segment.descriptor(start), zeroed))
+    }
+
+    /// Marks free slices as used. Says whether they are all zeros.
+    fn claim(&mut self, segment: SegmentRef, start: usize, slices: usize) -> bool {
+        let run = geometry::run_mask(start, slices);
+        if segment.used.get() == 1 {
+            self.empty -= 1;
+        }
+        let dirty = segment.dirty.get() & run;
+        self.resident -= dirty.count_ones() as usize;
+        segment.dirty.set(segment.dirty.get() | run);
+        segment.used.set(segment.used.get() | run);
+        if segment.used.get() == u64::MAX {
+            self.close(segment);
+        }
+        dirty == 0
+    }
+
+    fn put_back(&mut self, segment: SegmentRef, start: usize, slices: usize) {
+        if segment.used.get() == u64::MAX {
+            self.reopen(segment);
+        }
+        segment.used.set(segment.used.get() & !geometry::run_mask(start, slices));
+        self.resident += slices;
+        if segment.used.get() == 1 {
+            self.empty += 1;
+            if self.empty > 1 {
+                return self.unmap(segment);
+            }
+        }
+        if self.resident > RESIDENT_BUDGET {
+            self.purge(segment, start, slices);
+        }
+    }
+
+    fn purge(&mut self, segment: SegmentRef, start: usize, slices: usize) {
+        // SAFETY: the slices are free and written to, whole pages of a mapping.
+        if unsafe { os::purge(segment.slice(start), slices * SLICE) } {
+            segment.dirty.set(segment.dirty.get() & !geometry::run_mask(start, slices));
+            self.resident -= slices;
+        }
+    }
+
+    fn map(&mut self, len: usize) -> Option<SegmentRef> {
+        let segment = SegmentRef(os::map(len, SEGMENT)?.cast());
+        if SEGMENTS.mapped.fetch_add(len, Relaxed) == 0 {
+            // A small process does not pay for huge pages.
+            os::prefer_huge_pages(segment.bytes(), len, false);
+        }
+        segment.len.set(len);
+        segment.used.set(1);
+        self.made = self.made.wrapping_add(1);
+        for slice in 1..SLICES {
+            segment.descriptor(slice).set_generation(self.made.wrapping_mul(7));
+        }
+        self.link(segment);
+        if len == SEGMENT {
+            self.empty += 1;
+            self.reopen(segment);
+        }
+        set_covered(segment.base(), true);
+        Some(segment)
+    }
+
+    fn unmap(&mut self, segment: SegmentRef) {
+        if segment.is_shared() {
+            self.empty -= 1;
+            self.resident -= (segment.dirty.get() & !1).count_ones() as usize;
+            self.close(segment);
+        }
+        self.unlink(segment);
+        set_covered(segment.base(), false);
+        let len = segment.len.get();
+        SEGMENTS.mapped.fetch_sub(len, Relaxed);
+        // SAFETY: the whole mapping; no list leads to it any more and no span of it is in use.
+        unsafe { os::unmap(segment.bytes(), len) };
+    }
+
+    fn link(&mut self, segment: SegmentRef) {
+        segment.prev.set(None);
+        segment.next.set(self.all);
+        if let Some(first) = self.all {
+            first.prev.set(Some(segment));
+        }
+        self.all = Some(segment);
+    }
+
+    fn unlink(&mut self, segment: SegmentRef) {
+        match segment.prev.get() {
+            Some(prev) => prev.next.set(segment.next.get()),
+            None => self.all = segment.next.get(),
+        }
+        if let Some(next) = segment.next.get() {
+            next.prev.set(segment.prev.get());
+        }
+    }
+
+    fn reopen(&mut self, segment: SegmentRef) {
+        segment.prev_open.set(None);
+        segment.next_open.set(self.open);
+        if let Some(first) = self.open {
+            first.prev_open.set(Some(segment));
+        }
+        self.open = Some(segment);
+    }
+
+    fn close(&mut self, segment: SegmentRef) {
+        match segment.prev_open.get() {
+            Some(prev) => prev.next_open.set(segment.next_open.get()),
+            None => self.open = segment.next_open.get(),
+        }
+        if let Some(next) = segment.next_open.get() {
+            next.prev_open.set(segment.prev_open.get());
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The span descriptor: what the allocator knows of a run of slices.
+//!
+//! Descriptors lie outside the spans, side by side at the head of their segment, so that looking
+//! one up touches no payload and neighbours share pages. Every slice of a span carries a copy of
+//! what a pointer check needs (tag, heap, distance to the first slice); all else is kept in the
+//! first slice's descriptor, the *head*.
+//!
+//! Invariants of a head: `used` counts the slots handed out and not yet collected, whoever freed
+//! them; a span whose slots have all been collected is the only one that may be released; slots
+//! from `carved` on have never been handed out since the span was made.
+//!
+//! Only the owner of the span's heap touches a `Cell`; other threads read the atomic fields and
+//! push to `remote`.
+
+use core::cell::Cell;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::geometry::{self, DESCRIPTOR, SLICE};
+use super::heap::Heap;
+use super::size;
+use crate::process;
+
+/// A free slot: a link, in the slot's second word. All the rest of a free slot is left as its last
+/// user left it, so that a stamp in the first word stays readable.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Slot {
+    stamp: u64,
+    pub(super) next: Cell<Option<NonNull<Slot>>>,
+}
+
+/// Where a span of slots stands with its heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// The heap takes slots of this class from it.
+    Current,
+    /// It waits in its class's list with slots to give.
+    Partial,
+    /// It had no slot left when last looked at, and is in no list.
+    Full,
+    /// It is one block, not slots.
+    Single,
+}
+
+/// The descriptor of a slice, and of the span that starts there. 128 bytes; see the module.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub struct Span {
+    tag: AtomicU32,
+    back: Cell<u8>,
+    state: Cell<State>,
+    class: Cell<u8>,
+    zeroed: Cell<bool>,
+    heap: AtomicPtr<Heap>,
+    pub(super) free: Cell<Option<NonNull<Slot>>>,
+    pub(super) used: Cell<u32>,
+    carved: Cell<u32>,
+    capacity: Cell<u32>,
+    slot_size: Cell<u32>,
+    reciprocal: Cell<u64>,
+    pub(super) next: Cell<Option<SpanRef>>,
+    pub(super) prev: Cell<Option<SpanRef>>,
+    len: AtomicUsize,
+    generation: Cell<u32>,
+    // A line of its own: other threads write here.
+    remote: AtomicPtr<Slot>,
+    pub(super) mail_next: Cell<Option<SpanRef>>,
+}
+
+const _: () = assert!(size_of::<Span>() == DESCRIPTOR);
+
+/// A span descriptor in a mapped segment. Copies are handles; the segment outlives them because a
+/// span is released only when nobody holds a slot of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanRef(NonNull<Span>);
+
+impl Deref for SpanRef {
+    type Target = Span;
+
+    #[inline(always)]
+    fn deref(&self) -> &Span {
+        // SAFETY: a SpanRef is made only for descriptors in mapped segments, and for the static
+        // empty span; all fields are cells or atomics.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl SpanRef {
+    /// The span that stands for "none": it has no slot to give and is never written to.
+    pub const fn none() -> SpanRef {
+        struct Empty(Span);
+        // SAFETY: nobody writes to it: it is never in a list and never has a slot to take back.
+        unsafe impl Sync for Empty {}
+        static EMPTY: Empty = Empty(Span::unused());
+        SpanRef(NonNull::from_ref(&EMPTY.0))
+    }
+
+    /// The descriptor of the slice that `address` lies in: enough to check a pointer by.
+    ///
+    /// # Safety
+    /// `address` lies in a mapped segment.
+    #[inline(always)]
+    pub unsafe fn slice_of(address: usize) -> SpanRef {
+        let at = geometry::descriptor_address(address) as *mut Span;
+        // SAFETY: descriptors of a mapped segment are mapped, and address 0 is in no segment.
+        SpanRef(unsafe { NonNull::new_unchecked(at) })
+    }
+
+    /// The head of the span that `address` lies in.
+    ///
+    /// # Safety
+    /// `address` lies in a span in use.
+    #[inline(always)]
+    pub unsafe fn of(address: usize) -> SpanRef {
+        // SAFETY: the caller's.
+        unsafe { SpanRef::slice_of(address) }.head()
+    }
+
+    /// A descriptor that lies in a segment being set up.
+    pub(super) fn from_descriptor(span: &Span) -> SpanRef {
+        SpanRef(NonNull::from_ref(span))
+    }
+
+    pub(super) fn from_raw(span: *mut Span) -> Option<SpanRef> {
+        NonNull::new(span).map(SpanRef)
+    }
+
+    pub(super) fn as_ptr(self) -> *mut Span {
+        self.0.as_ptr()
+    }
+
+    #[inline(always)]
+    fn head(self) -> SpanRef {
+        // SAFETY: `back` slices before this one, in the same segment, lies the head.
+        SpanRef(unsafe { self.0.sub(self.back.get() as usize) })
+    }
+
+    /// The address of the first byte.
+    #[inline]
+    pub fn start(self) -> usize {
+        geometry::slice_address(self.0.addr().get())
+    }
+
+    /// The start of the slot that `address` lies in.
+    #[inline]
+    pub fn slot_start(self, address: usize) -> usize {
+        let start = self.start();
+        start + geometry::slot_index(address - start, self.reciprocal.get()) * self.slot_bytes()
+    }
+
+    /// The starts of the slots that have been handed out at some time; of the block, if it is one.
+    pub fn slots(self) -> impl Iterator<Item = usize> {
+        let (start, bytes) = (self.start(), self.slot_bytes());
+        let n = if self.state() == State::Single { 1 } else { self.carved.get() as usize };
+        (0..n).map(move |i| start + i * bytes)
+    }
+
+    /// Makes this the head of a span of `slices` slices, used as slots of `class`.
+    pub(super) fn become_slots(self, heap: NonNull<Heap>, class: usize, slices: usize, zeroed: bool) {
+        let slot = size::slot_size(class);
+        self.become_span(heap, slices, zeroed);
+        self.class.set(class as u8);
+        self.slot_size.set(slot as u32);
+        self.reciprocal.set(geometry::reciprocal(slot));
+        self.capacity.set((slices * SLICE / slot) as u32);
+        self.carved.set(0);
+        self.used.set(0);
+        self.state.set(State::Full);
+    }
+
+    /// Makes this the head of a span that is one block of `len` bytes.
+    pub(super) fn become_single(self, heap: NonNull<Heap>, slices: usize, len: usize, zeroed: bool) {
+        self.become_span(heap, slices, zeroed);
+        self.len.store(len, Relaxed);
+        self.reciprocal.set(0);
+        self.state.set(State::Single);
+    }
+
+    fn become_span(self, heap: NonNull<Heap>, slices: usize, zeroed: bool) {
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        self.free.set(None);
+        self.zeroed.set(zeroed);
+        self.len.store(slices * SLICE, Relaxed);
+        self.cover(heap, process::tag_of_generation(generation), 0, slices);
+    }
+
+    /// Marks the slices `from..to` of this span as belonging to it.
+    pub(super) fn cover(self, heap: NonNull<Heap>, tag: u32, from: usize, to: usize) {
+        for i in from..to {
+            // SAFETY: the span's slices lie in one segment, whose descriptors are side by side.
+            let slice = unsafe { self.0.add(i).as_ref() };
+            slice.tag.store(tag, Relaxed);
+            slice.heap.store(heap.as_ptr(), Relaxed);
+            slice.back.set(i as u8);
+        }
+    }
+
+    /// Takes the tags from the slices `from..to`: from now on no pointer into them passes a check.
+    pub(super) fn uncover(self, from: usize, to: usize) {
+        for i in from..to {
+            // SAFETY: as in `cover`.
+            unsafe { self.0.add(i).as_ref() }.tag.store(0, Relaxed);
+        }
+    }
+
+    /// Moves the next few never-used slots, a page's worth, to the free list, lowest address first.
+    pub(super) fn carve(self) -> bool {
+        let from = self.carved.get();
+        let slot = self.slot_bytes();
+        let batch = (super::os::PAGE / slot).clamp(1, 32) as u32;
+        let to = self.capacity.get().min(from + batch);
+        let mut list = self.free.get();
+        for i in (from..to).rev() {
+            let at = (self.start() + i as usize * slot) as *mut Slot;
+            // SAFETY: the slot lies in the span and nobody has it; slots are 16-byte aligned.
+            unsafe { (*at).next.set(list) };
+            list = NonNull::new(at);
+        }
+        self.free.set(list);
+        self.carved.set(to);
+        from < to
+    }
+
+    /// Hands a slot back to the span from any thread. Says whether it was the first since the owner
+    /// last collected: then the span is to be announced to its heap.
+    #[inline]
+    pub(super) fn push_remote(self, slot: NonNull<Slot>) -> bool {
+        let mut head = self.remote.load(Relaxed);
+        loop {
+            // SAFETY: the slot is free and belongs to the caller until it is pushed.
+            unsafe { slot.as_ref() }.next.set(NonNull::new(head));
+            match self.remote.compare_exchange_weak(head, slot.as_ptr(), Release, Relaxed) {
+                Ok(_) => return head.is_null(),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes all that other threads have handed back.
+    pub(super) fn take_remote(self) -> Option<NonNull<Slot>> {
+        NonNull::new(self.remote.swap(core::ptr::null_mut(), Acquire))
+    }
+}
+
+impl Span {
+    const fn unused() -> Span {
+        Span {
+            tag: AtomicU32::new(0),
+            back: Cell::new(0),
+            state: Cell::new(State::Full),
+            class: Cell::new(0),
+            zeroed: Cell::new(false),
+            heap: AtomicPtr::new(core::ptr::null_mut()),
+            free: Cell::new(None),
+            used: Cell::new(0),
+            carved: Cell::new(0),
+            capacity: Cell::new(0),
+            slot_size: Cell::new(48),
+            reciprocal: Cell::new(0),
+            next: Cell::new(None),
+            prev: Cell::new(None),
+            len: AtomicUsize::new(0),
+            generation: Cell::new(0),
+            remote: AtomicPtr::new(core::ptr::null_mut()),
+            mail_next: Cell::new(None),
+        }
+    }
+
+    /// The number that is mixed into what the span's slots hold, renewed when the span is made anew.
+    /// Its low byte is 0; a slice in no span has 0.
+    #[inline(always)]
+    pub fn tag(&self) -> u32 {
+        self.tag.load(Relaxed)
+    }
+
+    /// The heap it belongs to.
+    #[inline(always)]
+    pub fn heap(&self) -> NonNull<Heap> {
+        // SAFETY: set when the span was made, from a non-null pointer; heaps are never unmapped.
+        unsafe { NonNull::new_unchecked(self.heap.load(Relaxed)) }
+    }
+
+    /// Where it stands.
+    #[inline(always)]
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.set(state);
+    }
+
+    pub(super) fn set_generation(&self, generation: u32) {
+        self.generation.set(generation);
+    }
+
+    /// Its size class, when it is a span of slots.
+    #[inline]
+    pub fn class(&self) -> usize {
+        self.class.get() as usize
+    }
+
+    /// Bytes that one user of it gets: a slot, or the whole block.
+    #[inline]
+    pub fn slot_bytes(&self) -> usize {
+        if self.state.get() == State::Single { self.len() } else { self.slot_size.get() as usize }
+    }
+
+    /// Whether its memory came zeroed from the system and no slot of it has been used twice.
+    pub fn zeroed(&self) -> bool {
+        self.zeroed.get()
+    }
+
+    /// Bytes of the whole span.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    pub(super) fn set_len(&self, len: usize) {
+        self.len.store(len, Relaxed);
+    }
+
+    /// Whether it has no bytes: true of no span in use.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

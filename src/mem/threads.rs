@@ -1,0 +1,150 @@
+//! Which heap is the calling thread's.
+//!
+//! A thread gets a heap at its first allocation: one that nobody owns, or a new one. When it ends,
+//! the heap waits for the next thread, with all that is still in it. Neither needs the thread's
+//! cooperation after its end: what it left behind can be freed by anyone.
+//!
+//! The heap of a thread is kept under a key of the threads library rather than in a thread-local
+//! variable: programs allocate and free until a thread's very last moment, when thread-local
+//! destructors have long run, and then the key simply gets a heap again.
+//!
+//! fork: the child keeps the calling thread's heap and those that nobody owned. Heaps of threads
+//! that do not exist in the child may have been caught in the middle of a change; nothing is taken
+//! from them any more.
+
+use core::ffi::c_void;
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use super::heap::{Heap, HeapRef, LOST, NOBODY};
+use super::lock::Lock;
+use super::os;
+use super::segment;
+use crate::process;
+
+/// All heaps of the process.
+static HEAPS: AtomicPtr<Heap> = AtomicPtr::new(core::ptr::null_mut());
+/// The key, plus one; 0 while there is none.
+static KEY: AtomicU32 = AtomicU32::new(0);
+static SETUP: Lock = Lock::new();
+
+/// The calling thread's heap; made when it has none. `None` when there is no memory for one.
+#[inline]
+pub fn current() -> Option<HeapRef> {
+    let key = KEY.load(Acquire);
+    if key != 0 {
+        // SAFETY: the key was created and is deleted only when the library goes.
+        let heap: *mut Heap = unsafe { libc::pthread_getspecific(key - 1) }.cast();
+        if let Some(heap) = HeapRef::from_raw(heap) {
+            return Some(heap);
+        }
+    }
+    attach()
+}
+
+#[cold]
+#[inline(never)]
+fn attach() -> Option<HeapRef> {
+    process::setup();
+    let key = key();
+    let heap = find().or_else(create)?;
+    if let Some(key) = key {
+        // SAFETY: the key exists. When the threads library has no memory for it, the heap is found
+        // again by its owner's thread pointer.
+        unsafe { libc::pthread_setspecific(key, heap.as_ptr().cast::<c_void>()) };
+    }
+    Some(heap)
+}
+
+/// A heap that is this thread's already, or was that of a dead one with the same thread pointer, or
+/// that nobody owns.
+fn find() -> Option<HeapRef> {
+    let me = os::thread_pointer();
+    all().find(|heap| heap.owner() == me).or_else(|| all().find(|heap| heap.adopt()))
+}
+
+fn create() -> Option<HeapRef> {
+    let heap = HeapRef::create(os::thread_pointer())?;
+    let mut first = HEAPS.load(Relaxed);
+    loop {
+        heap.next.store(first, Relaxed);
+        match HEAPS.compare_exchange_weak(first, heap.as_ptr(), AcqRel, Relaxed) {
+            Ok(_) => return Some(heap),
+            Err(now) => first = now,
+        }
+    }
+}
+
+fn all() -> impl Iterator<Item = HeapRef> {
+    core::iter::successors(HeapRef::from_raw(HEAPS.load(Acquire)), |heap| {
+        HeapRef::from_raw(heap.next.load(Acquire))
+    })
+}
+
+/// The key, created on first use together with the fork handlers. `None` when the process has used
+/// up its keys: then heaps are found by their owners, slowly, and stay with a thread's successor.
+fn key() -> Option<libc::pthread_key_t> {
+    if KEY.load(Acquire) == 0 {
+        let _held = SETUP.hold();
+        if KEY.load(Acquire) == 0 {
+            let mut key: libc::pthread_key_t = 0;
+            // SAFETY: a key to fill, and a destructor that the threads library calls with the value.
+            if unsafe { libc::pthread_key_create(&raw mut key, Some(detach)) } != 0 {
+                return None;
+            }
+            KEY.store(key + 1, Release);
+            watch_forks();
+        }
+    }
+    Some(KEY.load(Acquire) - 1)
+}
+
+/// The end of a thread, or of its present round of destructors: should it allocate again, it gets a
+/// heap again.
+unsafe extern "C" fn detach(heap: *mut c_void) {
+    if let Some(heap) = HeapRef::from_raw(heap.cast())
+        && heap.is_mine()
+    {
+        heap.collect();
+        heap.retire_empty_spans();
+        heap.set_owner(NOBODY);
+        heap.collect_unowned();
+    }
+}
+
+/// Called when the library is about to be unloaded: no thread's end may call into it after that.
+pub fn forget_key() {
+    let key = KEY.swap(0, AcqRel);
+    if key != 0 {
+        // SAFETY: the key exists, and nobody finds it any more.
+        unsafe { libc::pthread_key_delete(key - 1) };
+    }
+}
+
+fn watch_forks() {
+    // SAFETY: three functions of this library; they only touch its own locks and heaps.
+    unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+}
+
+unsafe extern "C" fn before_fork() {
+    SETUP.take();
+    segment::lock().take();
+}
+
+unsafe extern "C" fn after_fork() {
+    segment::lock().release();
+    SETUP.release();
+}
+
+unsafe extern "C" fn in_child() {
+    // SAFETY: as in the parent: both locks were taken by the thread that forked, which is this one.
+    unsafe { after_fork() };
+    let me = os::thread_pointer();
+    for heap in all() {
+        if heap.owner() != me && heap.owner() != NOBODY {
+            heap.set_owner(LOST);
+        }
+    }
+}

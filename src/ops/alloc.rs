@@ -1,0 +1,111 @@
+//! Allocate: chunks and pools.
+
+use super::roots;
+use crate::error::AllocError;
+use crate::tree::chunk::{HEADER, LIMITED};
+use crate::tree::{Chunk, limit, links, store};
+
+/// Sizes at or above this, in bytes, are refused.
+pub const MAX_SIZE: usize = 0x1000_0000;
+
+/// A chunk of `size` bytes, aligned to 16, as the newest child of `parent`; without a parent, below
+/// the null context if there is one. It has no name; its contents are undefined.
+///
+/// # Errors
+/// [`AllocError`], but never [`AllocError::Refused`]; nothing has changed then.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+    if let Some(parent) = parent
+        && let Some(chunk) = store::quick_chunk(parent, size)
+    {
+        links::attach_unguarded(chunk, parent);
+        return Ok(chunk);
+    }
+    alloc_slow(parent, size)
+}
+
+#[inline(never)]
+fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+    if size >= MAX_SIZE {
+        return Err(AllocError::TooLarge);
+    }
+    let parent = parent.or_else(roots::null_context);
+    let chunk = store::chunk(parent, size).ok_or(AllocError::OutOfMemory)?;
+    enter(chunk, parent)
+}
+
+/// Puts a fresh chunk into the tree, if the limits above allow it.
+fn enter(chunk: Chunk, parent: Option<Chunk>) -> Result<Chunk, AllocError> {
+    let Some(parent) = parent else { return Ok(chunk) };
+    if parent.has(LIMITED) {
+        if let Err(error) = limit::charge(Some(parent), limit::weight(chunk)) {
+            store::release(chunk, core::ptr::null());
+            return Err(error);
+        }
+        chunk.set_flags(LIMITED);
+    }
+    links::attach(chunk, parent);
+    Ok(chunk)
+}
+
+/// [`alloc`], with the contents set to zero.
+///
+/// # Errors
+/// As for [`alloc`].
+///
+/// # Safety
+/// See the [module](super).
+#[inline]
+pub unsafe fn alloc_zeroed(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+    // SAFETY: the caller's.
+    let chunk = unsafe { alloc(parent, size)? };
+    if !store::is_zeroed(chunk) {
+        // SAFETY: the payload of a chunk made just now.
+        unsafe { chunk.ptr().cast::<u8>().write_bytes(0, size) };
+    }
+    Ok(chunk)
+}
+
+/// A pool with room for `size` bytes of descendants, their headers included. Its own size is 0.
+///
+/// # Errors
+/// As for [`alloc`].
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+    pool_with(parent, 0, size)
+}
+
+/// A chunk of `size` bytes that is also a pool, with room for `subobjects` chunks of
+/// `subobjects_size` bytes together, whatever their order and alignment.
+///
+/// # Errors
+/// As for [`alloc`].
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn pooled_object(
+    parent: Option<Chunk>,
+    size: usize,
+    subobjects: usize,
+    subobjects_size: usize,
+) -> Result<Chunk, AllocError> {
+    let room = subobjects
+        .checked_mul(HEADER + 15)
+        .and_then(|headers| headers.checked_add(subobjects_size))
+        .ok_or(AllocError::TooLarge)?;
+    pool_with(parent, size, room)
+}
+
+fn pool_with(parent: Option<Chunk>, size: usize, room: usize) -> Result<Chunk, AllocError> {
+    if size >= MAX_SIZE || room >= MAX_SIZE || size + room >= MAX_SIZE {
+        return Err(AllocError::TooLarge);
+    }
+    let parent = parent.or_else(roots::null_context);
+    let chunk = store::pool_chunk(parent, size, room).ok_or(AllocError::OutOfMemory)?;
+    enter(chunk, parent)
+}

@@ -1,0 +1,93 @@
+//! Frees in progress, as far as a destructor can disturb them.
+//!
+//! While a destructor runs, the free that called it still has to come back to two chunks: its root,
+//! and the *heir*, the parent that the root had, to which children go that refuse to die. The root is
+//! marked as dying, so that nobody frees or moves it. The heir is alive and may be freed or moved by
+//! the destructor: it carries [`ANCHOR`], and whoever frees or moves such a chunk tells the frames,
+//! which hang on the thread's heap.
+
+use core::cell::Cell;
+use core::ptr;
+
+use crate::mem::threads;
+use crate::tree::Chunk;
+use crate::tree::chunk::ANCHOR;
+
+/// A free in progress.
+#[derive(Debug)]
+pub(super) struct Frame {
+    root: Chunk,
+    heir: Cell<Option<Chunk>>,
+    /// The root is to be freed when its children are: somebody asked for it meanwhile.
+    doomed: Cell<bool>,
+    outer: Cell<*const Frame>,
+}
+
+impl Frame {
+    /// A frame for a free below `root`.
+    pub(super) fn new(root: Chunk) -> Frame {
+        Frame {
+            root,
+            heir: Cell::new(root.parent()),
+            doomed: Cell::new(false),
+            outer: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Where children of the root go that refuse to die.
+    pub(super) fn heir(&self) -> Option<Chunk> {
+        self.heir.get()
+    }
+
+    pub(super) fn set_heir(&self, heir: Option<Chunk>) {
+        self.heir.set(heir);
+    }
+
+    pub(super) fn is_doomed(&self) -> bool {
+        self.doomed.get()
+    }
+
+    /// Runs foreign code, which may do anything to anything.
+    pub(super) fn during<T>(&self, foreign: impl FnOnce() -> T) -> T {
+        let Some(heap) = threads::current() else { return foreign() };
+        self.outer.set(heap.annex().get().cast());
+        heap.annex().set(ptr::from_ref(self).cast());
+        let heir = self.heir.get();
+        if let Some(heir) = heir {
+            heir.set_flags(ANCHOR);
+        }
+        let result = foreign();
+        heap.annex().set(self.outer.get().cast());
+        if let Some(heir) = self.heir.get()
+            && !all().any(|frame| frame.heir.get() == Some(heir))
+        {
+            heir.clear_flags(ANCHOR);
+        }
+        result
+    }
+}
+
+fn all() -> impl Iterator<Item = &'static Frame> {
+    let innermost: *const Frame = threads::current().map_or(ptr::null(), |heap| heap.annex().get().cast());
+    // SAFETY: a frame is on the list only while its `during` is on the stack of this thread.
+    core::iter::successors(unsafe { innermost.as_ref() }, |frame| unsafe { frame.outer.get().as_ref() })
+}
+
+/// The anchor `chunk` is about to be gone; `now` stands for it: where it moved, or its parent.
+#[cold]
+pub(super) fn replace(chunk: Chunk, now: Option<Chunk>) {
+    for frame in all().filter(|frame| frame.heir.get() == Some(chunk)) {
+        frame.heir.set(now);
+        if let Some(now) = now {
+            now.set_flags(ANCHOR);
+        }
+    }
+}
+
+/// `chunk` is dying and somebody frees it. If it is only its children that are being freed, it goes
+/// after them; if it is itself on the way out, there is nothing to do.
+pub(super) fn doom(chunk: Chunk) {
+    for frame in all().filter(|frame| frame.root == chunk) {
+        frame.doomed.set(true);
+    }
+}

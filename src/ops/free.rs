@@ -1,0 +1,255 @@
+//! Free: a chunk and everything below it, in constant stack.
+//!
+//! The order is the contract's: a chunk's destructor, out of its parent's list, its children by the
+//! same rule, its memory. Of a chunk on the way out, the parent word stays what it was: it is the way
+//! back up, and where a child goes that refuses to die.
+
+use core::ffi::c_char;
+
+use super::frame::{self, Frame};
+use super::{reference, reparent, roots};
+use crate::error::{AllocError, FreeError};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE};
+use crate::tree::side::{Running, Side};
+use crate::tree::{Chunk, Destructor, links, refs, store};
+
+/// Sets the function that is called before `chunk` is freed, and may refuse; `None` takes it away.
+///
+/// # Errors
+/// [`AllocError::OutOfMemory`]: nothing has changed.
+///
+/// # Safety
+/// See the [module](super); the function may be called with the payload until the chunk is freed.
+pub unsafe fn set_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Result<(), AllocError> {
+    if destructor.is_none() && chunk.side().is_none() {
+        return Ok(());
+    }
+    let side = chunk.side_or_new()?;
+    side.destructor.set(destructor);
+    if side.running.get() == Running::Yes {
+        side.running.set(Running::Replaced);
+    }
+    Ok(())
+}
+
+/// Frees `chunk` and everything below it. `location` says where, for those who touch it later.
+///
+/// If its only parent is the null context and it has one reference, the reference's owner keeps it.
+///
+/// # Errors
+/// [`FreeError::HasReferences`] or [`FreeError::Vetoed`]; it lives on then.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    if !chunk.is_simple() {
+        return free_slow(chunk, location);
+    }
+    links::detach(chunk);
+    if chunk.child.get().is_some() {
+        drain_simple(chunk, location);
+    } else {
+        store::release(chunk, location);
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    if chunk.has(DYING) {
+        frame::doom(chunk);
+        return Ok(());
+    }
+    if let Some(first) = refs::all(chunk).next() {
+        let only = refs::all(chunk).nth(1).is_none();
+        if !only || chunk.parent() != roots::null_context() {
+            return Err(FreeError::HasReferences);
+        }
+        let owner = first.parent();
+        if !owner.is_some_and(|owner| chunk.is_above(owner)) {
+            reference::give_to_owner(chunk, first, location);
+            return Ok(());
+        }
+    }
+    kill(chunk, location)
+}
+
+/// Frees a chunk that may have anything, references included: one held from outside saves it.
+pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let frame = Frame::new(chunk);
+    begin(chunk, location, &frame)?;
+    frame.set_heir(chunk.parent());
+    links::detach(chunk);
+    if chunk.has(GUARDED) {
+        roots::forget_null_context(chunk);
+    }
+    if store::is_regular_pool(chunk) {
+        leave(chunk);
+        store::release_pool(chunk, location);
+    } else {
+        chunk.set_flags(DYING);
+        drain(chunk, location, &frame);
+        bury(chunk, location);
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn drain_simple(chunk: Chunk, location: *const c_char) {
+    let frame = Frame::new(chunk);
+    chunk.set_flags(DYING);
+    drain(chunk, location, &frame);
+    bury(chunk, location);
+}
+
+/// Frees the children of `chunk`, but not the one that holds its name.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn free_children(chunk: Chunk, location: *const c_char) {
+    if chunk.has(DYING) {
+        // They are being freed already.
+        return;
+    }
+    let name = chunk.name_child();
+    if let Some(name) = name {
+        links::detach(name);
+    }
+    let frame = Frame::new(chunk);
+    chunk.set_flags(DYING);
+    drain(chunk, location, &frame);
+    chunk.clear_flags(DYING);
+    if let Some(name) = name {
+        links::attach(name, chunk);
+    }
+    if frame.is_doomed() {
+        // Whoever asked has been told that it is done; a veto now leaves it alive, and valid.
+        let _ = kill(chunk, location);
+    }
+}
+
+/// The first half of a free, up to the point of no return: references and the destructor.
+fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), FreeError> {
+    if chunk.has(DYING) {
+        return Err(FreeError::Vetoed);
+    }
+    if let Some(side) = chunk.side() {
+        if side.running.get() != Running::No {
+            return Err(FreeError::Vetoed);
+        }
+        while let Some(handle) = refs::all(chunk).next() {
+            let from_below = chunk.is_above(handle);
+            drop_reference(handle, location);
+            if !from_below {
+                return Err(FreeError::HasReferences);
+            }
+        }
+        run_destructor(chunk, side, frame)?;
+    }
+    if chunk.has(REFERENCE) {
+        refs::unhook(chunk);
+    }
+    Ok(())
+}
+
+fn run_destructor(chunk: Chunk, side: &Side, frame: &Frame) -> Result<(), FreeError> {
+    let Some(destructor) = side.destructor.take() else { return Ok(()) };
+    side.running.set(Running::Yes);
+    // SAFETY: set for this chunk, whose payload is intact; the tree is valid, whatever it does to it.
+    let verdict = frame.during(|| unsafe { destructor(chunk.ptr()) });
+    let replaced = side.running.replace(Running::No) == Running::Replaced;
+    if verdict == -1 {
+        if !replaced {
+            side.destructor.set(Some(destructor));
+        }
+        return Err(FreeError::Vetoed);
+    }
+    Ok(())
+}
+
+/// Frees the reference `handle`; its target stays.
+pub(super) fn drop_reference(handle: Chunk, location: *const c_char) {
+    refs::unhook(handle);
+    links::detach(handle);
+    bury(handle, location);
+}
+
+/// Frees all below `root`, which is marked as dying, but not `root`.
+fn drain(root: Chunk, location: *const c_char, frame: &Frame) {
+    let mut at = root;
+    loop {
+        free_simple_leaves(at, location);
+        match at.child.get() {
+            Some(child) => {
+                if descend(child, at, root, location, frame) {
+                    at = child;
+                }
+            }
+            None if at == root => return,
+            None => {
+                let up = at.parent();
+                bury(at, location);
+                // A chunk below the root keeps its parent word; only the root may have none.
+                at = up.unwrap_or(root);
+            }
+        }
+    }
+}
+
+/// Frees the leading children of `at` that have nothing to act on: no foreign code runs, so the list
+/// is mended once, at the end.
+#[inline(always)]
+fn free_simple_leaves(at: Chunk, location: *const c_char) {
+    let mut next = at.child.get();
+    while let Some(child) = next
+        && child.is_simple()
+        && child.child.get().is_none()
+    {
+        next = child.next.get();
+        store::release(child, location);
+    }
+    at.child.set(next);
+    if let Some(next) = next {
+        next.prev.set(None);
+    }
+}
+
+/// Begins the free of `child`, of the dying `parent`. Says whether its children come next; if not,
+/// it is gone, or has refused and been given to somebody else.
+fn descend(child: Chunk, parent: Chunk, root: Chunk, location: *const c_char, frame: &Frame) -> bool {
+    if !child.is_simple() {
+        let saviour = refs::all(child).next().map(|handle| handle.parent());
+        if begin(child, location, frame).is_err() {
+            if child.parent() == Some(parent) {
+                let heir = if parent == root { frame.heir() } else { parent.parent() };
+                let to = saviour.flatten().or(heir).or_else(roots::null_context);
+                reparent::relink(child, to);
+            }
+            return false;
+        }
+        if store::is_regular_pool(child) {
+            links::detach(child);
+            leave(child);
+            store::release_pool(child, location);
+            return false;
+        }
+    }
+    links::detach(child);
+    child.parent.set(Some(parent));
+    child.set_flags(DYING);
+    true
+}
+
+/// Gives back the memory of a chunk without children that is out of the tree.
+fn bury(chunk: Chunk, location: *const c_char) {
+    leave(chunk);
+    store::release(chunk, location);
+}
+
+/// Tells frees in progress that `chunk` goes.
+fn leave(chunk: Chunk) {
+    if chunk.has(ANCHOR) {
+        frame::replace(chunk, chunk.parent());
+    }
+}

@@ -1,0 +1,99 @@
+//! Reference and unlink: a chunk with more than one owner.
+
+use core::ffi::c_char;
+
+use super::free::{drop_reference, kill};
+use super::{alloc, reparent, roots};
+use crate::error::{AllocError, FreeError};
+use crate::tree::chunk::{DYING, MEMBER};
+use crate::tree::pool::PoolRef;
+use crate::tree::side::Running;
+use crate::tree::{Chunk, links, refs, store};
+
+/// Lets `context` keep `chunk` alive too. `location` says where, for messages.
+///
+/// # Errors
+/// [`AllocError`]; [`AllocError::Refused`] when the chunk is being freed. Nothing has changed then.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn reference(
+    context: Option<Chunk>,
+    chunk: Chunk,
+    location: *const c_char,
+) -> Result<(), AllocError> {
+    let running = chunk.side().is_some_and(|side| side.running.get() != Running::No);
+    if chunk.has(DYING) || running {
+        return Err(AllocError::Refused);
+    }
+    // SAFETY: the caller's.
+    let handle = unsafe { alloc(context, refs::SIZE)? };
+    if handle.has(MEMBER) {
+        PoolRef::of_member(handle).set_irregular();
+    }
+    if let Err(error) = refs::hook(handle, chunk, location) {
+        links::detach(handle);
+        store::release(handle, location);
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// How many references there are to `chunk`.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn reference_count(chunk: Chunk) -> usize {
+    refs::all(chunk).count()
+}
+
+/// Where the references to `chunk` were made, newest first.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn reference_locations(chunk: Chunk) -> impl Iterator<Item = *const c_char> {
+    refs::all(chunk).map(refs::location)
+}
+
+/// The newest reference to `chunk` that `context` holds.
+pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
+    refs::all(chunk).find(|handle| handle.parent() == context)
+}
+
+/// Takes away `context`'s hold on `chunk`: a reference it has; else, if it is the parent, the parent's
+/// link, so that the owner of the newest reference becomes the parent, or the chunk is freed.
+///
+/// # Errors
+/// [`FreeError::NotOwned`] or [`FreeError::Vetoed`]; nothing has changed then.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn unlink(context: Option<Chunk>, chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let context = context.or_else(roots::null_context);
+    if let Some(handle) = held_by(context, chunk) {
+        drop_reference(handle, location);
+        return Ok(());
+    }
+    if chunk.parent() != context {
+        return Err(FreeError::NotOwned);
+    }
+    if chunk.has(DYING) {
+        return Err(FreeError::Vetoed);
+    }
+    // A reference from below cannot keep the tree that it lies in.
+    while let Some(handle) = refs::all(chunk).next() {
+        if !chunk.is_above(handle) {
+            give_to_owner(chunk, handle, location);
+            return Ok(());
+        }
+        drop_reference(handle, location);
+    }
+    kill(chunk, location)
+}
+
+/// Makes the owner of the reference `handle` the parent of its target, in the reference's place.
+pub(super) fn give_to_owner(chunk: Chunk, handle: Chunk, location: *const c_char) {
+    let owner = handle.parent();
+    drop_reference(handle, location);
+    reparent::relink(chunk, owner.or_else(roots::null_context));
+}

@@ -1,0 +1,114 @@
+//! The two contexts that belong to the process: the null context, below which chunks without a parent
+//! are kept while null tracking is on, and the autofree context, which is freed at exit.
+
+use core::ffi::{c_int, c_void};
+use core::ptr;
+use core::sync::atomic::{
+    AtomicPtr,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use super::{alloc, free, reparent, set_destructor};
+use crate::error::AllocError;
+use crate::mem::lock::Lock;
+use crate::tree::chunk::GUARDED;
+use crate::tree::{Chunk, links};
+
+/// The payload of the null context; null while there is none.
+static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+/// The payload of the autofree context; null while there is none.
+static AUTOFREE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+/// Held while either is made or dissolved.
+static CHANGING: Lock = Lock::new();
+
+fn load(root: &AtomicPtr<c_void>) -> Option<Chunk> {
+    let at = root.load(Acquire);
+    if at.is_null() {
+        return None;
+    }
+    // SAFETY: any address can be checked; whoever frees a root takes it out of here.
+    unsafe { Chunk::check(at) }.ok()
+}
+
+/// The null context, while null tracking is on.
+#[inline]
+pub fn null_context() -> Option<Chunk> {
+    if NULL_CONTEXT.load(Relaxed).is_null() { None } else { load(&NULL_CONTEXT) }
+}
+
+/// From now on chunks made without a parent are children of the null context. Those made before stay
+/// as they are, but for the autofree context. Without memory for the context nothing changes.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn enable_null_tracking() {
+    let _held = CHANGING.hold();
+    if null_context().is_some() {
+        return;
+    }
+    // SAFETY: the caller's.
+    let Ok(context) = (unsafe { alloc(None, 0) }) else { return };
+    context.set_name(c"null_context".as_ptr());
+    context.set_flags(GUARDED);
+    NULL_CONTEXT.store(context.ptr(), Release);
+    if let Some(autofree) = load(&AUTOFREE) {
+        reparent::relink(autofree, Some(context));
+    }
+}
+
+/// The null context goes; its children live on without a parent.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn disable_null_tracking() {
+    let _held = CHANGING.hold();
+    let Some(context) = null_context() else { return };
+    NULL_CONTEXT.store(ptr::null_mut(), Release);
+    {
+        let _held = links::guard().hold();
+        while let Some(child) = context.child.get() {
+            links::detach_unguarded(child, context);
+            child.parent.set(None);
+        }
+    }
+    // SAFETY: a live chunk that nobody else leads to any more. It has no destructor to refuse.
+    let _ = unsafe { free(context, c"talloc_disable_null_tracking".as_ptr()) };
+}
+
+/// The null context is being freed itself, with all below it: tracking ends.
+pub(super) fn forget_null_context(context: Chunk) {
+    let _ = NULL_CONTEXT.compare_exchange(context.ptr(), ptr::null_mut(), AcqRel, Relaxed);
+    context.clear_flags(GUARDED);
+}
+
+/// The context that is freed when the process exits, made on first use. Its exit handler is the
+/// caller's affair.
+///
+/// # Errors
+/// [`AllocError::OutOfMemory`].
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn autofree_context() -> Result<Chunk, AllocError> {
+    let _held = CHANGING.hold();
+    if let Some(context) = load(&AUTOFREE) {
+        return Ok(context);
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        let context = alloc(None, 0)?;
+        context.set_name(c"autofree_context".as_ptr());
+        if let Err(error) = set_destructor(context, Some(forget_autofree)) {
+            let _ = free(context, ptr::null());
+            return Err(error);
+        }
+        AUTOFREE.store(context.ptr(), Release);
+        Ok(context)
+    }
+}
+
+/// The autofree context is being freed.
+unsafe extern "C" fn forget_autofree(context: *mut c_void) -> c_int {
+    let _ = AUTOFREE.compare_exchange(context, ptr::null_mut(), AcqRel, Relaxed);
+    0
+}

@@ -1,0 +1,24 @@
+//! Totals of a tree.
+
+use crate::tree::{Chunk, walk};
+
+/// Bytes of payload in `chunk` and below it. References count for nothing.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn total_size(chunk: Chunk) -> usize {
+    walk::preorder(chunk).map(bytes).sum()
+}
+
+/// How many chunks there are in the tree of `chunk`, itself and references included.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn total_blocks(chunk: Chunk) -> usize {
+    walk::preorder(chunk).count()
+}
+
+/// What one chunk counts for in totals of bytes.
+pub(crate) fn bytes(chunk: Chunk) -> usize {
+    if chunk.is_reference() { 0 } else { chunk.size() }
+}

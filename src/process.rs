@@ -1,0 +1,155 @@
+//! What the whole process shares: a secret, options, and the roots. Nothing but atomics.
+
+use core::ffi::{CStr, c_char, c_int};
+use core::sync::atomic::{
+    AtomicI32, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use crate::mem::lock::Lock;
+use crate::mem::os;
+
+/// Bits of a tag below the mixed value: the flags of a chunk.
+const FLAG_BITS: u32 = 8;
+/// Generations that a tag can tell apart.
+const GENERATIONS: u32 = 1 << 12;
+/// The mixed value that marks a freed header. Known to all: it protects nothing, it informs.
+const FREED_VALUE: u32 = 0x00de_adfe & 0x00ff_ffff;
+
+/// The tag of a header whose chunk was freed by itself.
+pub const TAG_FREED: u32 = FREED_VALUE << FLAG_BITS;
+
+/// Every chunk is a block of the C library's malloc, so that other tools see each one.
+pub const MODE_MALLOC: u32 = 1;
+/// Freed payloads are filled with a byte.
+pub const MODE_FILL: u32 = 2;
+
+static SECRET: AtomicU32 = AtomicU32::new(0);
+static MODE: AtomicU32 = AtomicU32::new(0);
+static FILL: AtomicU32 = AtomicU32::new(0);
+static READY: AtomicU32 = AtomicU32::new(0);
+static MAGIC: AtomicI32 = AtomicI32::new(0);
+static SETUP: Lock = Lock::new();
+
+/// The options that are in force: `MODE_…` bits, 0 for the ordinary case.
+#[inline(always)]
+pub fn mode() -> u32 {
+    MODE.load(Relaxed)
+}
+
+/// The byte that freed payloads are filled with, under [`MODE_FILL`].
+pub fn fill_byte() -> u8 {
+    FILL.load(Relaxed) as u8
+}
+
+/// The tag of memory in its `generation`-th use.
+#[inline]
+pub fn tag_of_generation(generation: u32) -> u32 {
+    (SECRET.load(Relaxed) ^ (generation % GENERATIONS)) << FLAG_BITS
+}
+
+/// Whether `tag`, which is not the one expected, is one that this process gave out at some time.
+pub fn is_stale_tag(tag: u32) -> bool {
+    (tag >> FLAG_BITS) ^ SECRET.load(Relaxed) < GENERATIONS
+}
+
+/// Where a number lies that tells this process's allocator from any other's.
+pub fn magic() -> *const c_int {
+    setup();
+    MAGIC.as_ptr()
+}
+
+/// Reads the environment and draws the secret, once. Called before the first chunk is made.
+#[inline]
+pub fn setup() {
+    if READY.load(Acquire) == 0 {
+        setup_once();
+    }
+}
+
+#[cold]
+fn setup_once() {
+    let _held = SETUP.hold();
+    if READY.load(Acquire) != 0 {
+        return;
+    }
+    let mut bits = os::entropy();
+    // Neither an empty header nor the mark of a freed one may look like a tag.
+    while near(bits as u32, 0) || near(bits as u32, FREED_VALUE) {
+        bits = bits.rotate_left(13).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    }
+    SECRET.store(bits as u32 & 0x00ff_ffff, Relaxed);
+    MAGIC.store((bits >> 32) as i32 | 1, Relaxed);
+    read_environment();
+    READY.store(1, Release);
+}
+
+fn near(secret: u32, value: u32) -> bool {
+    (secret & 0x00ff_ffff) ^ value < GENERATIONS
+}
+
+fn read_environment() {
+    let mut mode = 0;
+    if let Some(text) = environment(c"TALLOC_FREE_FILL") {
+        // SAFETY: a C string from the environment; no end pointer is asked for.
+        let fill = unsafe { libc::strtoul(text.as_ptr(), core::ptr::null_mut(), 0) };
+        FILL.store(fill as u32, Relaxed);
+        mode |= MODE_FILL;
+    }
+    if option("backend") == Some(b"malloc") {
+        mode |= MODE_MALLOC;
+    }
+    MODE.store(mode, Relaxed);
+}
+
+fn environment(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: a C string; what is returned lives as long as nobody changes the environment, which
+    // no program does while its first allocation reads it.
+    unsafe {
+        let value: *mut c_char = libc::getenv(name.as_ptr());
+        if value.is_null() { None } else { Some(CStr::from_ptr(value)) }
+    }
+}
+
+/// The value of `name` in `TMEMPOOL_OPTIONS`, a list `name=value,name,…`: empty when it has none,
+/// `None` when it is not there. A program that runs with raised privileges takes no options.
+pub fn option(name: &str) -> Option<&'static [u8]> {
+    // SAFETY: reads an entry of the process's auxiliary vector.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        return None;
+    }
+    option_in(environment(c"TMEMPOOL_OPTIONS")?.to_bytes(), name)
+}
+
+fn option_in<'a>(list: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    list.split(|&b| b == b',').find_map(|entry| {
+        let rest = entry.strip_prefix(name.as_bytes())?;
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b"=") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_found_by_whole_name() {
+        let list = b"backend=malloc,fill,trace=/tmp/x";
+        assert_eq!(option_in(list, "backend"), Some(&b"malloc"[..]));
+        assert_eq!(option_in(list, "fill"), Some(&b""[..]));
+        assert_eq!(option_in(list, "trace"), Some(&b"/tmp/x"[..]));
+        assert_eq!(option_in(list, "back"), None);
+        assert_eq!(option_in(list, "stats"), None);
+        assert_eq!(option_in(b"", "fill"), None);
+    }
+
+    #[test]
+    fn tags_are_told_from_garbage_and_from_each_other() {
+        setup();
+        assert_ne!(tag_of_generation(1), tag_of_generation(2));
+        assert!(is_stale_tag(tag_of_generation(77)));
+        assert!(is_stale_tag(tag_of_generation(77) | 0x15));
+        assert!(!is_stale_tag(0));
+        assert!(!is_stale_tag(TAG_FREED));
+    }
+}

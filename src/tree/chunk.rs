@@ -1,0 +1,335 @@
+//! The chunk: a header of 48 bytes with its payload behind it.
+//!
+//! ```text
+//! offset  0        4        8        16       24       32       40       48
+//!         ├ tag ───┼ size ──┼ parent ┼ next ──┼ prev ──┼ child ─┼ name ──┤ payload …
+//! ```
+//! - `tag`: 24 bits that say that this is a live chunk, and 8 flags. The 24 bits come from the span
+//!   that the chunk lies in (or the block of its pool), and are renewed when that memory is used
+//!   anew; so pointers to chunks that were freed all at once are still recognised.
+//! - `size`: bytes of the payload, as the caller asked.
+//! - `parent`, `next`, `prev`, `child`: the tree. Each child knows its parent; `child` is the newest.
+//! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have.
+//!
+//! A freed header keeps the mark [`TAG_FREED`](crate::process::TAG_FREED) in `tag` and the location
+//! of the free in `name` until its memory is used again.
+
+use core::cell::Cell;
+use core::ffi::{c_char, c_void};
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+
+use super::pool::Block;
+use super::side::Side;
+use crate::error::Fault;
+use crate::mem::{segment, span::SpanRef};
+use crate::process::{self, MODE_MALLOC, TAG_FREED};
+
+/// The chunk is a pool; its record lies right before the header.
+pub const POOL: u32 = 0x01;
+/// `name` leads to a side record.
+pub const SIDE: u32 = 0x02;
+/// It is being freed, or its children are: it may not move, and a further free of it is for later.
+pub const DYING: u32 = 0x04;
+/// It, or something above it, has a memory limit.
+pub const LIMITED: u32 = 0x08;
+/// It is a reference: a hidden child that keeps another chunk alive.
+pub const REFERENCE: u32 = 0x10;
+/// Its list of children is shared by threads; changing it takes the lock of the roots.
+pub const GUARDED: u32 = 0x20;
+/// It lies in a block of a pool.
+pub const MEMBER: u32 = 0x40;
+/// A free in progress will look at it: see `ops::frame`.
+pub const ANCHOR: u32 = 0x80;
+/// All flags.
+pub const FLAGS: u32 = 0xff;
+
+/// Bytes of the header.
+pub const HEADER: usize = size_of::<Header>();
+
+/// See the module.
+#[repr(C, align(16))]
+#[derive(Debug)]
+pub struct Header {
+    pub(super) tag: Cell<u32>,
+    pub(crate) size: Cell<u32>,
+    pub(crate) parent: Cell<Option<Chunk>>,
+    pub(crate) next: Cell<Option<Chunk>>,
+    pub(crate) prev: Cell<Option<Chunk>>,
+    pub(crate) child: Cell<Option<Chunk>>,
+    pub(super) name: Cell<*const c_void>,
+}
+
+const _: () = assert!(HEADER == 48);
+const _: () = assert!(core::mem::offset_of!(Header, parent) == 8);
+const _: () = assert!(core::mem::offset_of!(Header, name) == 40);
+
+/// A live chunk. Copies are handles: whoever makes one ([`Chunk::check`], or the verbs that create
+/// chunks) knows that the chunk lives, and nobody keeps one across a free of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk(NonNull<Header>);
+
+impl Deref for Chunk {
+    type Target = Header;
+
+    #[inline(always)]
+    fn deref(&self) -> &Header {
+        // SAFETY: a Chunk is a handle to a live header (see the type); all fields are cells.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Chunk {
+    /// The chunk whose payload is at `payload`, if that is a live one. Any number can be asked
+    /// about: nothing is read but memory that is known to be mapped (with the malloc backend, where
+    /// each chunk is a block of malloc's, the 48 bytes before `payload`).
+    ///
+    /// # Errors
+    /// What the pointer is instead.
+    ///
+    /// # Safety
+    /// No other thread frees the chunk meanwhile.
+    #[inline(always)]
+    pub unsafe fn check(payload: *const c_void) -> Result<Chunk, Fault> {
+        let at = payload.addr().wrapping_sub(HEADER);
+        if segment::covers(at) && at.is_multiple_of(align_of::<Header>()) {
+            let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+            // SAFETY: the address lies in a mapped segment, whose memory can all be read.
+            let (span, tag) = unsafe { (SpanRef::slice_of(at), (*header).tag.get()) };
+            if (tag ^ span.tag()) & !(FLAGS & !MEMBER) == 0 {
+                // SAFETY: an address in a segment is not null; the tag says that the chunk lives.
+                return Ok(Chunk(unsafe { NonNull::new_unchecked(header) }));
+            }
+        }
+        // SAFETY: the caller's.
+        unsafe { Chunk::check_slow(payload) }
+    }
+
+    /// Members of pools, chunks of the malloc backend, and all that is no live chunk.
+    #[cold]
+    #[inline(never)]
+    unsafe fn check_slow(payload: *const c_void) -> Result<Chunk, Fault> {
+        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+        let at = header.addr();
+        if payload.addr() < HEADER || !at.is_multiple_of(align_of::<Header>()) {
+            return Err(Fault::Unknown);
+        }
+        // SAFETY: not null, as just seen.
+        let chunk = Chunk(unsafe { NonNull::new_unchecked(header) });
+        if !segment::covers(at) {
+            if process::mode() & MODE_MALLOC != 0 && chunk.tag_bits() == process::tag_of_generation(0) {
+                return Ok(chunk);
+            }
+            let freed = segment::has_covered(at);
+            return Err(if freed { Fault::Freed { location: ptr::null() } } else { Fault::Unknown });
+        }
+        // SAFETY: the address lies in a mapped segment.
+        let span = unsafe { SpanRef::slice_of(at) };
+        if span.tag() == 0 {
+            // Free slices of a segment, or its head, which no pointer ever led to.
+            let freed = at % crate::mem::geometry::SEGMENT >= crate::mem::geometry::SLICE;
+            return Err(if freed { Fault::Freed { location: ptr::null() } } else { Fault::Unknown });
+        }
+        let tag = chunk.tag.get();
+        if tag & MEMBER != 0 {
+            // SAFETY: the slice belongs to a span in use.
+            let start = unsafe { SpanRef::of(at).slot_start(at) };
+            // SAFETY: the start of a slot, in mapped memory.
+            match unsafe { Block::tag_at(start, span.tag()) } {
+                Ok(members) if (tag ^ members) & !(FLAGS & !MEMBER) == 0 => return Ok(chunk),
+                Err(location) if process::is_stale_tag(tag) => return Err(Fault::Freed { location }),
+                _ => {}
+            }
+        }
+        Err(chunk.post_mortem())
+    }
+
+    /// What a header in mapped memory that is not live has to tell.
+    fn post_mortem(self) -> Fault {
+        let tag = self.tag.get();
+        if tag == TAG_FREED {
+            Fault::Freed { location: self.name.get().cast() }
+        } else if process::is_stale_tag(tag) {
+            Fault::Freed { location: ptr::null() }
+        } else {
+            Fault::Unknown
+        }
+    }
+
+    /// Writes a header with no links at `at`.
+    ///
+    /// # Safety
+    /// `at` is memory for a header and `size` bytes behind it, which nobody else uses; `tag` is what
+    /// its span or block gives its chunks.
+    #[inline(always)]
+    pub(super) unsafe fn create(at: NonNull<u8>, tag: u32, size: usize) -> Chunk {
+        let header = at.cast::<Header>();
+        // SAFETY: the caller's. `parent`, `next`, `prev` are set by the attach that follows.
+        unsafe {
+            header.write(Header {
+                tag: Cell::new(tag),
+                size: Cell::new(size as u32),
+                parent: Cell::new(None),
+                next: Cell::new(None),
+                prev: Cell::new(None),
+                child: Cell::new(None),
+                name: Cell::new(ptr::null()),
+            });
+        }
+        Chunk(header)
+    }
+
+    /// The chunk whose header lies at `header`.
+    ///
+    /// # Safety
+    /// It is a live one.
+    #[inline(always)]
+    pub(super) unsafe fn from_header(header: NonNull<Header>) -> Chunk {
+        Chunk(header)
+    }
+
+    /// Marks the header as freed at `location`.
+    #[inline(always)]
+    pub(super) fn stamp_freed(self, location: *const c_char) {
+        self.tag.set(TAG_FREED);
+        self.name.set(location.cast());
+    }
+
+    /// The chunk in the slot at `start` of a span with `span_tag`, if one lives there.
+    ///
+    /// # Safety
+    /// `start` is the start of a slot that has been handed out at some time.
+    pub(super) unsafe fn at_slot(start: usize, span_tag: u32) -> Option<Chunk> {
+        let header = NonNull::new(ptr::with_exposed_provenance_mut::<Header>(start))?;
+        // SAFETY: the caller's.
+        let tag = unsafe { header.as_ref() }.tag.get();
+        ((tag ^ span_tag) & !(FLAGS & !MEMBER) == 0).then_some(Chunk(header))
+    }
+
+    /// Takes over what `from` is: links, name, side record, and the flags that do not say where it
+    /// lies.
+    pub(super) fn take_identity(self, from: Chunk) {
+        self.parent.set(from.parent.get());
+        self.next.set(from.next.get());
+        self.prev.set(from.prev.get());
+        self.child.set(from.child.get());
+        self.name.set(from.name.get());
+        self.set_flags(from.tag.get() & FLAGS & !(MEMBER | POOL));
+    }
+
+    /// Leaves nothing to act on when this chunk, whose identity another has, is released.
+    pub(super) fn give_up_identity(self) {
+        self.clear_flags(FLAGS & !MEMBER);
+        self.name.set(ptr::null());
+    }
+
+    /// The address of the header.
+    #[inline(always)]
+    pub fn address(self) -> NonNull<u8> {
+        self.0.cast()
+    }
+
+    /// The payload.
+    #[inline(always)]
+    pub fn ptr(self) -> *mut c_void {
+        // SAFETY: the payload starts one header behind the header.
+        unsafe { self.0.add(1).as_ptr().cast() }
+    }
+
+    /// Bytes of the payload: what was asked for; 0 for a plain pool.
+    #[inline(always)]
+    pub fn size(self) -> usize {
+        self.size.get() as usize
+    }
+
+    /// The parent. A chunk that is being freed still shows the one it had.
+    #[inline(always)]
+    pub fn parent(self) -> Option<Chunk> {
+        self.parent.get()
+    }
+
+    /// Whether any of `flags` is set.
+    #[inline(always)]
+    pub fn has(self, flags: u32) -> bool {
+        self.tag.get() & flags != 0
+    }
+
+    /// Whether no flag is set: an ordinary chunk, for which every verb has a short way.
+    #[inline(always)]
+    pub fn is_plain(self) -> bool {
+        self.tag.get() & FLAGS == 0
+    }
+
+    /// Whether it has nothing that a free must act on: a plain chunk, or a plain member of a pool.
+    #[inline(always)]
+    pub(crate) fn is_simple(self) -> bool {
+        self.tag.get() & FLAGS & !MEMBER == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_flags(self, flags: u32) {
+        self.tag.set(self.tag.get() | flags);
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear_flags(self, flags: u32) {
+        self.tag.set(self.tag.get() & !flags);
+    }
+
+    fn tag_bits(self) -> u32 {
+        self.tag.get() & !FLAGS
+    }
+
+    /// The name; null when it has none. A reference's is `.reference`.
+    #[inline]
+    pub fn name(self) -> *const c_char {
+        match self.side() {
+            Some(side) => side.name.get(),
+            None => self.name.get().cast(),
+        }
+    }
+
+    /// Gives it a name, which outlives it or is a child of it. No bytes are copied.
+    #[inline]
+    pub fn set_name(self, name: *const c_char) {
+        match self.side() {
+            Some(side) => side.name.set(name),
+            None => self.name.set(name.cast()),
+        }
+    }
+
+    /// The child that holds the name, when a child does.
+    pub fn name_child(self) -> Option<Chunk> {
+        // SAFETY: any address can be checked, and the tree is the caller's.
+        let child = unsafe { Chunk::check(self.name().cast()) }.ok()?;
+        (child.parent() == Some(self)).then_some(child)
+    }
+
+    /// The side record, when there is one.
+    #[inline(always)]
+    pub(crate) fn side(self) -> Option<&'static Side> {
+        if self.has(SIDE) {
+            // SAFETY: with this flag the word leads to a side record, which lives as long as the
+            // chunk; all its fields are cells.
+            Some(unsafe { &*self.name.get().cast::<Side>() })
+        } else {
+            None
+        }
+    }
+
+    /// Whether this is a reference: the hidden child that keeps another chunk alive.
+    #[inline]
+    pub fn is_reference(self) -> bool {
+        self.has(REFERENCE)
+    }
+
+    /// The children, newest first. The next one is looked up before the visit of one ends.
+    pub fn children(self) -> impl Iterator<Item = Chunk> {
+        core::iter::successors(self.child.get(), |c| c.next.get())
+    }
+
+    /// Whether `self` is `other` or lies above it.
+    pub fn is_above(self, other: Chunk) -> bool {
+        core::iter::successors(Some(other), |c| c.parent()).any(|c| c == self)
+    }
+}

@@ -1,0 +1,97 @@
+//! The links of the tree: a doubly linked list of children, newest first, in which every child knows
+//! its parent.
+//!
+//! Invariants: `parent.child` is the child whose `prev` is `None`; `c.next.prev` is `c`; all in one
+//! list have the same parent. A detached chunk keeps its `parent` word, as what it was.
+//!
+//! The list of a [`GUARDED`] parent (the null context) is used by all threads, under one lock.
+
+use super::chunk::{Chunk, GUARDED};
+use crate::mem::lock::{Held, Lock};
+
+static GUARD: Lock = Lock::new();
+
+/// The lock of the guarded lists.
+pub(crate) fn guard() -> &'static Lock {
+    &GUARD
+}
+
+/// Holds the guard if the list of `parent` needs it.
+#[inline(always)]
+pub(crate) fn guard_for(parent: Chunk) -> Option<Held<'static>> {
+    if parent.has(GUARDED) { Some(GUARD.hold()) } else { None }
+}
+
+/// Makes the detached `child` the newest child of `parent`.
+#[inline(always)]
+pub(crate) fn attach(child: Chunk, parent: Chunk) {
+    let _held = guard_for(parent);
+    attach_unguarded(child, parent);
+}
+
+/// [`attach`] for a parent whose list is not guarded, or whose guard is held.
+#[inline(always)]
+pub(crate) fn attach_unguarded(child: Chunk, parent: Chunk) {
+    let first = parent.child.get();
+    child.parent.set(Some(parent));
+    child.prev.set(None);
+    child.next.set(first);
+    if let Some(first) = first {
+        first.prev.set(Some(child));
+    }
+    parent.child.set(Some(child));
+}
+
+/// Takes `child` out of its parent's list.
+#[inline(always)]
+pub(crate) fn detach(child: Chunk) {
+    if let Some(parent) = child.parent.get() {
+        if parent.has(GUARDED) {
+            return detach_guarded(child);
+        }
+        detach_unguarded(child, parent);
+    }
+}
+
+#[cold]
+fn detach_guarded(child: Chunk) {
+    let _held = GUARD.hold();
+    // Looked up again: while this thread waited, another may have dissolved the list.
+    if let Some(parent) = child.parent.get() {
+        detach_unguarded(child, parent);
+    }
+}
+
+/// [`detach`] from a parent whose list is not guarded, or whose guard is held.
+#[inline(always)]
+pub(crate) fn detach_unguarded(child: Chunk, parent: Chunk) {
+    let (prev, next) = (child.prev.get(), child.next.get());
+    match prev {
+        Some(prev) => prev.next.set(next),
+        None => parent.child.set(next),
+    }
+    if let Some(next) = next {
+        next.prev.set(prev);
+    }
+    child.prev.set(None);
+    child.next.set(None);
+}
+
+/// The header of `from` has been copied to `to`: makes the neighbours, the parent and the children
+/// say so.
+pub(crate) fn relocate(from: Chunk, to: Chunk) {
+    if let Some(parent) = to.parent.get() {
+        let _held = guard_for(parent);
+        match to.prev.get() {
+            Some(prev) => prev.next.set(Some(to)),
+            None if parent.child.get() == Some(from) => parent.child.set(Some(to)),
+            None => {}
+        }
+        if let Some(next) = to.next.get() {
+            next.prev.set(Some(to));
+        }
+    }
+    for child in to.children() {
+        child.parent.set(Some(to));
+    }
+}

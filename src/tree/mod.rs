@@ -1,0 +1,14 @@
+//! Chunks and how they hang together: headers, links, side records, pools, references, limits.
+//! [`store`] is the one crossing to the memory below.
+
+pub mod chunk;
+pub mod limit;
+pub(crate) mod links;
+pub mod pool;
+pub mod refs;
+pub mod side;
+pub(crate) mod store;
+pub mod walk;
+
+pub use chunk::Chunk;
+pub use side::{Destructor, Limit};

@@ -1,0 +1,92 @@
+//! The side record: what few chunks have. A chunk's name word leads to it once it needs one, and it
+//! stays until the chunk is freed.
+
+use core::cell::Cell;
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr::NonNull;
+
+use super::chunk::{Chunk, MEMBER, SIDE};
+use super::pool::PoolRef;
+use super::refs::Reference;
+use super::store;
+use crate::error::AllocError;
+
+/// A function that is called with the payload of a chunk before it is freed; -1 refuses.
+pub type Destructor = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+/// See the module. The first word is 0, so that nobody who walks over slots takes it for a chunk.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Side {
+    not_a_tag: u32,
+    pub(crate) running: Cell<Running>,
+    pub(crate) name: Cell<*const c_char>,
+    pub(crate) destructor: Cell<Option<Destructor>>,
+    /// The newest reference to the chunk.
+    pub(crate) references: Cell<Option<NonNull<Reference>>>,
+    pub(crate) limit: Cell<Option<Limit>>,
+}
+
+/// Whether the destructor is running at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Running {
+    /// It is not.
+    No,
+    /// It is.
+    Yes,
+    /// It is, and another one has been set meanwhile.
+    Replaced,
+}
+
+/// A memory limit, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// What may be used.
+    pub max: usize,
+    /// What is used.
+    pub current: usize,
+}
+
+impl Chunk {
+    /// The side record, made now if there is none.
+    pub(crate) fn side_or_new(self) -> Result<&'static Side, AllocError> {
+        if let Some(side) = self.side() {
+            return Ok(side);
+        }
+        let at = store::take_raw(size_of::<Side>()).ok_or(AllocError::OutOfMemory)?.cast::<Side>();
+        let side = Side {
+            not_a_tag: 0,
+            running: Cell::new(Running::No),
+            name: Cell::new(self.name()),
+            destructor: Cell::new(None),
+            references: Cell::new(None),
+            limit: Cell::new(None),
+        };
+        // SAFETY: memory for a record, nobody else's.
+        unsafe { at.write(side) };
+        self.name.set(at.as_ptr().cast_const().cast());
+        self.set_flags(SIDE);
+        if self.has(MEMBER) {
+            PoolRef::of_member(self).set_irregular();
+        }
+        // SAFETY: written just now; it lives as long as the chunk.
+        Ok(unsafe { at.as_ref() })
+    }
+
+    /// Takes the side record away from a chunk that is about to be freed.
+    pub(super) fn drop_side(self) {
+        if let Some(side) = self.side() {
+            let name = side.name.get();
+            // SAFETY: the record belongs to this chunk alone, and the name word is set anew.
+            unsafe { store::give_raw(NonNull::from_ref(side).cast()) };
+            self.clear_flags(SIDE);
+            self.name.set(name.cast());
+        }
+    }
+
+    /// The memory limit set on this chunk itself.
+    pub fn limit(self) -> Option<Limit> {
+        self.side()?.limit.get()
+    }
+}

@@ -1,0 +1,261 @@
+//! Where chunks get their bytes: the one crossing from the tree to the memory below.
+//!
+//! A chunk comes from the pool that serves its parent, or from the heap of the calling thread, or,
+//! with the malloc backend, from the C library's malloc.
+
+use core::ffi::{c_char, c_void};
+use core::ptr::NonNull;
+
+use super::chunk::{Chunk, HEADER, LIMITED, MEMBER, POOL, SIDE};
+use super::limit;
+use super::pool::PoolRef;
+use crate::mem::heap::{self, HeapRef};
+use crate::mem::size::{self, SLOT_MAX};
+use crate::mem::span::SpanRef;
+use crate::mem::threads;
+use crate::process::{self, MODE_FILL, MODE_MALLOC};
+
+/// The largest payload of the short way.
+const QUICK: usize = size::SMALL_MAX - HEADER;
+
+/// A chunk for a child of `parent`, which is plain; not in the tree yet. The short way, which most
+/// allocations go: no pool, no limit, and the parent's heap is the calling thread's.
+#[inline(always)]
+pub(crate) fn quick_chunk(parent: Chunk, size: usize) -> Option<Chunk> {
+    if size > QUICK || !parent.is_plain() || process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
+    // SAFETY: a plain chunk lies in a span of the heap.
+    let heap = HeapRef::of_span(unsafe { SpanRef::slice_of(parent.address().addr().get()) });
+    if !heap.is_mine() {
+        return None;
+    }
+    let (at, tag) = heap.take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create(at, tag, size) })
+}
+
+/// A chunk for a child of `parent`, wherever it comes from; not in the tree yet. Its limits have
+/// been charged.
+pub(crate) fn chunk(parent: Option<Chunk>, size: usize) -> Option<Chunk> {
+    if process::mode() & MODE_MALLOC != 0 {
+        return malloc_chunk(size);
+    }
+    if let Some(pool) = parent.and_then(PoolRef::serving) {
+        if let Some(member) = pool.member(size) {
+            return Some(member);
+        }
+        pool.set_irregular();
+    }
+    let (at, tag) = take(HEADER + size)?;
+    // SAFETY: a slot or block of at least this size, taken just now.
+    Some(unsafe { Chunk::create(at, tag, size) })
+}
+
+/// A pool's chunk: see [`PoolRef::create`].
+pub(crate) fn pool_chunk(parent: Option<Chunk>, size: usize, room: usize) -> Option<Chunk> {
+    if process::mode() & MODE_MALLOC != 0 {
+        return malloc_chunk(size);
+    }
+    if let Some(pool) = parent.and_then(PoolRef::serving) {
+        pool.set_irregular();
+    }
+    PoolRef::create(size, room)
+}
+
+fn malloc_chunk(size: usize) -> Option<Chunk> {
+    process::setup();
+    let at = take_raw(HEADER + size)?;
+    // SAFETY: malloc's blocks are aligned to 16 bytes; this one is large enough and nobody else's.
+    Some(unsafe { Chunk::create(at, process::tag_of_generation(0), size) })
+}
+
+/// Gives a chunk's bytes back. It is out of the tree and has no children.
+#[inline(always)]
+pub(crate) fn release(chunk: Chunk, location: *const c_char) {
+    if chunk.has(MEMBER | POOL | SIDE | LIMITED) || process::mode() != 0 {
+        return release_slow(chunk, location);
+    }
+    chunk.stamp_freed(location);
+    // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+    unsafe { heap::give(chunk.address()) };
+}
+
+#[cold]
+#[inline(never)]
+fn release_slow(chunk: Chunk, location: *const c_char) {
+    if chunk.has(LIMITED) {
+        limit::discharge(chunk.parent(), limit::weight(chunk));
+    }
+    chunk.drop_side();
+    if process::mode() & MODE_FILL != 0 {
+        // SAFETY: the payload, which nobody uses any more.
+        unsafe { chunk.ptr().cast::<u8>().write_bytes(process::fill_byte(), chunk.size()) };
+    }
+    let member_of = chunk.has(MEMBER).then(|| PoolRef::of_member(chunk));
+    let pool = chunk.has(POOL).then(|| PoolRef::of_chunk(chunk));
+    chunk.stamp_freed(location);
+    match (member_of, pool) {
+        (Some(pool), _) => pool.put_back(chunk, location),
+        (None, Some(pool)) => pool.chunk_freed(location),
+        // SAFETY: what is no member starts at its slot, or is a block of malloc's; it is freed now.
+        (None, None) => unsafe { give_raw(chunk.address()) },
+    }
+}
+
+/// Gives a regular pool back with all that is in it. Its chunk is out of the tree.
+pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
+    let pool = PoolRef::of_chunk(chunk);
+    chunk.drop_side();
+    chunk.stamp_freed(location);
+    pool.give_back(location);
+}
+
+/// Whether `chunk` can be given back without a look at what lies below it.
+pub(crate) fn is_regular_pool(chunk: Chunk) -> bool {
+    chunk.has(POOL) && !chunk.has(LIMITED) && process::mode() == 0 && PoolRef::of_chunk(chunk).is_regular()
+}
+
+/// Bytes of payload that `chunk` can have where it stands.
+pub(crate) fn capacity(chunk: Chunk) -> usize {
+    if process::mode() & MODE_MALLOC != 0 {
+        return chunk.size();
+    }
+    if chunk.has(MEMBER | POOL) {
+        // A member may use what rounding left; the rest is another's.
+        return if chunk.has(POOL) {
+            chunk.size()
+        } else {
+            (HEADER + chunk.size()).next_multiple_of(16) - HEADER
+        };
+    }
+    // SAFETY: a chunk that is no member starts at its slot.
+    unsafe { heap::bytes_of(chunk.address()) - HEADER }
+}
+
+/// Gives `chunk`, not a pool, `size` bytes of payload where it stands, if that can be.
+pub(crate) fn resize_in_place(chunk: Chunk, size: usize) -> bool {
+    if process::mode() & MODE_MALLOC != 0 {
+        return false;
+    }
+    if chunk.has(MEMBER) {
+        return PoolRef::of_member(chunk).resize_in_place(chunk, size);
+    }
+    // SAFETY: a chunk that is no member starts at its slot; the caller gives up what is cut off.
+    let fits = unsafe { heap::resize(chunk.address(), HEADER + size) };
+    if fits {
+        chunk.size.set(size as u32);
+    }
+    fits
+}
+
+/// Moves a large `chunk` to where it can have `size` bytes, without copying, if that can be. The old
+/// header is gone; the links still lead to it.
+pub(crate) fn move_pages(chunk: Chunk, size: usize) -> Option<Chunk> {
+    if process::mode() & MODE_MALLOC != 0 || chunk.has(MEMBER | POOL) {
+        return None;
+    }
+    // SAFETY: a chunk that is no member starts at its block; the caller relocates the links.
+    let to = unsafe { heap::move_block(chunk.address(), HEADER + size)? };
+    // SAFETY: the pages moved, and with them the header.
+    let moved = unsafe { Chunk::from_header(to.cast()) };
+    moved.size.set(size as u32);
+    Some(moved)
+}
+
+/// Slides the only member of a pool to the start of its room, where it can have `size` bytes, if
+/// there is that much. The links still lead to the old place.
+pub(crate) fn slide(member: Chunk, size: usize) -> Option<Chunk> {
+    let pool = PoolRef::of_member(member);
+    let to = pool.slide_target(member, size)?;
+    let from = member.address();
+    let bytes = HEADER + member.size().min(size);
+    // SAFETY: both places lie in the pool's first block, which has the room; they may overlap.
+    let slid = unsafe {
+        core::ptr::copy(from.as_ptr(), to.as_ptr(), bytes);
+        Chunk::from_header(to.cast())
+    };
+    slid.size.set(size as u32);
+    pool.slid(slid);
+    Some(slid)
+}
+
+/// Whether fresh memory for `chunk`, made just now, is known to be zero.
+pub(crate) fn is_zeroed(chunk: Chunk) -> bool {
+    // SAFETY: a chunk that is no member starts at its slot.
+    process::mode() == 0 && !chunk.has(MEMBER | POOL) && unsafe { heap::is_zeroed(chunk.address()) }
+}
+
+/// A slot or block of at least `bytes`, and the tag of its span.
+fn take(bytes: usize) -> Option<(NonNull<u8>, u32)> {
+    let heap = threads::current()?;
+    if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }
+}
+
+/// Memory for a record that is no chunk.
+pub(super) fn take_raw(bytes: usize) -> Option<NonNull<u8>> {
+    if process::mode() & MODE_MALLOC != 0 {
+        // SAFETY: any size may be asked for.
+        return NonNull::new(unsafe { libc::malloc(bytes) }.cast());
+    }
+    Some(take(bytes)?.0)
+}
+
+/// Gives back what [`take_raw`] or [`take_block`] gave.
+///
+/// # Safety
+/// Nobody uses it any more.
+pub(super) unsafe fn give_raw(at: NonNull<u8>) {
+    if process::mode() & MODE_MALLOC != 0 {
+        // SAFETY: with this backend it came from malloc.
+        unsafe { libc::free(at.as_ptr().cast::<c_void>()) };
+    } else {
+        // SAFETY: the caller's.
+        unsafe { heap::give(at) };
+    }
+}
+
+/// Memory for a block of a pool, and how much it is.
+pub(super) fn take_block(bytes: usize) -> Option<(NonNull<u8>, usize)> {
+    let (at, _) = take(bytes)?;
+    // SAFETY: taken just now.
+    Some((at, unsafe { heap::bytes_of(at) }))
+}
+
+/// A tag that no pool of this thread has had for long.
+pub(super) fn new_tag() -> u32 {
+    process::tag_of_generation(threads::current().map_or(0, |heap| heap.next_use()))
+}
+
+/// Visits the chunks that are alive in `span`, in pools too.
+///
+/// # Safety
+/// Nobody changes the span meanwhile.
+pub(crate) unsafe fn for_each_chunk(span: SpanRef, visit: &mut dyn FnMut(Chunk)) {
+    for start in span.slots() {
+        // SAFETY: slots that have been handed out start with a chunk's tag, a block's mark, a record's
+        // 0, or what a free left there.
+        unsafe {
+            if let Some(chunk) = Chunk::at_slot(start, span.tag()) {
+                visit(chunk);
+            } else if let Some(pool) = PoolRef::starting_at(start, span.tag()) {
+                pool.for_each_chunk(visit);
+            }
+        }
+    }
+}
+
+/// Makes the fresh `to` what `from` is in every respect but its bytes: place in the tree, name, side
+/// record and flags.
+pub(crate) fn take_identity(to: Chunk, from: Chunk) {
+    to.take_identity(from);
+    if to.has(SIDE) && to.has(MEMBER) {
+        PoolRef::of_member(to).set_irregular();
+    }
+}
+
+/// Gives back the bytes of `chunk`, whose identity another has taken.
+pub(crate) fn discard(chunk: Chunk, location: *const c_char) {
+    chunk.give_up_identity();
+    release(chunk, location);
+}

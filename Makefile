@@ -1,0 +1,123 @@
+# Builds tmempool and lays it out under $(DIST) as it would lie under a prefix.
+#
+#   make                          libraries, headers, pkg-config file, the tmempool command
+#   make run                      builds and runs examples/pool.c
+#   make check                    all tests; installs what they need when it is root
+#   make bench                    the benchmarks
+#   make install PREFIX=/usr/local DESTDIR=
+#   make headers                  generates the committed headers anew
+#   make clean
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= cc
+CFLAGS  ?= -O2 -g -Wall -Wextra
+
+TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))
+DIST    := $(TARGET)/dist
+# Where cargo works for this build, apart from what `cargo build` and `cargo test` do.
+WORK    := $(TARGET)/make
+CARGO   := cargo
+DISTBUILD := --profile dist --target-dir $(WORK)
+CARGOUT := $(WORK)/dist
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+# The version scripts say which functions are public.
+TALLOC_MAP   := capi/exports/talloc.map
+TMEMPOOL_MAP := capi/exports/tmempool.map
+
+LIBRARIES := $(addprefix $(DIST)/lib/,libtmempool.so.0 libtmempool.so libtmempool.a \
+	tmempool/libtalloc.so.2)
+HEADERS := $(addprefix $(DIST)/include/tmempool/,talloc.h tmempool.h tmempool.hpp)
+PC      := $(DIST)/lib/pkgconfig/tmempool.pc
+COMMAND := $(DIST)/bin/tmempool
+
+.PHONY: all run check bench install headers clean FORCE
+.DELETE_ON_ERROR:
+
+all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND)
+
+# Cargo knows what is out of date, and leaves the file alone when nothing is.
+$(CARGOUT)/libtmempool_capi.a: FORCE
+	$(CARGO) rustc $(DISTBUILD) -p tmempool-capi --lib --crate-type staticlib
+
+$(CARGOUT)/tmempool: FORCE
+	$(CARGO) build $(DISTBUILD) -p tmempool-cli
+
+# One object, from which all three libraries are made: of Rust's archive only what is needed, with
+# only the public functions global, so that it meets no other Rust code in the user's program.
+$(WORK)/tmempool.o: $(CARGOUT)/libtmempool_capi.a $(WORK)/public
+	ld -r $$(sed 's/^/-u /' $(WORK)/public) -o $@ $<
+	objcopy --keep-global-symbols=$(WORK)/public $@
+
+$(WORK)/public: $(TALLOC_MAP) $(TMEMPOOL_MAP)
+	@mkdir -p $(@D)
+	sed -nE 's/^\t(\w+);$$/\1/p' $^ > $@
+
+$(DIST)/lib/libtmempool.a: $(WORK)/tmempool.o
+	@mkdir -p $(@D)
+	rm -f $@
+	ar rcs $@ $<
+
+# Calls inside a library are direct; nothing can be put between them. Symbols are bound when it is
+# loaded, and their table is then read-only.
+LINK_SHARED = $(CC) -shared -o $@ $(WORK)/tmempool.o -Wl,-soname,$(@F) -Wl,-Bsymbolic-functions \
+	-Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs
+
+$(DIST)/lib/libtmempool.so.0: $(WORK)/tmempool.o
+	@mkdir -p $(@D)
+	$(LINK_SHARED) -Wl,--version-script=$(TALLOC_MAP) -Wl,--version-script=$(TMEMPOOL_MAP)
+
+$(DIST)/lib/tmempool/libtalloc.so.2: $(WORK)/tmempool.o
+	@mkdir -p $(@D)
+	$(LINK_SHARED) -Wl,--version-script=$(TALLOC_MAP)
+
+$(DIST)/lib/libtmempool.so: $(DIST)/lib/libtmempool.so.0
+	ln -sf $(<F) $@
+
+$(DIST)/include/tmempool/%: include/tmempool/%
+	@mkdir -p $(@D)
+	cp $< $@
+
+# Found by its own place, so that it is right wherever the whole of $(DIST) is put.
+$(PC): capi/tmempool.pc.in Cargo.toml
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$${pcfiledir}/../..|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$(COMMAND): $(CARGOUT)/tmempool
+	@mkdir -p $(@D)
+	cp $< $@
+
+headers:
+	$(CARGO) run -p tmempool-headers
+
+$(WORK)/pool: examples/pool.c $(LIBRARIES) $(HEADERS)
+	$(CC) $(CFLAGS) -I$(DIST)/include/tmempool -o $@ $< \
+		-L$(DIST)/lib -ltmempool -Wl,-rpath,$(DIST)/lib
+
+run: $(WORK)/pool
+	@echo
+	@$<
+
+check: all
+	scripts/setup.sh
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --workspace --no-fail-fast
+
+bench: all
+	$(CARGO) run --release -p tmempool-bench
+
+install: all
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig lib/tmempool include/tmempool)
+	install $(COMMAND) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(DIST)/lib/libtmempool.so.0 $(DIST)/lib/libtmempool.a $(DESTDIR)$(PREFIX)/lib
+	ln -sf libtmempool.so.0 $(DESTDIR)$(PREFIX)/lib/libtmempool.so
+	install -m 644 $(DIST)/lib/tmempool/libtalloc.so.2 $(DESTDIR)$(PREFIX)/lib/tmempool
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/tmempool
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' capi/tmempool.pc.in \
+		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/tmempool.pc
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,25 @@
+/*
+ * What the C shim asks of the Rust side (src/shim.rs).
+ *
+ * A room function is given the bytes of text to come. It sets *text to the place for them, with a
+ * NUL behind it already, and returns what the caller is to get: a string or a name. It returns
+ * NULL, with nothing changed, where there is no memory.
+ */
+#ifndef TMEMPOOL_SHIM_H
+#define TMEMPOOL_SHIM_H
+
+#include <stddef.h>
+
+/* The interface is visible outside the library; everything else in the shim is not. */
+#pragma GCC visibility push(default)
+#include "talloc.h"
+#pragma GCC visibility pop
+
+typedef char *room_function(void *owner, size_t length, char **text);
+
+room_function tmempool_shim_string;        /* owner: the parent of a new string */
+room_function tmempool_shim_append;        /* owner: a string, appended to at its NUL */
+room_function tmempool_shim_append_buffer; /* owner: a string, appended to at its last byte */
+room_function tmempool_shim_name;          /* owner: the chunk to be named */
+
+#endif

@@ -1,0 +1,215 @@
+//! Allocating one chunk, copying into a new one, and changing the size of one.
+
+use core::ffi::{c_char, c_void};
+use core::ptr::{self, null, null_mut};
+use tmempool::ops;
+use tmempool::tree::Chunk;
+
+use crate::pointer::{chunk, context, given, refused};
+
+/// Allocates `size` bytes under `context`, with no name.
+///
+/// @param context  the parent; NULL for none.
+/// @param size     bytes; less than 256 MiB.
+/// @return         the payload, aligned to 16 bytes and not initialised; NULL with errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc(context: *const c_void, size: usize) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        match self::context(context) {
+            Ok(parent) => given(ops::alloc(parent, size)),
+            Err(_) => null_mut(),
+        }
+    }
+}
+
+/// Allocates `size` bytes under `context`, named `name`. What `talloc(ctx, type)`,
+/// `talloc_size()` and `talloc_new()` stand for.
+///
+/// @param context  the parent; NULL for none.
+/// @param size     bytes; less than 256 MiB.
+/// @param name     kept as a pointer, so that it must outlive the chunk; NULL for none.
+/// @return         the payload, aligned to 16 bytes and not initialised; NULL with errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_named_const(
+    context: *const c_void,
+    size: usize,
+    name: *const c_char,
+) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe { named(context, size, name) }
+}
+
+/// [`talloc_named_const`], inlined where it is called from Rust.
+///
+/// # Safety
+/// Contract.
+#[inline(always)]
+pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        let Ok(parent) = self::context(context) else {
+            return null_mut();
+        };
+        match ops::alloc(parent, size) {
+            Ok(chunk) => {
+                chunk.set_name(name);
+                chunk.ptr()
+            }
+            Err(error) => refused(error),
+        }
+    }
+}
+
+/// Allocates `size` bytes of zeros under `ctx`, named `name`.
+///
+/// @param ctx   the parent; NULL for none.
+/// @param size  bytes; less than 256 MiB.
+/// @param name  kept as a pointer; NULL for none.
+/// @return      the payload, aligned to 16 bytes; NULL with errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_zero(ctx: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe { zeroed(ctx, size, name) }
+}
+
+/// # Safety
+/// Contract.
+#[inline(always)]
+pub(crate) unsafe fn zeroed(ctx: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        let Ok(parent) = context(ctx) else {
+            return null_mut();
+        };
+        match ops::alloc_zeroed(parent, size) {
+            Ok(chunk) => {
+                chunk.set_name(name);
+                chunk.ptr()
+            }
+            Err(error) => refused(error),
+        }
+    }
+}
+
+/// Copies `size` bytes from `p` into a new chunk under `t`, named `name`.
+///
+/// @param t     the parent; NULL for none.
+/// @param p     at least `size` bytes; NULL only where `size` is 0.
+/// @param size  bytes; less than 256 MiB.
+/// @param name  kept as a pointer; NULL for none.
+/// @return      the copy, aligned to 16 bytes; NULL where `p` is, or with errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_memdup(
+    t: *const c_void,
+    p: *const c_void,
+    size: usize,
+    name: *const c_char,
+) -> *mut c_void {
+    if p.is_null() && size > 0 {
+        return null_mut();
+    }
+    // SAFETY: contract; the new chunk has room for the `size` bytes that the caller has at `p`.
+    unsafe {
+        let copy = named(t, size, name);
+        if !copy.is_null() && size > 0 {
+            ptr::copy_nonoverlapping(p.cast::<u8>(), copy.cast::<u8>(), size);
+        }
+        copy
+    }
+}
+
+/// Changes the size of `ptr` to `size`, moving it where it must. The parent, children, references
+/// and destructor stay; the name becomes `name` if the memory had to grow or move.
+///
+/// With `ptr` NULL this is an allocation under `context`; with `size` 0 it is
+/// `talloc_unlink(context, ptr)`. A pool, and a chunk that others refer to, are refused.
+///
+/// @param context  the parent of what is allocated, or the owner of what is unlinked.
+/// @param ptr      a chunk, or NULL.
+/// @param size     bytes; less than 256 MiB.
+/// @param name     kept as a pointer; NULL for none.
+/// @return         the payload in its place; NULL with `ptr` as it was, or for `size` 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_realloc(
+    context: *const c_void,
+    ptr: *mut c_void,
+    size: usize,
+    name: *const c_char,
+) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe { resized(context, ptr, size, name) }
+}
+
+/// # Safety
+/// Contract.
+#[inline]
+pub(crate) unsafe fn resized(
+    context: *const c_void,
+    ptr: *mut c_void,
+    size: usize,
+    name: *const c_char,
+) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        if ptr.is_null() && size > 0 {
+            return named(context, size, name);
+        }
+        let (Ok(parent), Ok(old)) = (self::context(context), self::context(ptr)) else {
+            return null_mut();
+        };
+        let Some(old) = old else {
+            return null_mut();
+        };
+        if size == 0 {
+            let _ = ops::unlink(parent, old, c"talloc_unlink".as_ptr());
+            return null_mut();
+        }
+        grown(old, size, name)
+    }
+}
+
+/// `old` with `size` bytes, renamed if it went the long way; NULL with `errno` set and `old` as it
+/// was.
+///
+/// # Safety
+/// Contract; `size` is not 0.
+#[inline(always)]
+unsafe fn grown(old: Chunk, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        match ops::realloc(old, size) {
+            Ok((chunk, rename)) => {
+                if rename {
+                    chunk.set_name(name);
+                }
+                chunk.ptr()
+            }
+            Err(error) => refused(error),
+        }
+    }
+}
+
+/// `_talloc_realloc()` as a function without a name, to be given to code that asks for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_realloc_fn(
+    context: *const c_void,
+    ptr: *mut c_void,
+    size: usize,
+) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe { resized(context, ptr, size, null()) }
+}
+
+/// The size of the payload of `ptr`, 0 for NULL or a chunk that is none.
+///
+/// # Safety
+/// Contract.
+#[inline(always)]
+pub(crate) unsafe fn size_of(ptr: *const c_void) -> usize {
+    if ptr.is_null() {
+        return 0;
+    }
+    // SAFETY: contract.
+    unsafe { chunk(ptr) }.map_or(0, Chunk::size)
+}

@@ -1,0 +1,145 @@
+//! What is said and done when a call cannot be served: log lines, `errno` and the abort.
+//!
+//! Everything here is off the fast paths, and nothing here allocates: a fault may be reported from
+//! a heap that is damaged.
+
+use core::ffi::{CStr, c_char, c_int};
+use tmempool::error::{AllocError, Fault};
+use tmempool::ops;
+use tmempool::tree::Chunk;
+
+use crate::hooks;
+
+/// A message built from C strings in a buffer of fixed size; what does not fit is cut, except for
+/// the last byte, which the caller may rely on (a newline).
+struct Message {
+    text: [c_char; Message::CAPACITY],
+    length: usize,
+}
+
+impl Message {
+    /// Bytes of text, with the terminating NUL: a path of 4 KiB and what is said about it.
+    const CAPACITY: usize = 4608;
+
+    /// # Safety
+    /// Each piece is a C string, or null, which reads `(null)`.
+    unsafe fn of(pieces: &[*const c_char]) -> Message {
+        let mut message = Message { text: [0; Message::CAPACITY], length: 0 };
+        for &piece in pieces {
+            let piece = if piece.is_null() {
+                c"(null)"
+            } else {
+                // SAFETY: the caller gives C strings.
+                unsafe { CStr::from_ptr(piece) }
+            };
+            message.add(piece);
+        }
+        message
+    }
+
+    /// Room is kept for one more byte and the NUL, so that [`line`](Self::line) always fits.
+    fn add(&mut self, piece: &CStr) {
+        let room = Message::CAPACITY - 2 - self.length;
+        for &byte in piece.to_bytes().iter().take(room) {
+            self.text[self.length] = byte as c_char;
+            self.length += 1;
+        }
+    }
+
+    /// The text with a newline behind it.
+    fn line(&mut self) -> *const c_char {
+        self.text[self.length] = b'\n' as c_char;
+        self.text[self.length + 1] = 0;
+        self.text.as_ptr()
+    }
+
+    /// The text alone.
+    fn text(&mut self) -> *const c_char {
+        self.text[self.length] = 0;
+        self.text.as_ptr()
+    }
+}
+
+/// Logs one line made of `pieces`.
+///
+/// # Safety
+/// Each piece is a C string or null.
+unsafe fn log_line(pieces: &[*const c_char]) {
+    // SAFETY: as the caller promises; a line is a C string.
+    unsafe { hooks::log(Message::of(pieces).line()) }
+}
+
+/// Logs `pieces` as a line and aborts with them as the reason. Returns if the user's abort
+/// function does.
+///
+/// # Safety
+/// Each piece is a C string or null.
+#[cold]
+pub(crate) unsafe fn abort(pieces: &[*const c_char]) {
+    // SAFETY: as the caller promises; both forms are C strings.
+    unsafe {
+        let mut message = Message::of(pieces);
+        hooks::log(message.line());
+        hooks::abort(message.text());
+    }
+}
+
+/// Reports a pointer that is no live chunk. Returns if the user's abort function does.
+#[cold]
+pub(crate) fn bad_pointer(fault: Fault) {
+    // SAFETY: the pieces are C strings; the core keeps only locations that the program gave as such.
+    unsafe {
+        match fault {
+            Fault::Freed { location } => {
+                log_line(&[c"talloc: access after free error - first free may be at ".as_ptr(), location]);
+                abort(&[c"Bad talloc magic value - access after free".as_ptr()]);
+            }
+            Fault::Unknown => abort(&[c"Bad talloc magic value - unknown value".as_ptr()]),
+        }
+    }
+}
+
+/// Sets `errno` to say why memory was not given.
+#[cold]
+pub(crate) fn no_memory(error: AllocError) {
+    set_errno(match error {
+        AllocError::TooLarge | AllocError::OutOfMemory | AllocError::LimitReached => libc::ENOMEM,
+        AllocError::Refused => libc::EINVAL,
+    });
+}
+
+/// Says that the arguments make no sense.
+#[cold]
+pub(crate) fn invalid() {
+    set_errno(libc::EINVAL);
+}
+
+fn set_errno(number: c_int) {
+    // SAFETY: the C library gives each thread its own errno.
+    unsafe { *libc::__errno_location() = number }
+}
+
+/// Logs `what` with the place of the call, and then where each reference to `chunk` was made.
+///
+/// # Safety
+/// `chunk` is alive; `location` is a C string or null.
+#[cold]
+pub(crate) unsafe fn still_referenced(what: &CStr, chunk: Chunk, location: *const c_char) {
+    // SAFETY: as the caller promises; the core keeps the locations as the program gave them.
+    unsafe {
+        log_line(&[what.as_ptr(), c" with references at ".as_ptr(), location]);
+        for reference in ops::reference_locations(chunk) {
+            log_line(&[c"\treference at ".as_ptr(), reference]);
+        }
+    }
+}
+
+/// Logs that a chunk was to be moved where it cannot go.
+///
+/// # Safety
+/// `location` is a C string or null.
+#[cold]
+pub(crate) unsafe fn steal_refused(why: &CStr, location: *const c_char) {
+    // SAFETY: as the caller promises.
+    unsafe { log_line(&[why.as_ptr(), c" at ".as_ptr(), location]) }
+}

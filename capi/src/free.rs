@@ -1,0 +1,79 @@
+//! Freeing, and the function that runs before it.
+
+use core::ffi::{c_char, c_int, c_void};
+use tmempool::error::FreeError;
+use tmempool::ops;
+
+use crate::fault;
+use crate::pointer::{chunk, refused};
+
+/// Frees `ptr` and the tree below it: its destructor first, then the children, newest first, then
+/// the memory. A child that refuses to die, or that others refer to, moves to another owner.
+///
+/// A chunk with references is freed only if it has no parent and one reference; then the referring
+/// context becomes its parent. Otherwise the call is logged, with the places of the references.
+///
+/// @param ptr       a chunk; NULL gives -1.
+/// @param location  where the caller stands, "file:line", kept for the report of a later use of
+///                  `ptr`; a string literal, or NULL.
+/// @return          0, or -1 if `ptr` lives on: its destructor returned -1, or it has references.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char) -> c_int {
+    if ptr.is_null() {
+        return -1;
+    }
+    // SAFETY: contract.
+    unsafe {
+        let Ok(chunk) = chunk(ptr) else {
+            return -1;
+        };
+        match ops::free(chunk, location) {
+            Ok(()) => 0,
+            Err(error) => {
+                if error == FreeError::HasReferences {
+                    fault::still_referenced(c"ERROR: talloc_free", chunk, location);
+                }
+                -1
+            }
+        }
+    }
+}
+
+/// Frees all children of `ptr`, except for the string that `talloc_set_name()` made its name from.
+///
+/// @param ptr  a chunk; NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_free_children(ptr: *mut c_void) {
+    if ptr.is_null() {
+        return;
+    }
+    // SAFETY: contract.
+    unsafe {
+        if let Ok(chunk) = chunk(ptr) {
+            ops::free_children(chunk, c"talloc_free_children".as_ptr());
+        }
+    }
+}
+
+/// Sets the function that runs when `ptr` is about to be freed, while it and its children are
+/// still alive. It returns 0 to go on, or -1 to keep `ptr` alive.
+///
+/// A destructor may free, steal or allocate anything, `ptr` included; freeing `ptr` again from
+/// within it gives -1. It must not throw a C++ exception.
+///
+/// @param ptr         a chunk.
+/// @param destructor  called with `ptr`; NULL for none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_set_destructor(
+    ptr: *const c_void,
+    destructor: Option<unsafe extern "C" fn(ptr: *mut c_void) -> c_int>,
+) {
+    // SAFETY: contract.
+    unsafe {
+        if let Ok(chunk) = chunk(ptr)
+            && let Err(error) = ops::set_destructor(chunk, destructor)
+        {
+            refused(error);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Names: any C string, kept as the pointer that was given.
+
+use core::ffi::{CStr, c_char, c_void};
+use core::ptr::null;
+use tmempool::tree::Chunk;
+
+use crate::pointer::chunk;
+
+/// What a chunk without a name is called.
+pub(crate) const UNNAMED: &CStr = c"UNNAMED";
+
+/// Names `ptr` with `name`.
+///
+/// @param ptr   a chunk.
+/// @param name  kept as a pointer, so that it must outlive the chunk; NULL takes the name away.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const c_char) {
+    // SAFETY: contract.
+    unsafe {
+        if let Ok(chunk) = chunk(ptr) {
+            chunk.set_name(name);
+        }
+    }
+}
+
+/// The name of `ptr`; "UNNAMED" where it has none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
+    // SAFETY: contract.
+    unsafe { chunk(ptr) }.map_or(null(), name_of)
+}
+
+/// The name of `chunk`, never null.
+#[inline(always)]
+pub(crate) fn name_of(chunk: Chunk) -> *const c_char {
+    let name = chunk.name();
+    if name.is_null() { UNNAMED.as_ptr() } else { name }
+}
+
+/// Whether two names are the same, bytes for bytes; null is no name.
+///
+/// # Safety
+/// Both are C strings or null.
+#[inline(always)]
+pub(crate) unsafe fn same(a: *const c_char, b: *const c_char) -> bool {
+    // SAFETY: both are C strings, for neither is null where strcmp is reached.
+    unsafe { !a.is_null() && !b.is_null() && (a == b || libc::strcmp(a, b) == 0) }
+}

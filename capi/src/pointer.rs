@@ -1,0 +1,60 @@
+//! The door between C pointers and chunks: every pointer that comes in is checked here, once, and
+//! every result that goes out becomes a pointer here.
+
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use tmempool::error::{AllocError, Fault};
+use tmempool::tree::Chunk;
+
+use crate::fault;
+
+/// The caller passed a pointer that is no live chunk, it has been reported, and the abort function
+/// returned.
+pub(crate) struct Reported;
+
+/// The chunk behind `ptr`. NULL, too, is reported as no chunk.
+///
+/// # Safety
+/// The caller's tree is not changed by another thread meanwhile (contract).
+#[inline(always)]
+pub(crate) unsafe fn chunk(ptr: *const c_void) -> Result<Chunk, Reported> {
+    if ptr.is_null() {
+        return Err(report(Fault::Unknown));
+    }
+    // SAFETY: not null, and contract.
+    unsafe { Chunk::check(ptr) }.map_err(report)
+}
+
+/// The context behind `ptr`, where NULL stands for "no parent".
+///
+/// # Safety
+/// As for [`chunk`].
+#[inline(always)]
+pub(crate) unsafe fn context(ptr: *const c_void) -> Result<Option<Chunk>, Reported> {
+    if ptr.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises.
+    unsafe { chunk(ptr) }.map(Some)
+}
+
+#[cold]
+fn report(fault: Fault) -> Reported {
+    fault::bad_pointer(fault);
+    Reported
+}
+
+/// The payload of a new chunk, or NULL with `errno` set.
+#[inline(always)]
+pub(crate) fn given(result: Result<Chunk, AllocError>) -> *mut c_void {
+    match result {
+        Ok(chunk) => chunk.ptr(),
+        Err(error) => refused(error),
+    }
+}
+
+#[cold]
+pub(crate) fn refused(error: AllocError) -> *mut c_void {
+    fault::no_memory(error);
+    null_mut()
+}

@@ -1,0 +1,58 @@
+//! Pools: a buffer taken at once, from which all that is allocated below it is served.
+
+use core::ffi::{c_char, c_uint, c_void};
+use core::ptr::null_mut;
+use tmempool::ops;
+
+use crate::pointer::{context, given, refused};
+
+/// Allocates a pool of `size` bytes under `context`. Its descendants come from it while it has
+/// room, and from the heap when it has not. It has no payload of its own: it is a context.
+///
+/// @param context  the parent; NULL for none.
+/// @param size     bytes for descendants and their headers; less than 256 MiB.
+/// @return         the pool; NULL with errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_pool(context: *const c_void, size: usize) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        match self::context(context) {
+            Ok(parent) => given(ops::pool(parent, size)),
+            Err(_) => null_mut(),
+        }
+    }
+}
+
+/// Allocates an object that is at the same time a pool for what belongs to it. There is room for
+/// the announced number of descendants with their headers.
+///
+/// @param ctx                    the parent; NULL for none.
+/// @param type_size              bytes in the object itself.
+/// @param type_name              its name, kept as a pointer.
+/// @param num_subobjects         how many descendants will be allocated.
+/// @param total_subobjects_size  bytes in all of them.
+/// @return                       the object, aligned to 16 bytes and not initialised; NULL with
+///                               errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_pooled_object(
+    ctx: *const c_void,
+    type_size: usize,
+    type_name: *const c_char,
+    num_subobjects: c_uint,
+    total_subobjects_size: usize,
+) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        let Ok(parent) = context(ctx) else {
+            return null_mut();
+        };
+        let object = ops::pooled_object(parent, type_size, num_subobjects as usize, total_subobjects_size);
+        match object {
+            Ok(chunk) => {
+                chunk.set_name(type_name);
+                chunk.ptr()
+            }
+            Err(error) => refused(error),
+        }
+    }
+}

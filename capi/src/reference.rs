@@ -1,0 +1,80 @@
+//! References: a second context keeps a chunk alive.
+
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr::null_mut;
+use tmempool::ops;
+
+use crate::pointer::{chunk, context, refused};
+
+/// Lets `context` refer to `ptr`: `ptr` then lives until its parent and all that refer to it have
+/// let go.
+///
+/// @param context   the new owner; NULL for the null context.
+/// @param ptr       a chunk; NULL gives NULL.
+/// @param location  where the caller stands, "file:line", for messages; a literal, or NULL.
+/// @return          `ptr`; NULL with errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_reference_loc(
+    context: *const c_void,
+    ptr: *const c_void,
+    location: *const c_char,
+) -> *mut c_void {
+    if ptr.is_null() {
+        return null_mut();
+    }
+    // SAFETY: contract.
+    unsafe {
+        let (Ok(owner), Ok(chunk)) = (self::context(context), chunk(ptr)) else {
+            return null_mut();
+        };
+        match ops::reference(owner, chunk, location) {
+            Ok(()) => ptr.cast_mut(),
+            Err(error) => refused(error),
+        }
+    }
+}
+
+/// Lets go of `ptr` for `context`: drops the reference that `context` holds; or, if it is the
+/// parent, makes the first referring context the parent; or, if nobody refers to it, frees it.
+///
+/// @param context  the parent or a referring context; NULL for the null context.
+/// @param ptr      a chunk; NULL gives -1.
+/// @return         0; -1 if `context` does not own `ptr`, or a destructor returned -1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_unlink(context: *const c_void, ptr: *mut c_void) -> c_int {
+    if ptr.is_null() {
+        return -1;
+    }
+    // SAFETY: contract.
+    unsafe {
+        let (Ok(owner), Ok(chunk)) = (self::context(context), chunk(ptr)) else {
+            return -1;
+        };
+        match ops::unlink(owner, chunk, c"talloc_unlink".as_ptr()) {
+            Ok(()) => 0,
+            Err(_) => -1,
+        }
+    }
+}
+
+/// The number of references to `ptr`; its parent is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_reference_count(ptr: *const c_void) -> usize {
+    // SAFETY: contract.
+    unsafe { chunk(ptr).map_or(0, |chunk| ops::reference_count(chunk)) }
+}
+
+/// Makes a reference from the null context to `ptr`, which `talloc_unlink(NULL, ptr)` drops.
+///
+/// @return  0; -1 for NULL, or with errno ENOMEM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_increase_ref_count(ptr: *const c_void) -> c_int {
+    // SAFETY: contract.
+    unsafe {
+        if _talloc_reference_loc(null_mut(), ptr, c"talloc_increase_ref_count".as_ptr()).is_null() {
+            -1
+        } else {
+            0
+        }
+    }
+}

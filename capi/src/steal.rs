@@ -1,0 +1,107 @@
+//! Moving a tree to another parent.
+
+use core::ffi::{c_char, c_void};
+use core::ptr::null_mut;
+use tmempool::error::StealError;
+use tmempool::ops;
+use tmempool::tree::Chunk;
+
+use crate::fault;
+use crate::pointer::{chunk, context};
+
+/// Moves `ptr`, with the tree below it, to `new_ctx`. It becomes the first of its children.
+///
+/// A chunk with references is moved, with a warning in the log, for it may be meant to move one of
+/// those: `talloc_reparent()` says which. A move below itself is refused and logged.
+///
+/// @param new_ctx   the new parent; NULL for none.
+/// @param ptr       a chunk; NULL gives NULL.
+/// @param location  where the caller stands, "file:line", for messages.
+/// @return          `ptr`; NULL if it stays where it is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_steal_loc(
+    new_ctx: *const c_void,
+    ptr: *const c_void,
+    location: *const c_char,
+) -> *mut c_void {
+    if ptr.is_null() {
+        return null_mut();
+    }
+    // SAFETY: contract.
+    unsafe {
+        let (Ok(parent), Ok(chunk)) = (context(new_ctx), chunk(ptr)) else {
+            return null_mut();
+        };
+        if ops::reference_count(chunk) > 0 && chunk.parent() != parent {
+            fault::still_referenced(c"WARNING: talloc_steal", chunk, location);
+        }
+        moved(chunk, ops::steal(parent, chunk), location)
+    }
+}
+
+/// Moves what `*pptr` points to to `new_ctx`, and clears `*pptr`.
+///
+/// @param new_ctx  the new parent; NULL for none.
+/// @param pptr     the address of a pointer to a chunk; the pointer may be NULL.
+/// @return         the chunk; NULL, with `*pptr` kept, if it stays where it is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_move(new_ctx: *const c_void, pptr: *const c_void) -> *mut c_void {
+    if pptr.is_null() {
+        return null_mut();
+    }
+    let place = pptr.cast::<*mut c_void>().cast_mut();
+    // SAFETY: contract; pptr is the address of the caller's pointer.
+    unsafe {
+        let chunk = _talloc_steal_loc(new_ctx, *place, c"talloc_move".as_ptr());
+        if !chunk.is_null() {
+            *place = null_mut();
+        }
+        chunk
+    }
+}
+
+/// Moves the hold that `old_parent` has on `ptr`, as its parent or by a reference, to
+/// `new_parent`.
+///
+/// @param old_parent  the parent of `ptr`, or a context that refers to it; NULL for none.
+/// @param new_parent  the context that takes over; NULL for none.
+/// @param ptr         a chunk; NULL gives NULL.
+/// @return            `ptr`; NULL if `old_parent` has no hold on it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_reparent(
+    old_parent: *const c_void,
+    new_parent: *const c_void,
+    ptr: *const c_void,
+) -> *mut c_void {
+    if ptr.is_null() {
+        return null_mut();
+    }
+    // SAFETY: contract.
+    unsafe {
+        let (Ok(old), Ok(new), Ok(chunk)) = (context(old_parent), context(new_parent), chunk(ptr)) else {
+            return null_mut();
+        };
+        moved(chunk, ops::reparent(old, new, chunk), c"talloc_reparent".as_ptr())
+    }
+}
+
+/// The payload of `chunk` if it was moved, else NULL with the reason said.
+///
+/// # Safety
+/// `location` is a C string or null.
+unsafe fn moved(chunk: Chunk, result: Result<(), StealError>, location: *const c_char) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match result {
+            Ok(()) => return chunk.ptr(),
+            Err(StealError::Cycle) => {
+                fault::steal_refused(c"ERROR: talloc_steal of a context to one that lies below it", location)
+            }
+            Err(StealError::Dying) => {
+                fault::steal_refused(c"ERROR: talloc_steal of a context that is being freed", location)
+            }
+            Err(StealError::NotOwned) => {}
+        }
+        null_mut()
+    }
+}

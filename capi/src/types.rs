@@ -1,0 +1,59 @@
+//! Types checked at run time: a chunk's name is the name of its type.
+
+use core::ffi::{c_char, c_void};
+use core::ptr::null_mut;
+
+use crate::fault;
+use crate::names::{name_of, same};
+use crate::pointer::chunk;
+
+/// Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_char) -> *mut c_void {
+    if ptr.is_null() {
+        return null_mut();
+    }
+    // SAFETY: contract.
+    unsafe {
+        match chunk(ptr) {
+            Ok(chunk) if same(name_of(chunk), name) => ptr.cast_mut(),
+            _ => null_mut(),
+        }
+    }
+}
+
+/// Gives `ptr` back if it is named `name`. Otherwise, and for NULL, logs the mismatch and aborts;
+/// where the user's abort function returns, gives NULL.
+///
+/// @param ptr       a chunk, or NULL.
+/// @param name      the name wanted.
+/// @param location  where the caller stands, "file:line", for the message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _talloc_get_type_abort(
+    ptr: *const c_void,
+    name: *const c_char,
+    location: *const c_char,
+) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        let mut has = c"NULL".as_ptr();
+        if !ptr.is_null() {
+            let Ok(chunk) = chunk(ptr) else {
+                return null_mut();
+            };
+            has = name_of(chunk);
+            if same(has, name) {
+                return ptr.cast_mut();
+            }
+        }
+        fault::abort(&[
+            location,
+            c": Type mismatch: name[".as_ptr(),
+            has,
+            c"] expected[".as_ptr(),
+            name,
+            c"]".as_ptr(),
+        ]);
+        null_mut()
+    }
+}

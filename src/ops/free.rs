@@ -78,7 +78,7 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let frame = Frame::new(chunk);
-    begin(chunk, location, &frame)?;
+    begin(chunk, location, &frame).map_err(|refusal| refusal.error)?;
     frame.set_heir(chunk.parent());
     links::detach(chunk);
     if chunk.has(GUARDED) {
@@ -129,20 +129,32 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) {
     }
 }
 
+/// A chunk that goes on living.
+struct Refusal {
+    error: FreeError,
+    /// Who held the reference that saved it, and is to be its parent.
+    owner: Option<Chunk>,
+}
+
+impl Refusal {
+    const VETO: Refusal = Refusal { error: FreeError::Vetoed, owner: None };
+}
+
 /// The first half of a free, up to the point of no return: references and the destructor.
-fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), FreeError> {
+fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Refusal> {
     if chunk.has(DYING) {
-        return Err(FreeError::Vetoed);
+        return Err(Refusal::VETO);
     }
     if let Some(side) = chunk.side() {
         if side.running.get() != Running::No {
-            return Err(FreeError::Vetoed);
+            return Err(Refusal::VETO);
         }
         while let Some(handle) = refs::all(chunk).next() {
             let from_below = chunk.is_above(handle);
+            let owner = handle.parent();
             drop_reference(handle, location);
             if !from_below {
-                return Err(FreeError::HasReferences);
+                return Err(Refusal { error: FreeError::HasReferences, owner });
             }
         }
         run_destructor(chunk, side, frame)?;
@@ -153,7 +165,7 @@ fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Fre
     Ok(())
 }
 
-fn run_destructor(chunk: Chunk, side: &Side, frame: &Frame) -> Result<(), FreeError> {
+fn run_destructor(chunk: Chunk, side: &Side, frame: &Frame) -> Result<(), Refusal> {
     let Some(destructor) = side.destructor.take() else { return Ok(()) };
     side.running.set(Running::Yes);
     // SAFETY: set for this chunk, whose payload is intact; the tree is valid, whatever it does to it.
@@ -163,7 +175,7 @@ fn run_destructor(chunk: Chunk, side: &Side, frame: &Frame) -> Result<(), FreeEr
         if !replaced {
             side.destructor.set(Some(destructor));
         }
-        return Err(FreeError::Vetoed);
+        return Err(Refusal::VETO);
     }
     Ok(())
 }
@@ -219,11 +231,10 @@ fn free_simple_leaves(at: Chunk, location: *const c_char) {
 /// it is gone, or has refused and been given to somebody else.
 fn descend(child: Chunk, parent: Chunk, root: Chunk, location: *const c_char, frame: &Frame) -> bool {
     if !child.is_simple() {
-        let saviour = refs::all(child).next().map(|handle| handle.parent());
-        if begin(child, location, frame).is_err() {
+        if let Err(refusal) = begin(child, location, frame) {
             if child.parent() == Some(parent) {
                 let heir = if parent == root { frame.heir() } else { parent.parent() };
-                let to = saviour.flatten().or(heir).or_else(roots::null_context);
+                let to = refusal.owner.or(heir).or_else(roots::null_context);
                 reparent::relink(child, to);
             }
             return false;

@@ -387,7 +387,7 @@ fn stale_pointers_are_recognised(model: &Model) {
         let pointer: *const c_void = ptr::with_exposed_provenance(at);
         // SAFETY: any pointer may be asked about.
         match unsafe { Chunk::check(pointer) } {
-            Ok(_) => panic!("a freed chunk passes for a live one"),
+            Ok(c) => panic!("the freed {pointer:?} passes for {c:?}: {:?}", *c),
             Err(Fault::Freed { .. } | Fault::Unknown) => {}
         }
     }

@@ -21,6 +21,7 @@ use super::heap::Heap;
 use super::lock::{Held, Lock};
 use super::os;
 use super::span::{Span, SpanRef};
+use crate::process;
 
 /// Slices that may stay resident while free: 6 MiB.
 const RESIDENT_BUDGET: usize = 96;
@@ -129,8 +130,8 @@ struct Lists {
     resident: usize,
     /// Segments with nothing in them.
     empty: usize,
-    /// Counts segments made, to start their generations apart.
-    made: u32,
+    /// Counts the spans made, so that each gets a tag that the last one there had not.
+    generation: u32,
 }
 
 struct Segments {
@@ -144,7 +145,7 @@ unsafe impl Sync for Segments {}
 
 static SEGMENTS: Segments = Segments {
     lock: Lock::new(),
-    lists: UnsafeCell::new(Lists { all: None, open: None, resident: 0, empty: 0, made: 0 }),
+    lists: UnsafeCell::new(Lists { all: None, open: None, resident: 0, empty: 0, generation: 0 }),
     mapped: AtomicUsize::new(0),
 };
 
@@ -170,8 +171,9 @@ pub(super) fn lock() -> &'static Lock {
 pub(super) fn slots(heap: NonNull<Heap>, class: usize) -> Option<SpanRef> {
     let slices = super::size::span_slices(class);
     let mut held = SEGMENTS.lock.hold();
-    let (span, zeroed) = SEGMENTS.lists(&mut held).take(slices)?;
-    span.become_slots(heap, class, slices, zeroed);
+    let lists = SEGMENTS.lists(&mut held);
+    let (span, zeroed) = lists.take(slices)?;
+    span.become_slots(heap, lists.new_tag(), class, slices, zeroed);
     Some(span)
 }
 
@@ -182,14 +184,14 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     let lists = SEGMENTS.lists(&mut held);
     if slices <= USABLE_SLICES {
         let (span, zeroed) = lists.take(slices)?;
-        span.become_single(heap, slices, slices * SLICE, zeroed);
+        span.become_single(heap, lists.new_tag(), slices, slices * SLICE, zeroed);
         Some(span)
     } else {
         let len = huge_len(bytes)?;
         let segment = lists.map(len)?;
         segment.used.set(u64::MAX);
         let span = segment.descriptor(1);
-        span.become_single(heap, USABLE_SLICES, len - SLICE, true);
+        span.become_single(heap, lists.new_tag(), USABLE_SLICES, len - SLICE, true);
         Some(span)
     }
 }
@@ -342,6 +344,11 @@ impl Lists {
         Some((segment.descriptor(start), zeroed))
     }
 
+    fn new_tag(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        process::tag_of_generation(self.generation)
+    }
+
     /// Marks free slices as used. Says whether they are all zeros.
     fn claim(&mut self, segment: SegmentRef, start: usize, slices: usize) -> bool {
         let run = geometry::run_mask(start, slices);
@@ -391,10 +398,6 @@ impl Lists {
         }
         segment.len.set(len);
         segment.used.set(1);
-        self.made = self.made.wrapping_add(1);
-        for slice in 1..SLICES {
-            segment.descriptor(slice).set_generation(self.made.wrapping_mul(7));
-        }
         self.link(segment);
         if len == SEGMENT {
             self.empty += 1;

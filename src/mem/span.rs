@@ -23,7 +23,6 @@ use core::sync::atomic::{
 use super::geometry::{self, DESCRIPTOR, SLICE};
 use super::heap::Heap;
 use super::size;
-use crate::process;
 
 /// A free slot: a link, in the slot's second word. All the rest of a free slot is left as its last
 /// user left it, so that a stamp in the first word stays readable.
@@ -67,7 +66,6 @@ pub struct Span {
     pub(super) next: Cell<Option<SpanRef>>,
     pub(super) prev: Cell<Option<SpanRef>>,
     len: AtomicUsize,
-    generation: Cell<u32>,
     // A line of its own: other threads write here.
     remote: AtomicPtr<Slot>,
     pub(super) mail_next: Cell<Option<SpanRef>>,
@@ -162,9 +160,16 @@ impl SpanRef {
     }
 
     /// Makes this the head of a span of `slices` slices, used as slots of `class`.
-    pub(super) fn become_slots(self, heap: NonNull<Heap>, class: usize, slices: usize, zeroed: bool) {
+    pub(super) fn become_slots(
+        self,
+        heap: NonNull<Heap>,
+        tag: u32,
+        class: usize,
+        slices: usize,
+        zeroed: bool,
+    ) {
         let slot = size::slot_size(class);
-        self.become_span(heap, slices, zeroed);
+        self.become_span(heap, tag, slices, zeroed);
         self.class.set(class as u8);
         self.slot_size.set(slot as u32);
         self.reciprocal.set(geometry::reciprocal(slot));
@@ -175,20 +180,25 @@ impl SpanRef {
     }
 
     /// Makes this the head of a span that is one block of `len` bytes.
-    pub(super) fn become_single(self, heap: NonNull<Heap>, slices: usize, len: usize, zeroed: bool) {
-        self.become_span(heap, slices, zeroed);
+    pub(super) fn become_single(
+        self,
+        heap: NonNull<Heap>,
+        tag: u32,
+        slices: usize,
+        len: usize,
+        zeroed: bool,
+    ) {
+        self.become_span(heap, tag, slices, zeroed);
         self.len.store(len, Relaxed);
         self.reciprocal.set(0);
         self.state.set(State::Single);
     }
 
-    fn become_span(self, heap: NonNull<Heap>, slices: usize, zeroed: bool) {
-        let generation = self.generation.get().wrapping_add(1);
-        self.generation.set(generation);
+    fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
         self.free.set(None);
         self.zeroed.set(zeroed);
         self.len.store(slices * SLICE, Relaxed);
-        self.cover(heap, process::tag_of_generation(generation), 0, slices);
+        self.cover(heap, tag, 0, slices);
     }
 
     /// Marks the slices `from..to` of this span as belonging to it.
@@ -267,7 +277,6 @@ impl Span {
             next: Cell::new(None),
             prev: Cell::new(None),
             len: AtomicUsize::new(0),
-            generation: Cell::new(0),
             remote: AtomicPtr::new(core::ptr::null_mut()),
             mail_next: Cell::new(None),
         }
@@ -295,10 +304,6 @@ impl Span {
 
     pub(super) fn set_state(&self, state: State) {
         self.state.set(state);
-    }
-
-    pub(super) fn set_generation(&self, generation: u32) {
-        self.generation.set(generation);
     }
 
     /// Its size class, when it is a span of slots.

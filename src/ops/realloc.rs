@@ -1,14 +1,20 @@
 //! Realloc: a chunk gets another size, where it stands if that can be.
 
+use core::ffi::CStr;
+
 use super::frame;
 use crate::error::AllocError;
 use crate::ops::MAX_SIZE;
-use crate::tree::chunk::{ANCHOR, DYING, HEADER, LIMITED, MEMBER, POOL, REFERENCE};
+use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL, REFERENCE};
+use crate::tree::pool::PoolRef;
 use crate::tree::side::Running;
 use crate::tree::{Chunk, limit, links, refs, store};
 
 /// Shrinking by less than this keeps the block and the name.
 const WORTH_SHRINKING: usize = 1024;
+
+/// Where a block that was left by a realloc was freed.
+const LOCATION: &CStr = c"_talloc_realloc";
 
 /// Bytes of payload that `chunk` can have without moving. Those past its size may be scribbled on.
 ///
@@ -63,7 +69,8 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
     if size == old {
         return Ok((chunk, false));
     }
-    let shrinks_little = size < old && (chunk.has(MEMBER) || old - size < WORTH_SHRINKING);
+    let in_pool = chunk.has(MEMBER) && !PoolRef::counts(chunk);
+    let shrinks_little = size < old && (in_pool || old - size < WORTH_SHRINKING);
     // SAFETY: the caller's.
     if (shrinks_little || size > old || old - size <= old / 2) && unsafe { resize_in_place(chunk, size) } {
         return Ok((chunk, !shrinks_little));
@@ -103,7 +110,11 @@ fn move_to_fit(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
 /// Moves `chunk`, with its place in the tree.
 fn relocate(chunk: Chunk, size: usize) -> Option<Chunk> {
     let anchored = chunk.has(ANCHOR);
-    let moved = if chunk.has(MEMBER) { store::slide(chunk, size) } else { store::move_pages(chunk, size) };
+    let moved = if chunk.has(MEMBER) {
+        store::slide(chunk, size, LOCATION.as_ptr())
+    } else {
+        store::move_pages(chunk, size)
+    };
     let moved = match moved {
         Some(moved) => moved,
         None => copy(chunk, size)?,
@@ -122,8 +133,6 @@ fn copy(chunk: Chunk, size: usize) -> Option<Chunk> {
     let bytes = chunk.size().min(size);
     // SAFETY: two different payloads, each at least this long.
     unsafe { chunk.ptr().cast::<u8>().copy_to_nonoverlapping(to.ptr().cast(), bytes) };
-    store::discard(chunk, c"_talloc_realloc".as_ptr());
+    store::discard(chunk, LOCATION.as_ptr());
     Some(to)
 }
-
-const _: () = assert!(HEADER.is_multiple_of(16));

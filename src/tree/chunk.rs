@@ -95,8 +95,9 @@ impl Chunk {
         if segment::covers(at) && at.is_multiple_of(align_of::<Header>()) {
             let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
             // SAFETY: the address lies in a mapped segment, whose memory can all be read.
-            let (span, tag) = unsafe { (SpanRef::slice_of(at), (*header).tag.get()) };
-            if (tag ^ span.tag()) & !(FLAGS & !MEMBER) == 0 {
+            let (expected, tag) = unsafe { (SpanRef::slice_of(at).tag(), (*header).tag.get()) };
+            // A slice in no span has tag 0, as has a page that was given back.
+            if expected != 0 && (tag ^ expected) & !(FLAGS & !MEMBER) == 0 {
                 // SAFETY: an address in a segment is not null; the tag says that the chunk lives.
                 return Ok(Chunk(unsafe { NonNull::new_unchecked(header) }));
             }

@@ -97,6 +97,8 @@ pub struct Pool {
 
 const POOL_RECORD: usize = size_of::<Pool>();
 const BLOCK: usize = size_of::<Block>();
+/// A block with less than this left is used up.
+const MIN_MEMBER: usize = HEADER + 16;
 /// Bytes in front of the payload of a pool's chunk.
 const FRONT: usize = BLOCK + POOL_RECORD + HEADER;
 
@@ -169,6 +171,11 @@ impl Block {
         // SAFETY: as above; the slot is nobody else's.
         unsafe { at.cast().write(block) };
         at.cast()
+    }
+
+    /// Bytes that have not been cut off yet.
+    fn rest(&self) -> usize {
+        self.end.get() - self.bump.get()
     }
 
     /// Gives the memory back, with a note of where for those who come too late.
@@ -314,20 +321,25 @@ impl PoolRef {
                 head.overflow.set(true);
                 self.next_overflow.set((want * 2).min(OVERFLOW_LAST));
             }
-            self.bin_rest_of(self.current.get().as_ref());
             head.next.set(self.overflow.get());
             self.overflow.set(Some(block));
-            self.current.set(block);
             let at = head.bump.get();
             head.bump.set(at + room);
+            // Announced room is used before any overflow, so a block of it with room stays current.
+            let current = self.current.get().as_ref();
+            if current.rest() >= MIN_MEMBER && !current.overflow.get() {
+                self.bin_rest_of(head);
+            } else {
+                self.bin_rest_of(current);
+                self.current.set(block);
+            }
             Some((at, tag))
         }
     }
 
     /// Keeps what is left of a block that is no longer the current one.
     fn bin_rest_of(self, block: &Block) {
-        let at = block.bump.get();
-        let rest = block.end.get() - at;
+        let (at, rest) = (block.bump.get(), block.rest());
         if rest >= HEADER {
             block.bump.set(block.end.get());
             self.bin_piece(at, rest);

@@ -165,7 +165,7 @@ pub(crate) fn move_pages(chunk: Chunk, size: usize) -> Option<Chunk> {
 
 /// Slides the only member of a pool to the start of its room, where it can have `size` bytes, if
 /// there is that much. The links still lead to the old place.
-pub(crate) fn slide(member: Chunk, size: usize) -> Option<Chunk> {
+pub(crate) fn slide(member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {
     let pool = PoolRef::of_member(member);
     let to = pool.slide_target(member, size)?;
     let from = member.address();
@@ -175,6 +175,10 @@ pub(crate) fn slide(member: Chunk, size: usize) -> Option<Chunk> {
         core::ptr::copy(from.as_ptr(), to.as_ptr(), bytes);
         Chunk::from_header(to.cast())
     };
+    if from != to && from.addr().get() >= to.addr().get() + bytes {
+        // Nothing was copied over the old header: whoever still has it is told so.
+        member.stamp_freed(location);
+    }
     slid.size.set(size as u32);
     pool.slid(slid);
     Some(slid)

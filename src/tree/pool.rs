@@ -459,7 +459,7 @@ impl PoolRef {
     }
 
     /// Whether `member` counts against a memory limit.
-    pub(super) fn counts(member: Chunk) -> bool {
+    pub(crate) fn counts(member: Chunk) -> bool {
         Block::of_member(member).overflow.get()
     }
 

@@ -1,9 +1,7 @@
 //! What the libraries show to the linker and to the loader: names with their version nodes, the
 //! soname, what they need. A change here changes what programs can run on the library.
 
-mod dist;
-
-use dist::{file, run};
+use crate::dist::{file, run};
 use insta::assert_snapshot;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -17,10 +17,10 @@ static int is_inside(const void *pool, const void *ptr)
 	return (uintptr_t)ptr - (uintptr_t)pool < POOL_SIZE;
 }
 
-/* Allocates from the pool, and says where the memory came from. */
-static char *take(void *pool, size_t size, const char *name)
+/* Allocates below `parent`, in the tree of `pool`, and says where the memory came from. */
+static char *take(void *pool, void *parent, size_t size, const char *name)
 {
-	char *block = talloc_named_const(pool, size, name);
+	char *block = talloc_named_const(parent, size, name);
 
 	if (block == NULL) {
 		perror("talloc");
@@ -60,12 +60,12 @@ int main(void)
 	talloc_set_name_const(pool, "pool");
 	printf("a pool of %d bytes\n", POOL_SIZE);
 
-	table = take(pool, 512, "table");
-	take(pool, 1024, "buffer");
-	rest = take(pool, 200, "line");
+	table = take(pool, pool, 512, "table");
+	take(pool, pool, 1024, "buffer");
+	rest = take(pool, pool, 200, "line");
 
 	give_back(rest);
-	take(table, 200, "another line, of the table");
+	take(pool, table, 200, "another line, of the table");
 
 	printf("\nWhat is there, and who owns it:\n");
 	talloc_report_full(pool, stdout);

@@ -111,8 +111,8 @@ fn environment(name: &CStr) -> Option<&'static CStr> {
     }
 }
 
-/// The value of `name` in `TMEMPOOL_OPTIONS`, a list `name=value,name,…`: empty when it has none,
-/// `None` when it is not there. A program that runs with raised privileges takes no options.
+/// The value of `name` in `TMEMPOOL_OPTIONS`, a list `name=value,name,…`, the last one if it is there
+/// twice: empty when it has none, `None` when it is not there. A program that runs with raised privileges takes no options.
 pub fn option(name: &str) -> Option<&'static [u8]> {
     // SAFETY: reads an entry of the process's auxiliary vector.
     if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
@@ -122,7 +122,7 @@ pub fn option(name: &str) -> Option<&'static [u8]> {
 }
 
 fn option_in<'a>(list: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    list.split(|&b| b == b',').find_map(|entry| {
+    list.rsplit(|&b| b == b',').find_map(|entry| {
         let rest = entry.strip_prefix(name.as_bytes())?;
         if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b"=") }
     })
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn options_are_found_by_whole_name() {
-        let list = b"backend=malloc,fill,trace=/tmp/x";
+        let list = b"backend=slots,backend=malloc,fill,trace=/tmp/x";
         assert_eq!(option_in(list, "backend"), Some(&b"malloc"[..]));
         assert_eq!(option_in(list, "fill"), Some(&b""[..]));
         assert_eq!(option_in(list, "trace"), Some(&b"/tmp/x"[..]));

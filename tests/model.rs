@@ -127,6 +127,18 @@ impl Model {
         }
     }
 
+    /// The child of `above` in whose tree `below` lies.
+    fn branch_towards(&self, above: Id, below: Id) -> Option<Id> {
+        let mut at = below;
+        loop {
+            let parent = self.nodes[&at].parent?;
+            if parent == above {
+                return Some(at);
+            }
+            at = parent;
+        }
+    }
+
     fn drop_reference(&mut self, handle: Id) {
         let target = self.nodes[&handle].refers_to.unwrap();
         self.nodes.get_mut(&target).unwrap().references.retain(|&r| r != handle);
@@ -303,13 +315,18 @@ fn step(model: &mut Model, rng: &mut Rng) {
                     assert_eq!(result, Ok(()));
                     while let Some(&handle) = model.nodes[&id].references.first() {
                         let owner = model.nodes[&handle].parent;
-                        let below = model.is_above(id, handle);
-                        model.drop_reference(handle);
-                        if !below {
-                            model.detach(id);
-                            model.attach(id, owner);
-                            return;
+                        if owner == Some(id) {
+                            model.drop_reference(handle);
+                            continue;
                         }
+                        if let Some(branch) = owner.and_then(|o| model.branch_towards(id, o)) {
+                            model.detach(branch);
+                            model.attach(branch, None);
+                        }
+                        model.drop_reference(handle);
+                        model.detach(id);
+                        model.attach(id, owner);
+                        return;
                     }
                     model.kill(id).unwrap();
                 }

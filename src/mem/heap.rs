@@ -4,7 +4,8 @@
 //! cells. Others hand slots back through the spans' remote lists: the first to put a slot on an
 //! empty list also puts the span in the heap's mailbox, and the owner empties the mailbox when it
 //! next runs out of slots. Spans never change their heap; when a thread ends, its heap waits for the
-//! next thread (see `threads`). Heaps are never unmapped.
+//! next thread (see `threads`). Heaps are unmapped only when the library ends
+//! with nothing in it.
 //!
 //! Slots are taken from one span of a class until it has none left, so that what is allocated
 //! together lies together, however it was freed; spans wait for reuse first in, first out.
@@ -58,7 +59,7 @@ impl Deref for HeapRef {
 
     #[inline(always)]
     fn deref(&self) -> &Heap {
-        // SAFETY: heaps are never unmapped; all fields are cells, touched by the owner, or atomics.
+        // SAFETY: heaps outlive their spans and their threads; all fields are cells, touched by the owner, or atomics.
         unsafe { self.0.as_ref() }
     }
 }
@@ -81,6 +82,15 @@ impl HeapRef {
         // SAFETY: mapped just now, long enough and page-aligned.
         unsafe { at.write(heap) };
         Some(HeapRef(at))
+    }
+
+    /// Unmaps the heap.
+    ///
+    /// # Safety
+    /// Nobody has it, and no span belongs to it.
+    pub(super) unsafe fn destroy(self) {
+        // SAFETY: mapped by `create` with this length; the rest is the caller's.
+        unsafe { os::unmap(self.0.cast(), size_of::<Heap>().next_multiple_of(os::PAGE)) };
     }
 
     pub(super) fn from_raw(heap: *mut Heap) -> Option<HeapRef> {
@@ -183,7 +193,7 @@ impl HeapRef {
         }
     }
 
-    /// Gives back spans that hold nothing, on behalf of a thread that ends.
+    /// Gives back the current spans that hold nothing.
     pub(super) fn retire_empty_spans(self) {
         for lists in &self.classes {
             let span = lists.current.get();

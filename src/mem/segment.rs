@@ -282,7 +282,7 @@ pub(super) fn move_huge(span: SpanRef, bytes: usize) -> Option<SpanRef> {
 }
 
 /// Purges all free memory and unmaps empty segments. Returns the bytes that were given back.
-pub fn release_free_memory() -> usize {
+pub(super) fn release_free_memory() -> usize {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let mut given = 0;

@@ -35,7 +35,7 @@ static SETUP: Lock = Lock::new();
 pub fn current() -> Option<HeapRef> {
     let key = KEY.load(Acquire);
     if key != 0 {
-        // SAFETY: the key was created and is deleted only when the library goes.
+        // SAFETY: the key was created and is deleted only when the library ends.
         let heap: *mut Heap = unsafe { libc::pthread_getspecific(key - 1) }.cast();
         if let Some(heap) = HeapRef::from_raw(heap) {
             return Some(heap);
@@ -114,13 +114,40 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
-/// Called when the library is about to be unloaded: no thread's end may call into it after that.
-pub fn forget_key() {
+/// Called when the library is about to be unloaded, or the process to exit: no thread's end may call
+/// into the library after that, and what holds nothing is given back. Should somebody allocate all the
+/// same, everything is made anew.
+pub fn end() {
     let key = KEY.swap(0, AcqRel);
-    if key != 0 {
-        // SAFETY: the key exists, and nobody finds it any more.
-        unsafe { libc::pthread_key_delete(key - 1) };
+    if key == 0 {
+        return;
     }
+    // SAFETY: the key exists, and nobody finds it any more.
+    unsafe { libc::pthread_key_delete(key - 1) };
+    for heap in all().filter(|heap| heap.is_mine() || heap.adopt()) {
+        heap.collect();
+        heap.retire_empty_spans();
+        heap.set_owner(NOBODY);
+    }
+    segment::release_free_memory();
+    if segment::mapped_bytes() == 0 && all().all(|heap| heap.owner() == NOBODY) {
+        let mut heap = HeapRef::from_raw(HEAPS.swap(core::ptr::null_mut(), AcqRel));
+        while let Some(gone) = heap {
+            heap = HeapRef::from_raw(gone.next.load(Acquire));
+            // SAFETY: no thread has it, and no span, so no chunk, leads to it.
+            unsafe { gone.destroy() };
+        }
+    }
+}
+
+/// Gives all memory back to the system that holds nothing, as far as the calling thread can tell.
+/// Returns how many bytes that was.
+pub fn release_free_memory() -> usize {
+    if let Some(heap) = current() {
+        heap.collect();
+        heap.retire_empty_spans();
+    }
+    segment::release_free_memory()
 }
 
 fn watch_forks() {

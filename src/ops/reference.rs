@@ -61,7 +61,8 @@ pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
 }
 
 /// Takes away `context`'s hold on `chunk`: a reference it has; else, if it is the parent, the parent's
-/// link, so that the owner of the newest reference becomes the parent, or the chunk is freed.
+/// link, so that the owner of the newest reference becomes the parent, or the chunk is freed. Should
+/// that owner lie below the chunk, the child on the way to it is left without a parent.
 ///
 /// # Errors
 /// [`FreeError::NotOwned`] or [`FreeError::Vetoed`]; nothing has changed then.
@@ -80,15 +81,27 @@ pub unsafe fn unlink(context: Option<Chunk>, chunk: Chunk, location: *const c_ch
     if chunk.has(DYING) {
         return Err(FreeError::Vetoed);
     }
-    // A reference from below cannot keep the tree that it lies in.
     while let Some(handle) = refs::all(chunk).next() {
-        if !chunk.is_above(handle) {
-            give_to_owner(chunk, handle, location);
-            return Ok(());
+        let owner = handle.parent();
+        if owner == Some(chunk) {
+            // Nothing keeps itself.
+            drop_reference(handle, location);
+            continue;
         }
-        drop_reference(handle, location);
+        if let Some(branch) = owner.and_then(|owner| branch_towards(chunk, owner)) {
+            // The new parent lies below the chunk: its branch is cut off first, or there would be a
+            // ring.
+            reparent::relink(branch, roots::null_context());
+        }
+        give_to_owner(chunk, handle, location);
+        return Ok(());
     }
     kill(chunk, location)
+}
+
+/// The child of `above` in whose tree `below` lies.
+fn branch_towards(above: Chunk, below: Chunk) -> Option<Chunk> {
+    core::iter::successors(Some(below), |c| c.parent()).find(|c| c.parent() == Some(above))
 }
 
 /// Makes the owner of the reference `handle` the parent of its target, in the reference's place.

@@ -37,21 +37,25 @@ pub fn null_context() -> Option<Chunk> {
 }
 
 /// From now on chunks made without a parent are children of the null context. Those made before stay
-/// as they are, but for the autofree context. Without memory for the context nothing changes.
+/// as they are, but for the autofree context, if `with_autofree`. Without memory for the null context
+/// nothing changes.
 ///
 /// # Safety
 /// See the [module](super).
-pub unsafe fn enable_null_tracking() {
+pub unsafe fn enable_null_tracking(with_autofree: bool) {
     let _held = CHANGING.hold();
-    if null_context().is_some() {
-        return;
-    }
-    // SAFETY: the caller's.
-    let Ok(context) = (unsafe { alloc(None, 0) }) else { return };
-    context.set_name(c"null_context".as_ptr());
-    context.set_flags(GUARDED);
-    NULL_CONTEXT.store(context.ptr(), Release);
-    if let Some(autofree) = load(&AUTOFREE) {
+    let context = match null_context() {
+        Some(context) => context,
+        None => {
+            // SAFETY: the caller's.
+            let Ok(context) = (unsafe { alloc(None, 0) }) else { return };
+            context.set_name(c"null_context".as_ptr());
+            context.set_flags(GUARDED);
+            NULL_CONTEXT.store(context.ptr(), Release);
+            context
+        }
+    };
+    if with_autofree && let Some(autofree) = load(&AUTOFREE) {
         reparent::relink(autofree, Some(context));
     }
 }

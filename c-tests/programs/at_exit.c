@@ -111,6 +111,12 @@ static void leak_report_full_without_leak(void)
 	talloc_free(node(NULL, "a"));
 }
 
+static void leak_of_no_bytes(void)
+{
+	talloc_enable_leak_report_full();
+	(void)!talloc_new(NULL);
+}
+
 static void both_reports(void)
 {
 	talloc_enable_leak_report();
@@ -211,6 +217,7 @@ int main(void)
 	run("leak report in full, leaks", leak_report_full_with_leak);
 	run("leak report, none", leak_report_without_leak);
 	run("leak report in full, none", leak_report_full_without_leak);
+	run("leak report in full, a leak of no bytes", leak_of_no_bytes);
 	run("both reports", both_reports);
 	run("one report, asked for twice", report_twice);
 	run("leak report and autofree", report_and_autofree);

@@ -544,7 +544,9 @@ static void run(uint64_t seed, int steps)
 		}
 	} while (alive > 0);
 	out_report(refuge);
-	talloc_free(refuge);
+	if (!heirs_are_mixed()) {
+		talloc_free(refuge);
+	}
 	out_report(NULL);
 	talloc_disable_null_tracking();
 }

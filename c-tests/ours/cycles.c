@@ -1,0 +1,114 @@
+/* No verb makes a context its own ancestor; what would is refused and logged. */
+#include "ours.h"
+
+static int deaths;
+
+static int count(char *p)
+{
+	(void)p;
+	deaths++;
+	return 0;
+}
+
+/* The log has one line, and says what was refused. */
+static void expect_refusal(void)
+{
+	check(strstr(ours_log, "below it") != NULL);
+	check(strchr(ours_log, '\n') == ours_log + strlen(ours_log) - 1);
+	ours_log[0] = '\0';
+	expect_no_fault();
+}
+
+int main(void)
+{
+	char *root, *a, *b, *c, *p;
+	int i;
+
+	catch_faults();
+	root = node(NULL, "root");
+	a = node(root, "a");
+	b = node(a, "b");
+	c = node(b, "c");
+
+	puts("steal below a descendant");
+	check(talloc_steal(b, a) == NULL);
+	expect_refusal();
+	check(talloc_steal(c, a) == NULL);
+	expect_refusal();
+	check(talloc_steal(c, root) == NULL);
+	expect_refusal();
+	check(talloc_parent(a) == root && talloc_parent(b) == a);
+	check(talloc_parent(c) == b && talloc_parent(root) == NULL);
+
+	puts("move below a descendant: the caller keeps the pointer");
+	p = a;
+	check(talloc_move(c, &p) == NULL);
+	check(p == a);
+	expect_refusal();
+
+	puts("reparent below a descendant");
+	check(talloc_reparent(root, c, a) == NULL);
+	expect_refusal();
+	check(talloc_reparent(NULL, a, root) == NULL);
+	expect_refusal();
+
+	puts("to itself: nothing");
+	check(talloc_steal(a, a) == a);
+	check(talloc_parent(a) == root);
+	expect_no_fault();
+
+	puts("ten thousand levels down");
+	p = c;
+	for (i = 0; i < 20000; i++) {
+		p = node(p, "link");
+	}
+	check(talloc_steal(p, a) == NULL);
+	expect_refusal();
+	check(talloc_steal(a, p) == p);
+	check(talloc_parent(p) == a);
+	expect_no_fault();
+	check(talloc_total_blocks(root) == 20004);
+	check(talloc_free(root) == 0);
+
+	puts("an heir from below is no heir: the context dies");
+	root = node(NULL, "root");
+	p = node(root, "p");
+	talloc_set_destructor(p, count);
+	talloc_reference(node(p, "q"), p);
+	check(talloc_unlink(root, p) == 0);
+	check(deaths == 1);
+	check(talloc_total_blocks(root) == 1);
+
+	puts("with two references, one from below: the other inherits");
+	deaths = 0;
+	a = node(root, "a");
+	b = node(root, "b");
+	p = node(a, "p");
+	talloc_set_destructor(p, count);
+	talloc_reference(b, p);
+	talloc_reference(node(p, "q"), p);
+	check(talloc_free(a) == 0);
+	check(deaths == 0);
+	check(talloc_parent(p) == b);
+	check(talloc_total_blocks(root) >= 4);
+	check(talloc_free(root) == 0);
+	check(deaths == 1);
+
+	puts("rings of references below each other");
+	deaths = 0;
+	root = node(NULL, "root");
+	a = node(root, "a");
+	b = node(root, "b");
+	talloc_set_destructor(a, count);
+	talloc_set_destructor(b, count);
+	talloc_reference(a, b);
+	talloc_reference(b, a);
+	check(talloc_unlink(root, a) == 0);
+	check(talloc_parent(a) == b);
+	check(talloc_unlink(root, b) == 0);
+	check(deaths == 2);
+	check(talloc_total_blocks(root) == 1);
+	check(talloc_free(root) == 0);
+	expect_no_fault();
+	return 0;
+}

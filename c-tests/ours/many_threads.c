@@ -1,0 +1,209 @@
+/*
+ * Threads come and go, free what others made, free late: nothing is lost, nothing
+ * is kept. Memory is watched, since a leak shows nowhere else.
+ */
+#include "ours.h"
+
+#include <pthread.h>
+
+static char *handed[1000];
+
+static void *allocate_and_exit(void *argument)
+{
+	long number = (long)argument;
+	char *root = talloc_asprintf(NULL, "thread %ld", number);
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		char *p = (char *)talloc_zero_size(root, 1000);
+
+		memset(p, (int)number, 1000);
+	}
+	handed[number % 1000] = root;
+	return NULL;
+}
+
+static void *free_handed(void *argument)
+{
+	long first = (long)argument;
+	long i;
+
+	for (i = first; i < first + 100; i++) {
+		check(talloc_total_blocks(handed[i]) == 101);
+		check(talloc_free(handed[i]) == 0);
+		handed[i] = NULL;
+	}
+	return NULL;
+}
+
+static void run_threads(int count, void *(*fn)(void *), long step)
+{
+	pthread_t threads[20];
+	long i, j;
+
+	for (i = 0; i < count; i += 20) {
+		for (j = 0; j < 20 && i + j < count; j++) {
+			check(pthread_create(&threads[j], NULL, fn, (void *)((i + j) * step)) == 0);
+		}
+		for (j = 0; j < 20 && i + j < count; j++) {
+			check(pthread_join(threads[j], NULL) == 0);
+		}
+	}
+}
+
+/* A thread that only makes, one that only frees. */
+enum { QUEUE = 1024, PASSED = 1000000 };
+
+static char *queue[QUEUE];
+static unsigned long head, tail;
+
+static void *make(void *unused)
+{
+	long i;
+
+	for (i = 0; i < PASSED; i++) {
+		while (__atomic_load_n(&tail, __ATOMIC_ACQUIRE) + QUEUE == head) {
+			sched_yield();
+		}
+		queue[head % QUEUE] = (char *)talloc_size(NULL, 200);
+		check(queue[head % QUEUE] != NULL);
+		__atomic_store_n(&head, head + 1, __ATOMIC_RELEASE);
+	}
+	return unused;
+}
+
+static void *take(void *unused)
+{
+	long i;
+
+	for (i = 0; i < PASSED; i++) {
+		while (__atomic_load_n(&head, __ATOMIC_ACQUIRE) == tail) {
+			sched_yield();
+		}
+		check(talloc_free(queue[tail % QUEUE]) == 0);
+		__atomic_store_n(&tail, tail + 1, __ATOMIC_RELEASE);
+	}
+	return unused;
+}
+
+/* Threads' keys: their destructors free contexts, and allocate once more. */
+static pthread_key_t key;
+static int late_frees;
+
+static void free_late(void *root)
+{
+	char *p = talloc_asprintf(NULL, "allocated late");
+
+	check(talloc_total_blocks(root) == 3);
+	check(talloc_free(root) == 0);
+	check(talloc_free(p) == 0);
+	__atomic_add_fetch(&late_frees, 1, __ATOMIC_RELAXED);
+}
+
+static void *with_key(void *unused)
+{
+	char *root = node(NULL, "root");
+
+	node(node(root, "a"), "b");
+	check(pthread_setspecific(key, root) == 0);
+	return unused;
+}
+
+/* A key set again in its own destructor: called some rounds later still. */
+static pthread_key_t stubborn;
+
+static void free_in_last_round(void *value)
+{
+	char *counter = (char *)value;
+
+	if (++*counter < 4) {
+		check(pthread_setspecific(stubborn, counter) == 0);
+		check(talloc_free(talloc_size(NULL, 100)) == 0);
+		return;
+	}
+	check(talloc_free(counter) == 0);
+	__atomic_add_fetch(&late_frees, 1, __ATOMIC_RELAXED);
+}
+
+static void *with_stubborn_key(void *unused)
+{
+	char *counter = (char *)talloc_zero_size(NULL, 10);
+
+	check(pthread_setspecific(stubborn, counter) == 0);
+	return unused;
+}
+
+/* One tree of the main thread, used by one thread after the other. */
+static char *shared;
+
+static void *use_shared(void *argument)
+{
+	long number = (long)argument;
+	char *p = talloc_asprintf(shared, "%ld", number);
+
+	p = talloc_realloc(shared, p, char, 2000);
+	if (number % 2 == 0) {
+		check(talloc_free(p) == 0);
+	}
+	return NULL;
+}
+
+int main(void)
+{
+	long i, before;
+	int round;
+
+	catch_faults();
+
+	puts("a thousand threads, freed by others, again and again");
+	for (round = 0; round < 5; round++) {
+		run_threads(1000, allocate_and_exit, 1);
+		run_threads(10, free_handed, 100);
+		if (round == 0) {
+			before = kib_of("VmSize:");
+		}
+	}
+	check(kib_of("VmSize:") < before + 64 * 1024);
+
+	puts("a thousand threads, freed here");
+	for (round = 0; round < 3; round++) {
+		run_threads(1000, allocate_and_exit, 1);
+		for (i = 0; i < 1000; i++) {
+			check(talloc_free(handed[i]) == 0);
+		}
+	}
+	check(kib_of("VmSize:") < before + 64 * 1024);
+
+	puts("a maker and a taker");
+	{
+		pthread_t maker, taker;
+
+		before = kib_of("VmRSS:");
+		check(pthread_create(&maker, NULL, make, NULL) == 0);
+		check(pthread_create(&taker, NULL, take, NULL) == 0);
+		check(pthread_join(maker, NULL) == 0);
+		check(pthread_join(taker, NULL) == 0);
+		check(kib_of("VmRSS:") < before + 64 * 1024);
+	}
+
+	puts("frees in destructors of keys");
+	check(pthread_key_create(&key, free_late) == 0);
+	check(pthread_key_create(&stubborn, free_in_last_round) == 0);
+	run_threads(500, with_key, 1);
+	run_threads(500, with_stubborn_key, 1);
+	check(late_frees == 1000);
+
+	puts("one tree, a thousand threads in turn");
+	shared = node(NULL, "shared");
+	for (i = 0; i < 1000; i++) {
+		pthread_t thread;
+
+		check(pthread_create(&thread, NULL, use_shared, (void *)i) == 0);
+		check(pthread_join(thread, NULL) == 0);
+	}
+	check(talloc_total_blocks(shared) == 501);
+	check(talloc_total_size(shared) == 1 + 500 * 2000);
+	check(talloc_free(shared) == 0);
+	expect_no_fault();
+	return 0;
+}

@@ -5,8 +5,13 @@
 //! any number, however wild, can be asked about without touching memory.
 //!
 //! Memory given back: free slices that have been written to stay resident up to a budget, so that
-//! short-lived spans cost no page faults; past the budget they are purged at once. At most one
-//! segment stays mapped with nothing in it.
+//! short-lived spans cost no page faults; past the budget they are purged at once, and segments with
+//! nothing in them unmapped. The budget grows with what is in use, so it shrinks with it too: nobody
+//! needs to come by later to clean up.
+//!
+//! Huge pages: the first segments do without, so that a small process stays small; from then on
+//! segments ask for them, which makes touching new memory several times cheaper. Of such a segment
+//! only whole huge pages are purged.
 //!
 //! One lock guards the lists and the slice bitmaps of all segments. It is taken for a span, never
 //! for a slot.
@@ -23,8 +28,12 @@ use super::os;
 use super::span::{Span, SpanRef};
 use crate::process;
 
-/// Slices that may stay resident while free: 6 MiB.
-const RESIDENT_BUDGET: usize = 96;
+/// Slices that may stay resident while free, whatever is in use: 8 MiB.
+const RESIDENT_BASE: usize = 128;
+/// Bytes of address space that are mapped before huge pages are asked for.
+const SMALL_PROCESS: usize = 2 * SEGMENT;
+/// Slices of a huge page.
+const HUGE_SLICES: usize = (2 << 20) / SLICE;
 
 const SEGMENT_NUMBERS: usize = 1 << (ADDRESS_BITS - SEGMENT.trailing_zeros());
 
@@ -70,6 +79,8 @@ struct Segment {
     used: Cell<u64>,
     /// Slices that may hold something else than zeros.
     dirty: Cell<u64>,
+    /// It is made of huge pages.
+    huge_pages: Cell<bool>,
     /// All segments.
     next: Cell<Option<SegmentRef>>,
     prev: Cell<Option<SegmentRef>>,
@@ -128,8 +139,8 @@ struct Lists {
     open: Option<SegmentRef>,
     /// Free slices that may be resident.
     resident: usize,
-    /// Segments with nothing in them.
-    empty: usize,
+    /// Slices that belong to spans.
+    in_use: usize,
     /// Counts the spans made, so that each gets a tag that the last one there had not.
     generation: u32,
 }
@@ -145,7 +156,7 @@ unsafe impl Sync for Segments {}
 
 static SEGMENTS: Segments = Segments {
     lock: Lock::new(),
-    lists: UnsafeCell::new(Lists { all: None, open: None, resident: 0, empty: 0, generation: 0 }),
+    lists: UnsafeCell::new(Lists { all: None, open: None, resident: 0, in_use: 0, generation: 0 }),
     mapped: AtomicUsize::new(0),
 };
 
@@ -352,11 +363,9 @@ impl Lists {
     /// Marks free slices as used. Says whether they are all zeros.
     fn claim(&mut self, segment: SegmentRef, start: usize, slices: usize) -> bool {
         let run = geometry::run_mask(start, slices);
-        if segment.used.get() == 1 {
-            self.empty -= 1;
-        }
         let dirty = segment.dirty.get() & run;
         self.resident -= dirty.count_ones() as usize;
+        self.in_use += slices;
         segment.dirty.set(segment.dirty.get() | run);
         segment.used.set(segment.used.get() | run);
         if segment.used.get() == u64::MAX {
@@ -371,36 +380,45 @@ impl Lists {
         }
         segment.used.set(segment.used.get() & !geometry::run_mask(start, slices));
         self.resident += slices;
-        if segment.used.get() == 1 {
-            self.empty += 1;
-            if self.empty > 1 {
-                return self.unmap(segment);
+        self.in_use -= slices;
+        if self.resident > RESIDENT_BASE + self.in_use / 2 {
+            if segment.used.get() == 1 {
+                self.unmap(segment);
+            } else if segment.huge_pages.get() {
+                self.purge_huge_page(segment);
+            } else {
+                self.purge(segment, start, slices);
             }
         }
-        if self.resident > RESIDENT_BUDGET {
-            self.purge(segment, start, slices);
+    }
+
+    /// Purges the second of a segment's two huge pages if nothing of it is in use. The first one holds
+    /// the descriptors.
+    fn purge_huge_page(&mut self, segment: SegmentRef) {
+        let page = geometry::run_mask(HUGE_SLICES, HUGE_SLICES);
+        if segment.used.get() & page == 0 && segment.dirty.get() & page != 0 {
+            self.purge(segment, HUGE_SLICES, HUGE_SLICES);
         }
     }
 
     fn purge(&mut self, segment: SegmentRef, start: usize, slices: usize) {
-        // SAFETY: the slices are free and written to, whole pages of a mapping.
+        let run = geometry::run_mask(start, slices);
+        // SAFETY: the slices are free, whole pages of a mapping.
         if unsafe { os::purge(segment.slice(start), slices * SLICE) } {
-            segment.dirty.set(segment.dirty.get() & !geometry::run_mask(start, slices));
-            self.resident -= slices;
+            self.resident -= (segment.dirty.get() & run).count_ones() as usize;
+            segment.dirty.set(segment.dirty.get() & !run);
         }
     }
 
     fn map(&mut self, len: usize) -> Option<SegmentRef> {
         let segment = SegmentRef(os::map(len, SEGMENT)?.cast());
-        if SEGMENTS.mapped.fetch_add(len, Relaxed) == 0 {
-            // A small process does not pay for huge pages.
-            os::prefer_huge_pages(segment.bytes(), len, false);
-        }
+        let huge = SEGMENTS.mapped.fetch_add(len, Relaxed) + len > SMALL_PROCESS;
+        os::prefer_huge_pages(segment.bytes(), len, huge);
+        segment.huge_pages.set(huge);
         segment.len.set(len);
         segment.used.set(1);
         self.link(segment);
         if len == SEGMENT {
-            self.empty += 1;
             self.reopen(segment);
         }
         set_covered(segment.base(), true);
@@ -409,7 +427,6 @@ impl Lists {
 
     fn unmap(&mut self, segment: SegmentRef) {
         if segment.is_shared() {
-            self.empty -= 1;
             self.resident -= (segment.dirty.get() & !1).count_ones() as usize;
             self.close(segment);
         }

@@ -33,7 +33,7 @@ HEADERS := $(addprefix $(DIST)/include/tmempool/,talloc.h tmempool.h tmempool.hp
 PC      := $(DIST)/lib/pkgconfig/tmempool.pc
 COMMAND := $(DIST)/bin/tmempool
 
-.PHONY: all run check bench install headers clean FORCE
+.PHONY: all run check oldest-rust bench install headers clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND)
@@ -101,12 +101,25 @@ run: $(WORK)/pool
 	@$<
 
 check: all
-	scripts/setup.sh
+	scripts/setup.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory oldest-rust
 	$(CARGO) test --workspace --no-fail-fast
 
+# What the library promises to build with.
+OLDEST_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1.0/p' Cargo.toml)
+
+oldest-rust:
+	@if rustup run $(OLDEST_RUST) rustc --version 2> /dev/null; then \
+		rustup run $(OLDEST_RUST) cargo check --target-dir $(TARGET)/oldest-rust \
+			-p tmempool -p tmempool-capi; \
+	else \
+		echo "skipped: Rust $(OLDEST_RUST), the oldest that will do, is not installed"; \
+	fi
+
 bench: all
+	scripts/setup.sh bench
 	$(CARGO) run --release -p tmempool-bench
 
 install: all

@@ -64,7 +64,8 @@ impl Message {
 ///
 /// # Safety
 /// Each piece is a C string or null.
-unsafe fn log_line(pieces: &[*const c_char]) {
+#[cold]
+pub(crate) unsafe fn log_line(pieces: &[*const c_char]) {
     // SAFETY: as the caller promises; a line is a C string.
     unsafe { hooks::log(Message::of(pieces).line()) }
 }
@@ -132,14 +133,4 @@ pub(crate) unsafe fn still_referenced(what: &CStr, chunk: Chunk, location: *cons
             log_line(&[c"\treference at ".as_ptr(), reference]);
         }
     }
-}
-
-/// Logs that a chunk was to be moved where it cannot go.
-///
-/// # Safety
-/// `location` is a C string or null.
-#[cold]
-pub(crate) unsafe fn steal_refused(why: &CStr, location: *const c_char) {
-    // SAFETY: as the caller promises.
-    unsafe { log_line(&[why.as_ptr(), c" at ".as_ptr(), location]) }
 }

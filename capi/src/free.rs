@@ -5,6 +5,7 @@ use tmempool::error::FreeError;
 use tmempool::ops;
 
 use crate::fault;
+use crate::names::name_of;
 use crate::pointer::{chunk, refused};
 
 /// Frees `ptr` and the tree below it: its destructor first, then the children, newest first, then
@@ -61,6 +62,8 @@ pub unsafe extern "C" fn talloc_free_children(ptr: *mut c_void) {
 /// A destructor may free, steal or allocate anything, `ptr` included; freeing `ptr` again from
 /// within it gives -1. It must not throw a C++ exception.
 ///
+/// Where there is no memory for it, which is logged, errno is ENOMEM and nothing has changed.
+///
 /// @param ptr         a chunk.
 /// @param destructor  called with `ptr`; NULL for none.
 #[unsafe(no_mangle)]
@@ -74,6 +77,7 @@ pub unsafe extern "C" fn _talloc_set_destructor(
             && let Err(error) = ops::set_destructor(chunk, destructor)
         {
             refused(error);
+            fault::log_line(&[c"ERROR: no memory for a destructor of ".as_ptr(), name_of(chunk)]);
         }
     }
 }

@@ -54,7 +54,7 @@ extern "C" fn end() {
             exit_report::write(file);
         }
     }
-    mem::threads::forget_key();
+    mem::threads::end();
 }
 
 /// `text` with a NUL behind it; None if it is too long or empty.

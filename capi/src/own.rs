@@ -14,5 +14,5 @@ pub unsafe extern "C" fn tm_version() -> *const c_char {
 /// @return  the bytes that were given back.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_release_free_memory() -> usize {
-    mem::segment::release_free_memory()
+    mem::threads::release_free_memory()
 }

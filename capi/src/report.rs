@@ -121,7 +121,7 @@ pub(crate) unsafe fn write_tree(root: Chunk, depth: c_int, max_depth: c_int, fil
 /// `file` is an open stream, and the chunk visited is alive.
 unsafe fn write_visit(file: *mut libc::FILE, visit: &Visit) {
     let name = name_of(visit.chunk);
-    let indent = visit.depth * 4;
+    let indent = visit.depth.wrapping_mul(4);
     // SAFETY: each format is given what it asks for.
     unsafe {
         if visit.is_reference {

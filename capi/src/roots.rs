@@ -68,14 +68,14 @@ pub unsafe extern "C" fn talloc_autofree_context() -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_enable_null_tracking() {
     // SAFETY: contract.
-    unsafe { ops::enable_null_tracking() }
+    unsafe { ops::enable_null_tracking(true) }
 }
 
 /// `talloc_enable_null_tracking()`, with the autofree context left out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_enable_null_tracking_no_autofree() {
     // SAFETY: contract.
-    unsafe { ops::enable_null_tracking() }
+    unsafe { ops::enable_null_tracking(false) }
 }
 
 /// Ends the tracking; what has been tracked has no parent again.
@@ -111,5 +111,5 @@ unsafe fn report_leaks(depth: c_int) {
     }
     register_exit_handler();
     // SAFETY: contract.
-    unsafe { ops::enable_null_tracking() }
+    unsafe { ops::enable_null_tracking(true) }
 }

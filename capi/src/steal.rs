@@ -95,10 +95,16 @@ unsafe fn moved(chunk: Chunk, result: Result<(), StealError>, location: *const c
         match result {
             Ok(()) => return chunk.ptr(),
             Err(StealError::Cycle) => {
-                fault::steal_refused(c"ERROR: talloc_steal of a context to one that lies below it", location)
+                fault::log_line(&[
+                    c"ERROR: talloc_steal of a context to one that lies below it at ".as_ptr(),
+                    location,
+                ]);
             }
             Err(StealError::Dying) => {
-                fault::steal_refused(c"ERROR: talloc_steal of a context that is being freed", location)
+                fault::log_line(&[
+                    c"ERROR: talloc_steal of a context that is being freed at ".as_ptr(),
+                    location,
+                ]);
             }
             Err(StealError::NotOwned) => {}
         }

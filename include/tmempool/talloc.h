@@ -232,6 +232,8 @@ void talloc_free_children(void *ptr);
  * A destructor may free, steal or allocate anything, `ptr` included; freeing `ptr` again from
  * within it gives -1. It must not throw a C++ exception.
  *
+ * Where there is no memory for it, which is logged, errno is ENOMEM and nothing has changed.
+ *
  * @param ptr         a chunk.
  * @param destructor  called with `ptr`; NULL for none.
  */

@@ -4,6 +4,7 @@
 mod dist;
 mod exports;
 mod headers;
+mod install;
 mod languages;
 mod life;
 mod neighbours;

@@ -30,12 +30,15 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
         };
         match ops::free(chunk, location) {
             Ok(()) => 0,
-            Err(error) => {
-                if error == FreeError::HasReferences {
-                    fault::still_referenced(c"ERROR: talloc_free", chunk, location);
-                }
+            Err(FreeError::HasReferences) => {
+                fault::still_referenced(c"ERROR: talloc_free", chunk, location);
                 -1
             }
+            Err(FreeError::Corrupt(found)) => {
+                fault::bad_pointer(found);
+                -1
+            }
+            Err(_) => -1,
         }
     }
 }
@@ -51,7 +54,10 @@ pub unsafe extern "C" fn talloc_free_children(ptr: *mut c_void) {
     // SAFETY: contract.
     unsafe {
         if let Ok(chunk) = chunk(ptr) {
-            ops::free_children(chunk, c"talloc_free_children".as_ptr());
+            let freed = ops::free_children(chunk, c"talloc_free_children".as_ptr());
+            if let Err(FreeError::Corrupt(found)) = freed {
+                fault::bad_pointer(found);
+            }
         }
     }
 }

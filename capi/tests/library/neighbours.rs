@@ -46,13 +46,6 @@ fn shared_with_the_drop_in_beside() {
 }
 
 #[test]
-fn drop_in() {
-    if let Some(mut program) = program("cc", &[], Link::DropIn, &LIBRARIES) {
-        run(program.env("LD_LIBRARY_PATH", file("lib/tmempool")));
-    }
-}
-
-#[test]
 fn statically_linked() {
     for compiler in ["gcc", "clang"].into_iter().filter(|compiler| has(compiler)) {
         for flags in [&["-rdynamic"][..], &["-rdynamic", "-no-pie"], &["-rdynamic", "-fuse-ld=gold"]] {

@@ -47,8 +47,6 @@ pub enum Link {
     Shared,
     /// libtmempool.a.
     Static,
-    /// The libtalloc.so.2 that replaces talloc's, found through LD_LIBRARY_PATH.
-    DropIn,
     /// None: the program loads it.
     Nothing,
 }
@@ -78,7 +76,6 @@ pub fn compile(compiler: &str, flags: &[&str], source: &str, link: Link, librari
             command.arg("-L").arg(&lib).arg("-ltmempool").arg(format!("-Wl,-rpath,{}", lib.display()))
         }
         Link::Static => command.arg(lib.join("libtmempool.a")),
-        Link::DropIn => command.arg(lib.join("tmempool/libtalloc.so.2")),
         Link::Nothing => &mut command,
     };
     run(command.args(libraries));

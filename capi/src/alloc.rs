@@ -206,7 +206,7 @@ pub unsafe extern "C" fn talloc_realloc_fn(
 /// # Safety
 /// Contract.
 #[inline(always)]
-pub(crate) unsafe fn size_of(ptr: *const c_void) -> usize {
+pub(crate) unsafe fn payload_size(ptr: *const c_void) -> usize {
     if ptr.is_null() {
         return 0;
     }

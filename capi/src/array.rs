@@ -5,7 +5,7 @@ use core::ptr::null_mut;
 use tmempool::error::AllocError;
 use tmempool::ops;
 
-use crate::alloc::{named, resized, size_of, zeroed};
+use crate::alloc::{named, payload_size, resized, zeroed};
 use crate::fault;
 use crate::pointer::refused;
 
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn _talloc_realloc_array_zero(
     }
     // SAFETY: contract; the array given has room for `size` bytes, of which `old` are taken.
     unsafe {
-        let old = size_of(ptr);
+        let old = payload_size(ptr);
         let array = resized(ctx, ptr, size, name);
         if !array.is_null() && size > old {
             array.cast::<u8>().add(old).write_bytes(0, size - old);

@@ -52,6 +52,10 @@ pub unsafe extern "C" fn talloc_unlink(context: *const c_void, ptr: *mut c_void)
         };
         match ops::unlink(owner, chunk, c"talloc_unlink".as_ptr()) {
             Ok(()) => 0,
+            Err(FreeError::Corrupt(found)) => {
+                fault::bad_pointer(found);
+                -1
+            }
             Err(_) => -1,
         }
     }

@@ -4,14 +4,14 @@ use core::ffi::c_void;
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
-use crate::alloc::size_of;
+use crate::alloc::payload_size;
 use crate::pointer::chunk;
 
 /// The size of the payload of `ctx` in bytes: what was asked for. 0 for NULL and for a pool.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_get_size(ctx: *const c_void) -> usize {
     // SAFETY: contract.
-    unsafe { size_of(ctx) }
+    unsafe { payload_size(ctx) }
 }
 
 /// The bytes of all payloads in the tree of `ptr`, itself included; a reference counts nothing.

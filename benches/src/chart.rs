@@ -1,7 +1,7 @@
 //! The timed workloads as a picture: one bar a workload, as long as we are
 //! faster than libtalloc, on a logarithmic axis; a tick where bare malloc is.
 
-use crate::results::{Results, THEIRS};
+use crate::results::{Results, THEIRS, Timed};
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -18,6 +18,9 @@ const MALLOC: RGBColor = RGBColor(0xe0, 0x9c, 0x2a);
 const INK: RGBColor = RGBColor(0x30, 0x30, 0x30);
 const PALE: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
+/// Bars end at 32 times faster or slower; the number behind them tells the rest.
+const LIMIT: f64 = 5.0;
+
 /// Where things go, from ratios and row numbers to pixels.
 struct Axis {
     from: f64,
@@ -28,11 +31,11 @@ impl Axis {
     fn over(ratios: &[f64]) -> Axis {
         let least = ratios.iter().copied().fold(0.5, f64::min);
         let most = ratios.iter().copied().fold(4.0, f64::max);
-        Axis { from: least.log2().floor(), to: most.log2().ceil() }
+        Axis { from: least.log2().floor().max(-LIMIT), to: most.log2().ceil().min(LIMIT) }
     }
 
     fn x(&self, ratio: f64) -> i32 {
-        let share = (ratio.log2() - self.from) / (self.to - self.from);
+        let share = (ratio.log2().clamp(self.from, self.to) - self.from) / (self.to - self.from);
         (f64::from(LABELS) + share * f64::from(WIDTH - LABELS - 60)) as i32
     }
 
@@ -50,8 +53,7 @@ pub fn write(results: &Results, file: &Path) -> Result<()> {
     if rows.is_empty() {
         return Err(anyhow!("nothing was timed on both libraries: no chart"));
     }
-    let malloc =
-        |t: &crate::results::Timed| Some(t.column(THEIRS)?.ns.median / t.column("malloc")?.ns.median);
+    let malloc = |t: &Timed| Some(t.column(THEIRS)?.ns.median / t.column("malloc")?.ns.median);
     let ratios: Vec<f64> = rows.iter().flat_map(|(t, r)| [Some(*r), malloc(t)]).flatten().collect();
     let axis = Axis::over(&ratios);
     let height = TOP + ROW * (rows.len() as u32 + 1);
@@ -61,8 +63,12 @@ pub fn write(results: &Results, file: &Path) -> Result<()> {
     let text = |size: i32, color: &RGBColor, h: HPos| {
         ("sans-serif", size).into_font().color(color).pos(Pos::new(h, VPos::Center))
     };
-    let mean = results.mean_ratio(THEIRS, |_| true).unwrap_or(1.0);
-    let title = format!("How many times faster than libtalloc (geometric mean {mean:.2})");
+    let mean = |wanted: fn(&Timed) -> bool| results.mean_ratio(THEIRS, wanted).unwrap_or(1.0);
+    let title = format!(
+        "How many times faster than libtalloc: {:.2} on average, {:.2} where libtalloc does not walk",
+        mean(|_| true),
+        mean(|t| !t.is_a_walk()),
+    );
     area.draw(&Text::new(title, (12, 18), text(16, &INK, HPos::Left)))?;
     let bottom = Axis::y(rows.len());
     for power in axis.from as i32..=axis.to as i32 {
@@ -83,13 +89,15 @@ pub fn write(results: &Results, file: &Path) -> Result<()> {
         let color = if *ratio >= 1.0 { FASTER } else { SLOWER };
         let (left, right) = (x.min(axis.x(1.0)), x.max(axis.x(1.0)));
         area.draw(&Rectangle::new([(left, y + 3), (right, y + ROW as i32 - 3)], color.filled()))?;
+        let mut end = right;
         if let Some(malloc) = malloc(workload) {
             let x = axis.x(malloc);
+            end = end.max(x);
             area.draw(&Rectangle::new([(x - 1, y + 1), (x + 2, y + ROW as i32 - 1)], MALLOC.filled()))?;
         }
         let name = workload.name.clone();
         area.draw(&Text::new(name, (LABELS as i32 - 10, middle), text(11, &INK, HPos::Right)))?;
-        let value = (right + 6, middle);
+        let value = (end + 6, middle);
         area.draw(&Text::new(format!("{ratio:.2}"), value, text(10, &INK, HPos::Left)))?;
     }
     area.present()?;

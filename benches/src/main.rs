@@ -69,6 +69,13 @@ enum Verb {
         #[arg(long)]
         accept: bool,
     },
+    /// Draws the chart of an earlier run.
+    Chart {
+        /// What that run wrote with --json.
+        json: PathBuf,
+        /// The picture to write.
+        svg: PathBuf,
+    },
     /// Prints how to profile one workload on our library.
     Profile {
         /// The workload's name.
@@ -114,6 +121,11 @@ fn main() -> ExitCode {
 
 /// Does what was asked; returns the checks that failed.
 fn run(cli: &Cli) -> Result<Vec<String>> {
+    if let Some(Verb::Chart { json, svg }) = &cli.verb {
+        let text = std::fs::read_to_string(json).with_context(|| json.display().to_string())?;
+        chart::write(&serde_json::from_str(&text)?, svg)?;
+        return Ok(Vec::new());
+    }
     let (theirs, ours) = (Subject::libtalloc()?, cli.choice.ours()?);
     let program = Program::build(&theirs.talloc)?;
     let mut workloads = program.workloads(&theirs)?;
@@ -122,7 +134,7 @@ fn run(cli: &Cli) -> Result<Vec<String>> {
         bail!("no workload is called so: see `list`");
     }
     match &cli.verb {
-        None => compare(cli, &program, theirs, ours, &workloads),
+        None | Some(Verb::Chart { .. }) => compare(cli, &program, theirs, ours, &workloads),
         Some(Verb::List) => {
             workloads.iter().for_each(|w| println!("{:<32} {:<12} size {}", w.name, w.op, w.size));
             Ok(Vec::new())

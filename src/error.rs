@@ -37,6 +37,9 @@ pub enum FreeError {
     Vetoed,
     /// The context given is neither its parent nor holds a reference to it.
     NotOwned,
+    /// Below it lies what is no live chunk: a header was overwritten, or freed behind the tree's back.
+    /// What had not been freed until then stays as it was, out of reach.
+    Corrupt(Fault),
 }
 
 /// Why a chunk was not moved to another parent.

@@ -29,7 +29,19 @@ static MODE: AtomicU32 = AtomicU32::new(0);
 static FILL: AtomicU32 = AtomicU32::new(0);
 static READY: AtomicU32 = AtomicU32::new(0);
 static MAGIC: AtomicI32 = AtomicI32::new(0);
+
+/// Held while the process's allocator is set up.
 static SETUP: Lock = Lock::new();
+/// Held while a root of the process is made or dissolved.
+pub(crate) static ROOTS: Lock = Lock::new();
+/// Held while the children of the null context change.
+pub(crate) static NULL_LIST: Lock = Lock::new();
+
+/// The locks above, in the order in which they are taken: a fork takes them all, so that its child
+/// finds each free and what it guards whole.
+pub(crate) fn locks() -> [&'static Lock; 3] {
+    [&SETUP, &ROOTS, &NULL_LIST]
+}
 
 /// The options that are in force: `MODE_…` bits, 0 for the ordinary case.
 #[inline(always)]

@@ -58,6 +58,14 @@ struct Node {
     references: Vec<Id>,
 }
 
+/// Who gets a chunk that its references save.
+#[derive(Debug)]
+enum Heir {
+    Grandparent,
+    Owner(Id),
+    Nobody,
+}
+
 struct Model {
     nodes: HashMap<Id, Node>,
     roots: Vec<Id>,
@@ -127,18 +135,6 @@ impl Model {
         }
     }
 
-    /// The child of `above` in whose tree `below` lies.
-    fn branch_towards(&self, above: Id, below: Id) -> Option<Id> {
-        let mut at = below;
-        loop {
-            let parent = self.nodes[&at].parent?;
-            if parent == above {
-                return Some(at);
-            }
-            at = parent;
-        }
-    }
-
     fn drop_reference(&mut self, handle: Id) {
         let target = self.nodes[&handle].refers_to.unwrap();
         self.nodes.get_mut(&target).unwrap().references.retain(|&r| r != handle);
@@ -149,13 +145,17 @@ impl Model {
 
     /// The rule for a chunk that is freed by itself or with its parent. Says whether it died, or else
     /// who kept it.
-    fn kill(&mut self, id: Id) -> Result<(), Option<Id>> {
+    fn kill(&mut self, id: Id) -> Result<(), Heir> {
+        let heir = match self.nodes[&id].references.first().map(|h| self.nodes[h].parent) {
+            None | Some(None) => Heir::Grandparent,
+            Some(Some(owner)) if self.is_above(id, owner) => Heir::Nobody,
+            Some(Some(owner)) => Heir::Owner(owner),
+        };
         while let Some(&handle) = self.nodes[&id].references.first() {
             let below = self.is_above(id, handle);
-            let owner = self.nodes[&handle].parent;
             self.drop_reference(handle);
             if !below {
-                return Err(owner);
+                return Err(heir);
             }
         }
         if let Some(target) = self.nodes[&id].refers_to {
@@ -170,9 +170,14 @@ impl Model {
 
     fn kill_children(&mut self, id: Id) {
         while let Some(&child) = self.nodes[&id].children.first() {
-            if let Err(owner) = self.kill(child) {
+            if let Err(heir) = self.kill(child) {
+                let to = match heir {
+                    Heir::Owner(owner) => Some(owner),
+                    Heir::Nobody => None,
+                    Heir::Grandparent => self.nodes[&id].parent,
+                };
                 self.detach(child);
-                self.attach(child, owner.or(self.nodes[&id].parent));
+                self.attach(child, to);
             }
         }
     }
@@ -256,7 +261,7 @@ fn step(model: &mut Model, rng: &mut Rng) {
             }
             3 if !ids.is_empty() => {
                 let id = rng.pick(&ids);
-                ops::free_children(model.chunk(id), c"here".as_ptr());
+                ops::free_children(model.chunk(id), c"here".as_ptr()).unwrap();
                 model.kill_children(id);
             }
             4..=7 if !ids.is_empty() => {
@@ -313,16 +318,8 @@ fn step(model: &mut Model, rng: &mut Rng) {
                     assert_eq!(result, Err(FreeError::NotOwned));
                 } else {
                     assert_eq!(result, Ok(()));
-                    while let Some(&handle) = model.nodes[&id].references.first() {
-                        let owner = model.nodes[&handle].parent;
-                        if owner == Some(id) {
-                            model.drop_reference(handle);
-                            continue;
-                        }
-                        if let Some(branch) = owner.and_then(|o| model.branch_towards(id, o)) {
-                            model.detach(branch);
-                            model.attach(branch, None);
-                        }
+                    if let Some(&handle) = model.nodes[&id].references.first() {
+                        let owner = model.nodes[&handle].parent.filter(|&o| !model.is_above(id, o));
                         model.drop_reference(handle);
                         model.detach(id);
                         model.attach(id, owner);

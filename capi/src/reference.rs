@@ -2,8 +2,10 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
+use tmempool::error::FreeError;
 use tmempool::ops;
 
+use crate::fault;
 use crate::pointer::{chunk, context, refused};
 
 /// Lets `context` refer to `ptr`: `ptr` then lives until its parent and all that refer to it have

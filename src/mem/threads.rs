@@ -156,17 +156,20 @@ fn watch_forks() {
 }
 
 unsafe extern "C" fn before_fork() {
-    SETUP.take();
-    segment::lock().take();
+    locks().for_each(Lock::take);
 }
 
 unsafe extern "C" fn after_fork() {
-    segment::lock().release();
-    SETUP.release();
+    locks().for_each(Lock::release);
+}
+
+/// All locks of the library, in the order in which they are taken.
+fn locks() -> impl Iterator<Item = &'static Lock> {
+    process::locks().into_iter().chain([&SETUP, segment::lock()])
 }
 
 unsafe extern "C" fn in_child() {
-    // SAFETY: as in the parent: both locks were taken by the thread that forked, which is this one.
+    // SAFETY: as in the parent: all locks were taken by the thread that forked, which is this one.
     unsafe { after_fork() };
     let me = os::thread_pointer();
     for heap in all() {

@@ -8,7 +8,7 @@ use core::ffi::c_char;
 
 use super::frame::{self, Frame};
 use super::{reference, reparent, roots};
-use crate::error::{AllocError, FreeError};
+use crate::error::{AllocError, Fault, FreeError};
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE};
 use crate::tree::side::{Running, Side};
 use crate::tree::{Chunk, Destructor, links, refs, store};
@@ -48,10 +48,9 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
     }
     links::detach(chunk);
     if chunk.child.get().is_some() {
-        drain_simple(chunk, location);
-    } else {
-        store::release(chunk, location);
+        return drain_simple(chunk, location);
     }
+    store::release(chunk, location);
     Ok(())
 }
 
@@ -89,28 +88,32 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
         store::release_pool(chunk, location);
     } else {
         chunk.set_flags(DYING);
-        drain(chunk, location, &frame);
+        drain(chunk, location, &frame)?;
         bury(chunk, location);
     }
     Ok(())
 }
 
 #[inline(never)]
-fn drain_simple(chunk: Chunk, location: *const c_char) {
+fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let frame = Frame::new(chunk);
     chunk.set_flags(DYING);
-    drain(chunk, location, &frame);
+    drain(chunk, location, &frame)?;
     bury(chunk, location);
+    Ok(())
 }
 
 /// Frees the children of `chunk`, but not the one that holds its name.
 ///
+/// # Errors
+/// [`FreeError::Corrupt`].
+///
 /// # Safety
 /// See the [module](super).
-pub unsafe fn free_children(chunk: Chunk, location: *const c_char) {
+pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if chunk.has(DYING) {
         // They are being freed already.
-        return;
+        return Ok(());
     }
     let name = chunk.name_child();
     if let Some(name) = name {
@@ -118,26 +121,47 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) {
     }
     let frame = Frame::new(chunk);
     chunk.set_flags(DYING);
-    drain(chunk, location, &frame);
+    let drained = drain(chunk, location, &frame);
     chunk.clear_flags(DYING);
     if let Some(name) = name {
         links::attach(name, chunk);
     }
+    drained?;
     if frame.is_doomed() {
         // Whoever asked has been told that it is done; a veto now leaves it alive, and valid.
         let _ = kill(chunk, location);
     }
+    Ok(())
 }
 
 /// A chunk that goes on living.
 struct Refusal {
     error: FreeError,
-    /// Who held the reference that saved it, and is to be its parent.
-    owner: Option<Chunk>,
+    heir: Heir,
+}
+
+/// Who gets a chunk that goes on living when its parent dies.
+enum Heir {
+    /// The parent of the dying parent.
+    Grandparent,
+    /// The owner of the newest reference.
+    Owner(Chunk),
+    /// Nobody: the newest reference came from below the chunk itself.
+    Nobody,
 }
 
 impl Refusal {
-    const VETO: Refusal = Refusal { error: FreeError::Vetoed, owner: None };
+    const VETO: Refusal = Refusal { error: FreeError::Vetoed, heir: Heir::Grandparent };
+
+    /// For a chunk that the reference `handle` saves, perhaps among others.
+    fn saved_by(handle: Chunk, chunk: Chunk) -> Refusal {
+        let heir = match handle.parent() {
+            None => Heir::Grandparent,
+            Some(owner) if chunk.is_above(owner) => Heir::Nobody,
+            Some(owner) => Heir::Owner(owner),
+        };
+        Refusal { error: FreeError::HasReferences, heir }
+    }
 }
 
 /// The first half of a free, up to the point of no return: references and the destructor.
@@ -149,12 +173,14 @@ fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Ref
         if side.running.get() != Running::No {
             return Err(Refusal::VETO);
         }
-        while let Some(handle) = refs::all(chunk).next() {
-            let from_below = chunk.is_above(handle);
-            let owner = handle.parent();
-            drop_reference(handle, location);
-            if !from_below {
-                return Err(Refusal { error: FreeError::HasReferences, owner });
+        if let Some(newest) = refs::all(chunk).next() {
+            let refusal = Refusal::saved_by(newest, chunk);
+            while let Some(handle) = refs::all(chunk).next() {
+                let from_below = chunk.is_above(handle);
+                drop_reference(handle, location);
+                if !from_below {
+                    return Err(refusal);
+                }
             }
         }
         run_destructor(chunk, side, frame)?;
@@ -188,17 +214,17 @@ pub(super) fn drop_reference(handle: Chunk, location: *const c_char) {
 }
 
 /// Frees all below `root`, which is marked as dying, but not `root`.
-fn drain(root: Chunk, location: *const c_char, frame: &Frame) {
+fn drain(root: Chunk, location: *const c_char, frame: &Frame) -> Result<(), FreeError> {
     let mut at = root;
     loop {
-        free_simple_leaves(at, location);
+        free_simple_leaves(at, location).map_err(FreeError::Corrupt)?;
         match at.child.get() {
             Some(child) => {
                 if descend(child, at, root, location, frame) {
                     at = child;
                 }
             }
-            None if at == root => return,
+            None if at == root => return Ok(()),
             None => {
                 let up = at.parent();
                 bury(at, location);
@@ -209,22 +235,27 @@ fn drain(root: Chunk, location: *const c_char, frame: &Frame) {
     }
 }
 
-/// Frees the leading children of `at` that have nothing to act on: no foreign code runs, so the list
-/// is mended once, at the end.
+/// Frees the leading children of `at` that have nothing to act on, and verifies the first that has:
+/// no foreign code runs, so the list is mended once, at the end.
 #[inline(always)]
-fn free_simple_leaves(at: Chunk, location: *const c_char) {
+fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
     let mut next = at.child.get();
-    while let Some(child) = next
-        && child.is_simple()
-        && child.child.get().is_none()
-    {
+    let mut verified = Ok(());
+    while let Some(child) = next {
+        verified = child.verify();
+        if verified.is_err() || !child.is_simple() || child.child.get().is_some() {
+            break;
+        }
         next = child.next.get();
         store::release(child, location);
     }
     at.child.set(next);
-    if let Some(next) = next {
+    if let Some(next) = next
+        && verified.is_ok()
+    {
         next.prev.set(None);
     }
+    verified
 }
 
 /// Begins the free of `child`, of the dying `parent`. Says whether its children come next; if not,
@@ -233,9 +264,13 @@ fn descend(child: Chunk, parent: Chunk, root: Chunk, location: *const c_char, fr
     if !child.is_simple() {
         if let Err(refusal) = begin(child, location, frame) {
             if child.parent() == Some(parent) {
-                let heir = if parent == root { frame.heir() } else { parent.parent() };
-                let to = refusal.owner.or(heir).or_else(roots::null_context);
-                reparent::relink(child, to);
+                let to = match refusal.heir {
+                    Heir::Owner(owner) => Some(owner),
+                    Heir::Nobody => None,
+                    Heir::Grandparent if parent == root => frame.heir(),
+                    Heir::Grandparent => parent.parent(),
+                };
+                reparent::relink(child, to.or_else(roots::null_context));
             }
             return false;
         }

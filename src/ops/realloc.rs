@@ -36,15 +36,15 @@ pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
         chunk.size.set(size as u32);
         return true;
     }
-    let before = chunk.has(LIMITED).then(|| limit::weight(chunk));
+    let counted = chunk.has(LIMITED) && limit::weight(chunk) > 0;
     let old = chunk.size();
-    if size > old && before.is_some_and(|_| limit::charge(Some(chunk), size - old).is_err()) {
+    if counted && size > old && limit::charge(Some(chunk), size - old).is_err() {
         return false;
     }
     let done = store::resize_in_place(chunk, size);
-    if before.is_some() {
-        let (more, less) = if done { (size, old.max(size)) } else { (old, old.max(size)) };
-        limit::discharge(Some(chunk), less - more);
+    if counted && done != (size > old) {
+        // Charged in vain, or shrunk.
+        limit::discharge(Some(chunk), size.abs_diff(old));
     }
     done
 }
@@ -71,6 +71,12 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
     }
     let in_pool = chunk.has(MEMBER) && !PoolRef::counts(chunk);
     let shrinks_little = size < old && (in_pool || old - size < WORTH_SHRINKING);
+    if size > old
+        && chunk.has(MEMBER)
+        && let Some(moved) = slide(chunk, size)
+    {
+        return Ok((moved, true));
+    }
     // SAFETY: the caller's.
     if (shrinks_little || size > old || old - size <= old / 2) && unsafe { resize_in_place(chunk, size) } {
         return Ok((chunk, !shrinks_little));
@@ -83,56 +89,65 @@ fn may_change(chunk: Chunk) -> bool {
     !chunk.has(POOL | DYING | REFERENCE) && refs::all(chunk).next().is_none() && !is_running()
 }
 
+/// The only member of a pool goes to the start of the room before it grows.
+/// The room is counted with the pool, so no limit is asked.
+fn slide(chunk: Chunk, size: usize) -> Option<Chunk> {
+    let anchored = chunk.has(ANCHOR);
+    let moved = store::slide(chunk, size, LOCATION.as_ptr())?;
+    settle(chunk, moved, anchored);
+    Some(moved)
+}
+
+/// The links and the frees in progress learn that `from` is `to` now.
+fn settle(from: Chunk, to: Chunk, anchored: bool) {
+    links::relocate(from, to);
+    if anchored {
+        frame::replace(from, Some(to));
+    }
+}
+
+/// Moves `chunk`, with its place in the tree, to where it can have `size` bytes.
 #[cold]
 fn move_to_fit(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
-    let old = chunk.size();
-    let limited = chunk.has(LIMITED);
-    let before = if limited { limit::weight(chunk) } else { 0 };
-    if limited && size > old {
-        limit::charge(Some(chunk), size - old)?;
-    }
-    let Some(moved) = relocate(chunk, size) else {
-        if limited && size > old {
-            limit::discharge(Some(chunk), size - old);
-        }
-        return Err(AllocError::OutOfMemory);
+    let anchored = chunk.has(ANCHOR);
+    let moved = match move_pages(chunk, size)? {
+        Some(moved) => moved,
+        None => copy(chunk, size)?,
     };
-    if limited {
-        // A chunk that left its pool counts from now on; one that shrank counts less.
-        let counted = before + size.saturating_sub(old);
-        let now = limit::weight(moved);
-        limit::discharge(Some(moved), counted.saturating_sub(now));
-        limit::charge_anyway(Some(moved), now.saturating_sub(counted));
+    settle(chunk, moved, anchored);
+    Ok(moved)
+}
+
+fn move_pages(chunk: Chunk, size: usize) -> Result<Option<Chunk>, AllocError> {
+    let more = size.saturating_sub(chunk.size());
+    if more == 0 || !store::can_move_pages(chunk) {
+        return Ok(None);
+    }
+    if chunk.has(LIMITED) {
+        limit::charge(Some(chunk), more)?;
+    }
+    let moved = store::move_pages(chunk, size);
+    if moved.is_none() && chunk.has(LIMITED) {
+        limit::discharge(Some(chunk), more);
     }
     Ok(moved)
 }
 
-/// Moves `chunk`, with its place in the tree.
-fn relocate(chunk: Chunk, size: usize) -> Option<Chunk> {
-    let anchored = chunk.has(ANCHOR);
-    let moved = if chunk.has(MEMBER) {
-        store::slide(chunk, size, LOCATION.as_ptr())
-    } else {
-        store::move_pages(chunk, size)
-    };
-    let moved = match moved {
-        Some(moved) => moved,
-        None => copy(chunk, size)?,
-    };
-    links::relocate(chunk, moved);
-    if anchored {
-        frame::replace(chunk, Some(moved));
-    }
-    Some(moved)
-}
-
 /// A copy of `chunk` of another size, in its place; the old one becomes a freed header.
-fn copy(chunk: Chunk, size: usize) -> Option<Chunk> {
-    let to = store::chunk(chunk.parent(), size)?;
+fn copy(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
+    let to = store::successor(chunk, size).ok_or(AllocError::OutOfMemory)?;
+    if chunk.has(LIMITED) {
+        let (old, new) = (limit::weight(chunk), limit::weight(to));
+        if let Err(error) = limit::charge(Some(chunk), new.saturating_sub(old)) {
+            store::release(to, LOCATION.as_ptr());
+            return Err(error);
+        }
+        limit::discharge(Some(chunk), old.saturating_sub(new));
+    }
     store::take_identity(to, chunk);
     let bytes = chunk.size().min(size);
     // SAFETY: two different payloads, each at least this long.
     unsafe { chunk.ptr().cast::<u8>().copy_to_nonoverlapping(to.ptr().cast(), bytes) };
     store::discard(chunk, LOCATION.as_ptr());
-    Some(to)
+    Ok(to)
 }

@@ -62,7 +62,7 @@ pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
 
 /// Takes away `context`'s hold on `chunk`: a reference it has; else, if it is the parent, the parent's
 /// link, so that the owner of the newest reference becomes the parent, or the chunk is freed. Should
-/// that owner lie below the chunk, the child on the way to it is left without a parent.
+/// that owner lie below the chunk, it lives on without a parent.
 ///
 /// # Errors
 /// [`FreeError::NotOwned`] or [`FreeError::Vetoed`]; nothing has changed then.
@@ -81,32 +81,17 @@ pub unsafe fn unlink(context: Option<Chunk>, chunk: Chunk, location: *const c_ch
     if chunk.has(DYING) {
         return Err(FreeError::Vetoed);
     }
-    while let Some(handle) = refs::all(chunk).next() {
-        let owner = handle.parent();
-        if owner == Some(chunk) {
-            // Nothing keeps itself.
-            drop_reference(handle, location);
-            continue;
-        }
-        if let Some(branch) = owner.and_then(|owner| branch_towards(chunk, owner)) {
-            // The new parent lies below the chunk: its branch is cut off first, or there would be a
-            // ring.
-            reparent::relink(branch, roots::null_context());
-        }
-        give_to_owner(chunk, handle, location);
-        return Ok(());
+    match refs::all(chunk).next() {
+        Some(handle) => give_to_owner(chunk, handle, location),
+        None => kill(chunk, location)?,
     }
-    kill(chunk, location)
+    Ok(())
 }
 
-/// The child of `above` in whose tree `below` lies.
-fn branch_towards(above: Chunk, below: Chunk) -> Option<Chunk> {
-    core::iter::successors(Some(below), |c| c.parent()).find(|c| c.parent() == Some(above))
-}
-
-/// Makes the owner of the reference `handle` the parent of its target, in the reference's place.
+/// Makes the owner of the reference `handle` the parent of its target, in the reference's place; an
+/// owner that lies below the target cannot be its parent: then it has none.
 pub(super) fn give_to_owner(chunk: Chunk, handle: Chunk, location: *const c_char) {
-    let owner = handle.parent();
+    let owner = handle.parent().filter(|&owner| !chunk.is_above(owner));
     drop_reference(handle, location);
     reparent::relink(chunk, owner.or_else(roots::null_context));
 }

@@ -10,7 +10,7 @@ use core::sync::atomic::{
 
 use super::{alloc, free, reparent, set_destructor};
 use crate::error::AllocError;
-use crate::mem::lock::Lock;
+use crate::process::{NULL_LIST, ROOTS};
 use crate::tree::chunk::GUARDED;
 use crate::tree::{Chunk, links};
 
@@ -18,8 +18,6 @@ use crate::tree::{Chunk, links};
 static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 /// The payload of the autofree context; null while there is none.
 static AUTOFREE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-/// Held while either is made or dissolved.
-static CHANGING: Lock = Lock::new();
 
 fn load(root: &AtomicPtr<c_void>) -> Option<Chunk> {
     let at = root.load(Acquire);
@@ -43,7 +41,7 @@ pub fn null_context() -> Option<Chunk> {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn enable_null_tracking(with_autofree: bool) {
-    let _held = CHANGING.hold();
+    let _held = ROOTS.hold();
     let context = match null_context() {
         Some(context) => context,
         None => {
@@ -65,11 +63,11 @@ pub unsafe fn enable_null_tracking(with_autofree: bool) {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn disable_null_tracking() {
-    let _held = CHANGING.hold();
+    let _held = ROOTS.hold();
     let Some(context) = null_context() else { return };
     NULL_CONTEXT.store(ptr::null_mut(), Release);
     {
-        let _held = links::guard().hold();
+        let _held = NULL_LIST.hold();
         while let Some(child) = context.child.get() {
             links::detach_unguarded(child, context);
             child.parent.set(None);
@@ -94,7 +92,7 @@ pub(super) fn forget_null_context(context: Chunk) {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn autofree_context() -> Result<Chunk, AllocError> {
-    let _held = CHANGING.hold();
+    let _held = ROOTS.hold();
     if let Some(context) = load(&AUTOFREE) {
         return Ok(context);
     }

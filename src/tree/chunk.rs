@@ -106,8 +106,14 @@ impl Chunk {
         unsafe { Chunk::check_slow(payload) }
     }
 
+    /// Whether a chunk that a link leads to is still one.
+    #[inline(always)]
+    pub(crate) fn verify(self) -> Result<(), Fault> {
+        // SAFETY: the tree is this thread's.
+        unsafe { Chunk::check(self.ptr()) }.map(|_| ())
+    }
+
     /// Members of pools, chunks of the malloc backend, and all that is no live chunk.
-    #[cold]
     #[inline(never)]
     unsafe fn check_slow(payload: *const c_void) -> Result<Chunk, Fault> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();

@@ -41,7 +41,8 @@ fn set(chunk: Chunk, limit: Limit) {
 
 /// Counts `bytes` more below `from`, if every limit there allows it. A maximum of 0 is none.
 pub(crate) fn charge(from: Option<Chunk>, bytes: usize) -> Result<(), AllocError> {
-    let passes = |l: Limit| l.max == 0 || l.current.checked_add(bytes).is_some_and(|sum| sum <= l.max);
+    let passes =
+        |l: Limit| bytes == 0 || l.max == 0 || l.current.checked_add(bytes).is_some_and(|sum| sum <= l.max);
     if limits(from).any(|(_, limit)| !passes(limit)) {
         return Err(AllocError::LimitReached);
     }

@@ -7,19 +7,13 @@
 //! The list of a [`GUARDED`] parent (the null context) is used by all threads, under one lock.
 
 use super::chunk::{Chunk, GUARDED};
-use crate::mem::lock::{Held, Lock};
-
-static GUARD: Lock = Lock::new();
-
-/// The lock of the guarded lists.
-pub(crate) fn guard() -> &'static Lock {
-    &GUARD
-}
+use crate::mem::lock::Held;
+use crate::process::NULL_LIST;
 
 /// Holds the guard if the list of `parent` needs it.
 #[inline(always)]
 pub(crate) fn guard_for(parent: Chunk) -> Option<Held<'static>> {
-    if parent.has(GUARDED) { Some(GUARD.hold()) } else { None }
+    if parent.has(GUARDED) { Some(NULL_LIST.hold()) } else { None }
 }
 
 /// Makes the detached `child` the newest child of `parent`.
@@ -55,7 +49,7 @@ pub(crate) fn detach(child: Chunk) {
 
 #[cold]
 fn detach_guarded(child: Chunk) {
-    let _held = GUARD.hold();
+    let _held = NULL_LIST.hold();
     // Looked up again: while this thread waited, another may have dissolved the list.
     if let Some(parent) = child.parent.get() {
         detach_unguarded(child, parent);

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use super::chunk::{Chunk, HEADER, LIMITED, MEMBER, POOL, SIDE};
 use super::limit;
 use super::pool::PoolRef;
+use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
@@ -50,6 +51,17 @@ pub(crate) fn chunk(parent: Option<Chunk>, size: usize) -> Option<Chunk> {
     let (at, tag) = take(HEADER + size)?;
     // SAFETY: a slot or block of at least this size, taken just now.
     Some(unsafe { Chunk::create(at, tag, size) })
+}
+
+/// A chunk of `size` bytes to take the place of `chunk`: from the same pool, if that is where it is
+/// and there is room.
+pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
+    if chunk.has(MEMBER)
+        && let Some(member) = PoolRef::of_member(chunk).member(size)
+    {
+        return Some(member);
+    }
+    self::chunk(chunk.parent(), size)
 }
 
 /// A pool's chunk: see [`PoolRef::create`].
@@ -149,12 +161,17 @@ pub(crate) fn resize_in_place(chunk: Chunk, size: usize) -> bool {
     fits
 }
 
-/// Moves a large `chunk` to where it can have `size` bytes, without copying, if that can be. The old
-/// header is gone; the links still lead to it.
+/// Whether `chunk` is so large that its pages can be moved without copying them.
+pub(crate) fn can_move_pages(chunk: Chunk) -> bool {
+    // SAFETY: a chunk that is no member starts at its slot.
+    process::mode() & MODE_MALLOC == 0
+        && !chunk.has(MEMBER | POOL)
+        && unsafe { heap::bytes_of(chunk.address()) } > geometry::SEGMENT
+}
+
+/// Moves such a chunk to where it can have `size` bytes, if there is such a place. The old header is
+/// gone then; the links still lead to it.
 pub(crate) fn move_pages(chunk: Chunk, size: usize) -> Option<Chunk> {
-    if process::mode() & MODE_MALLOC != 0 || chunk.has(MEMBER | POOL) {
-        return None;
-    }
     // SAFETY: a chunk that is no member starts at its block; the caller relocates the links.
     let to = unsafe { heap::move_block(chunk.address(), HEADER + size)? };
     // SAFETY: the pages moved, and with them the header.
@@ -163,25 +180,10 @@ pub(crate) fn move_pages(chunk: Chunk, size: usize) -> Option<Chunk> {
     Some(moved)
 }
 
-/// Slides the only member of a pool to the start of its room, where it can have `size` bytes, if
-/// there is that much. The links still lead to the old place.
+/// Slides the only member of a pool to the start of its room, where it gets `size` bytes, if it can.
+/// The links still lead to the old place.
 pub(crate) fn slide(member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {
-    let pool = PoolRef::of_member(member);
-    let to = pool.slide_target(member, size)?;
-    let from = member.address();
-    let bytes = HEADER + member.size().min(size);
-    // SAFETY: both places lie in the pool's first block, which has the room; they may overlap.
-    let slid = unsafe {
-        core::ptr::copy(from.as_ptr(), to.as_ptr(), bytes);
-        Chunk::from_header(to.cast())
-    };
-    if from != to && from.addr().get() >= to.addr().get() + bytes {
-        // Nothing was copied over the old header: whoever still has it is told so.
-        member.stamp_freed(location);
-    }
-    slid.size.set(size as u32);
-    pool.slid(slid);
-    Some(slid)
+    PoolRef::of_member(member).slide(member, size, location)
 }
 
 /// Whether fresh memory for `chunk`, made just now, is known to be zero.

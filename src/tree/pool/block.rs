@@ -1,0 +1,213 @@
+//! A block: one slot or span of the heap, from which a pool cuts members one behind the other.
+//!
+//! ```text
+//! ├ Block, 64 bytes ─┼ … ─┼ member ┼ member ┼ freed ┼ member ┼ … bump → … end ┤
+//! ```
+//! From a member's address the start of the block is found by arithmetic, because the block starts
+//! where its slot does. Invariant: from the first member up to `bump` there is one chunk, freed
+//! chunk, or padding behind the other, each saying how long it is.
+
+use core::cell::Cell;
+use core::ffi::c_char;
+use core::ptr::{self, NonNull};
+
+use super::Pool;
+use crate::mem::span::SpanRef;
+use crate::process::TAG_FREED;
+use crate::tree::chunk::{Chunk, HEADER, Header};
+use crate::tree::store;
+
+/// The first word of a few bytes in a block that are nobody's.
+const PADDING: u32 = TAG_FREED | 1;
+
+/// The head of a block. Its first word is where a chunk has its tag.
+#[repr(C, align(16))]
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// The complement of the span's tag: this slot is a block.
+    mark: Cell<u32>,
+    /// The tag of the members in it.
+    tag: Cell<u32>,
+    pool: Cell<NonNull<Pool>>,
+    /// The next block of the zone.
+    pub(super) next: Cell<Option<NonNull<Block>>>,
+    pub(super) bump: Cell<usize>,
+    pub(super) end: Cell<usize>,
+    /// Where the block was freed, once it was: where a chunk has its name.
+    freed_at: Cell<*const c_char>,
+    /// Where the first member starts.
+    first: Cell<usize>,
+    /// It is beyond the room that the pool announced.
+    pub(super) overflow: Cell<bool>,
+}
+
+/// Bytes of a block's head.
+pub(super) const BLOCK: usize = size_of::<Block>();
+
+const _: () = assert!(BLOCK == 64);
+const _: () = assert!(core::mem::offset_of!(Block, freed_at) == core::mem::offset_of!(Header, name));
+
+/// Free room in a block: the head of a freed member.
+#[repr(C)]
+pub(super) struct Piece {
+    tag: u32,
+    /// Bytes of the payload that the piece could have; of padding, its length.
+    size: Cell<u32>,
+    pub(super) next: Cell<Option<NonNull<Piece>>>,
+}
+
+/// What a member of `size` bytes takes from a block.
+#[inline(always)]
+pub(super) const fn room_for(size: usize) -> usize {
+    (HEADER + size).next_multiple_of(16)
+}
+
+impl Block {
+    /// The block that `member` lies in.
+    #[inline(always)]
+    pub(super) fn of_member(member: Chunk) -> &'static Block {
+        let at = member.address().addr().get();
+        // SAFETY: a member lies in a block, which fills a slot of a span in use.
+        unsafe { &*ptr::with_exposed_provenance::<Block>(SpanRef::of(at).slot_start(at)) }
+    }
+
+    /// The tag of the members of the block in the slot at `start` of a span with `span_tag`.
+    ///
+    /// # Errors
+    /// There is no block: where the one that was there was freed, if that is known, or null.
+    ///
+    /// # Safety
+    /// `start` is the start of a slot in mapped memory.
+    pub(crate) unsafe fn tag_at(start: usize, span_tag: u32) -> Result<u32, *const c_char> {
+        // SAFETY: slots are aligned and large enough for the fields that are read.
+        let block = unsafe { &*ptr::with_exposed_provenance::<Block>(start) };
+        match block.mark.get() {
+            mark if mark == !span_tag => Ok(block.tag.get()),
+            TAG_FREED => Err(block.freed_at.get()),
+            _ => Err(ptr::null()),
+        }
+    }
+
+    /// Writes the head of a block at the start of a slot: members lie in the `room` bytes at `first`.
+    ///
+    /// # Safety
+    /// The slot was taken just now, and is long enough.
+    pub(super) unsafe fn create(
+        at: NonNull<u8>,
+        pool: NonNull<Pool>,
+        tag: u32,
+        first: usize,
+        room: usize,
+    ) -> NonNull<Block> {
+        // SAFETY: the caller's.
+        let span = unsafe { SpanRef::of(at.addr().get()) };
+        let block = Block {
+            mark: Cell::new(!span.tag()),
+            tag: Cell::new(tag),
+            pool: Cell::new(pool),
+            next: Cell::new(None),
+            bump: Cell::new(first),
+            end: Cell::new(first + room),
+            freed_at: Cell::new(ptr::null()),
+            first: Cell::new(first),
+            overflow: Cell::new(false),
+        };
+        // SAFETY: as above.
+        unsafe { at.cast().write(block) };
+        at.cast()
+    }
+
+    /// Gives the memory back, with a note of where for those who come too late.
+    pub(super) fn give_back(at: NonNull<Block>, location: *const c_char) {
+        // SAFETY: the block's slot is the pool's until here, and nothing in it lives.
+        unsafe {
+            at.as_ref().mark.set(TAG_FREED);
+            at.as_ref().freed_at.set(location);
+            store::give_raw(at.cast());
+        }
+    }
+
+    pub(super) fn pool(&self) -> NonNull<Pool> {
+        self.pool.get()
+    }
+
+    pub(super) fn tag(&self) -> u32 {
+        self.tag.get()
+    }
+
+    pub(super) fn first(&self) -> usize {
+        self.first.get()
+    }
+
+    /// Whether a slot whose first word is this block's belongs to a span with `span_tag`.
+    pub(super) fn is_marked(&self, span_tag: u32) -> bool {
+        self.mark.get() == !span_tag
+    }
+
+    /// Bytes that have not been cut off yet.
+    #[inline(always)]
+    pub(super) fn rest(&self) -> usize {
+        self.end.get() - self.bump.get()
+    }
+
+    /// Cuts `room` bytes off.
+    #[inline(always)]
+    pub(super) fn cut(&self, room: usize) -> Option<usize> {
+        let at = self.bump.get();
+        if self.end.get() - at < room {
+            return None;
+        }
+        self.bump.set(at + room);
+        Some(at)
+    }
+
+    /// Everything in it is gone.
+    pub(super) fn clear(&self) {
+        self.bump.set(self.first.get());
+    }
+
+    /// Visits the members that are alive.
+    pub(super) fn for_each_member(&self, visit: &mut dyn FnMut(Chunk)) {
+        let mut at = self.first.get();
+        while at < self.bump.get() {
+            // SAFETY: up to `bump` there is one header behind the other (see the module).
+            let header = unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut::<Header>(at)) };
+            // SAFETY: as above.
+            let piece = unsafe { header.cast::<Piece>().as_ref() };
+            let size = piece.size.get() as usize;
+            at += if piece.tag == PADDING { size } else { room_for(size) };
+            if piece.tag & !1 != TAG_FREED {
+                // SAFETY: neither free nor padding: a live member.
+                visit(unsafe { Chunk::from_header(header) });
+            }
+        }
+    }
+}
+
+impl Piece {
+    /// Makes free room, at least a header's, known as such.
+    pub(super) fn mark(at: usize, room: usize, next: Option<NonNull<Piece>>) -> Option<NonNull<Piece>> {
+        debug_assert!(room >= HEADER);
+        Piece::write(
+            at,
+            Piece { tag: TAG_FREED, size: Cell::new((room - HEADER) as u32), next: Cell::new(next) },
+        )
+    }
+
+    /// Makes a few free bytes known as nobody's.
+    pub(super) fn pad(at: usize, room: usize) {
+        Piece::write(at, Piece { tag: PADDING, size: Cell::new(room as u32), next: Cell::new(None) });
+    }
+
+    fn write(at: usize, piece: Piece) -> Option<NonNull<Piece>> {
+        let place = NonNull::new(ptr::with_exposed_provenance_mut::<Piece>(at))?;
+        // SAFETY: at least 16 bytes of free room of a block, aligned like every member.
+        unsafe { place.write(piece) };
+        Some(place)
+    }
+
+    /// Bytes of the room.
+    pub(super) fn room(&self) -> usize {
+        room_for(self.size.get() as usize)
+    }
+}

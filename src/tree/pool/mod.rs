@@ -1,0 +1,366 @@
+//! Pools: a chunk that serves its descendants from a buffer of its own.
+//!
+//! ```text
+//! first block: ├ Block ─┼ Pool ─┼ header of the pool's chunk ┼ its payload ┼ members … ┤
+//! others:      ├ Block ─┼ members … ┤
+//! ```
+//! Members come from the announced [zone](zone) while it has room, then from the overflow, whose
+//! blocks double in size. When no member of a zone is alive its room comes back, whatever lives in
+//! the other. Pools do not lie in each other: a pool below a pool has blocks of its own.
+//!
+//! A pool is *regular* while every chunk below it is a member of it, every member lies below it, and
+//! none has anything that a free must act on (side record, reference, limit). A regular pool is
+//! freed by giving its blocks back: its members need not be visited.
+//!
+//! A pool is used by whoever owns the tree it lies in, without a lock, until a member is moved out of
+//! that tree: from then on, trees of two threads may draw on it, and it takes its lock.
+
+mod block;
+mod zone;
+
+use core::cell::Cell;
+use core::ffi::c_char;
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+
+pub(crate) use block::Block;
+use block::{BLOCK, room_for};
+use zone::Zone;
+
+use super::chunk::{Chunk, HEADER, Header, MEMBER, POOL};
+use super::store;
+use crate::mem::lock::{Held, Lock};
+use crate::mem::span::SpanRef;
+use crate::process::TAG_FREED;
+
+/// The smallest overflow block, in bytes.
+const OVERFLOW_FIRST: usize = 2 << 10;
+/// The largest overflow block.
+const OVERFLOW_LAST: usize = 1 << 20;
+/// The largest room that a member gets in the overflow. What needs more comes from the heap.
+const OVERFLOW_MEMBER_MAX: usize = 32 << 10;
+/// The largest block of announced room. Larger pools have several.
+const ANNOUNCED_BLOCK_MAX: usize = 1 << 20;
+
+/// The record of a pool, in front of its chunk's header. See the module.
+#[repr(C, align(16))]
+#[derive(Debug)]
+pub struct Pool {
+    irregular: Cell<bool>,
+    shared: Cell<bool>,
+    lock: Lock,
+    /// Bytes of room that were asked for.
+    announced_room: Cell<usize>,
+    /// Bytes of announced room that have no block yet.
+    promised: Cell<usize>,
+    next_overflow: Cell<usize>,
+    announced: Zone,
+    overflow: Zone,
+}
+
+const POOL_RECORD: usize = size_of::<Pool>();
+/// Bytes in front of the payload of a pool's chunk.
+const FRONT: usize = BLOCK + POOL_RECORD + HEADER;
+
+/// A pool that has not been given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolRef(NonNull<Pool>);
+
+impl Deref for PoolRef {
+    type Target = Pool;
+
+    #[inline(always)]
+    fn deref(&self) -> &Pool {
+        // SAFETY: a pool's record lives while a member or the pool's chunk does, which is how one
+        // comes to a PoolRef; all fields are cells or a lock.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl PoolRef {
+    /// A chunk of `size` bytes that is a pool with room for `room` bytes of members, their headers
+    /// included. It is not in the tree yet.
+    pub(super) fn create(size: usize, room: usize) -> Option<Chunk> {
+        let room = room.next_multiple_of(16);
+        let front = FRONT + size.next_multiple_of(16);
+        let in_first = if room <= ANNOUNCED_BLOCK_MAX { room } else { ANNOUNCED_BLOCK_MAX };
+        let (at, _) = store::take_block(front + in_first)?;
+        // SAFETY: a slot that is long enough for all of it, nobody else's.
+        unsafe {
+            let record = at.add(BLOCK).cast::<Pool>();
+            let first = at.addr().get() + front;
+            let block = Block::create(at, record, store::new_tag() | MEMBER, first, in_first);
+            let pool = Pool {
+                irregular: Cell::new(false),
+                shared: Cell::new(false),
+                lock: Lock::new(),
+                announced_room: Cell::new(room),
+                promised: Cell::new(room - in_first),
+                next_overflow: Cell::new(OVERFLOW_FIRST),
+                announced: Zone::new(Some(block)),
+                overflow: Zone::new(None),
+            };
+            record.write(pool);
+            let tag = SpanRef::of(at.addr().get()).tag() | POOL;
+            Some(Chunk::create(at.add(BLOCK + POOL_RECORD), tag, size))
+        }
+    }
+
+    /// The pool whose chunk is `chunk`.
+    #[inline(always)]
+    pub fn of_chunk(chunk: Chunk) -> PoolRef {
+        debug_assert!(chunk.has(POOL));
+        // SAFETY: the record of a pool lies right before its chunk's header.
+        PoolRef(unsafe { chunk.address().sub(POOL_RECORD).cast() })
+    }
+
+    /// The pool that `member` was cut from.
+    #[inline(always)]
+    pub fn of_member(member: Chunk) -> PoolRef {
+        debug_assert!(member.has(MEMBER));
+        PoolRef(Block::of_member(member).pool())
+    }
+
+    /// The pool that new children of `parent` are served from.
+    #[inline(always)]
+    pub fn serving(parent: Chunk) -> Option<PoolRef> {
+        if parent.has(MEMBER) {
+            Some(PoolRef::of_member(parent))
+        } else if parent.has(POOL) {
+            Some(PoolRef::of_chunk(parent))
+        } else {
+            None
+        }
+    }
+
+    /// A free of this pool must visit what lies below it.
+    #[inline]
+    pub fn set_irregular(self) {
+        self.irregular.set(true);
+    }
+
+    /// Whether a free may give the blocks back without a look at the members.
+    pub fn is_regular(self) -> bool {
+        !self.irregular.get()
+    }
+
+    /// A member leaves the tree that the pool lies in.
+    pub fn set_shared(self) {
+        self.irregular.set(true);
+        self.shared.set(true);
+    }
+
+    #[inline(always)]
+    fn hold(&self) -> Option<Held<'_>> {
+        if self.shared.get() { Some(self.lock.hold()) } else { None }
+    }
+
+    fn first_block(self) -> NonNull<Block> {
+        // SAFETY: the record lies right behind the head of the first block.
+        unsafe { self.0.cast::<u8>().sub(BLOCK).cast() }
+    }
+
+    fn first(&self) -> &Block {
+        // SAFETY: the first block lives as long as the pool.
+        unsafe { self.first_block().as_ref() }
+    }
+
+    fn zone(&self, block: &Block) -> &Zone {
+        if block.overflow.get() { &self.overflow } else { &self.announced }
+    }
+
+    /// A new member of `size` bytes, not in the tree yet.
+    #[inline(always)]
+    pub(super) fn member(self, size: usize) -> Option<Chunk> {
+        let _held = self.hold();
+        let room = room_for(size);
+        let at = match self.announced.cut(room) {
+            Some(at) => at,
+            None => self.find_room(room)?,
+        };
+        // SAFETY: the room is free and nobody else's; all blocks of a pool have one tag.
+        Some(unsafe { Chunk::create(NonNull::new_unchecked(at as *mut u8), self.first().tag(), size) })
+    }
+
+    #[inline(never)]
+    fn find_room(self, room: usize) -> Option<usize> {
+        let promised = self.promised.get();
+        if promised >= room {
+            let bytes = promised.min(ANNOUNCED_BLOCK_MAX);
+            self.promised.set(promised - bytes);
+            self.announced.add(self.new_block(bytes.max(room), false)?);
+            return self.announced.cut(room);
+        }
+        if room > OVERFLOW_MEMBER_MAX {
+            return None;
+        }
+        if let Some(at) = self.overflow.cut(room) {
+            return Some(at);
+        }
+        let bytes = self.next_overflow.get();
+        self.overflow.add(self.new_block((bytes - BLOCK).max(room), true)?);
+        self.next_overflow.set((bytes * 2).min(OVERFLOW_LAST));
+        self.overflow.cut(room)
+    }
+
+    /// A block with at least `room` bytes for members; of announced room, with exactly as many.
+    fn new_block(self, room: usize, overflow: bool) -> Option<NonNull<Block>> {
+        let (at, bytes) = store::take_block(BLOCK + room)?;
+        let room = if overflow { bytes - BLOCK } else { room };
+        // SAFETY: a slot taken just now, long enough.
+        unsafe {
+            let block = Block::create(at, self.0, self.first().tag(), at.addr().get() + BLOCK, room);
+            block.as_ref().overflow.set(overflow);
+            Some(block)
+        }
+    }
+
+    /// Takes back the room of `member`, whose header has been stamped.
+    #[inline(always)]
+    pub(super) fn put_back(self, member: Chunk, location: *const c_char) {
+        let held = self.hold();
+        let block = Block::of_member(member);
+        let room = room_for(member.size());
+        let zone = self.zone(block);
+        if zone.put_back(block, member.address().addr().get(), room)
+            && (self.chunk_is_gone() || !zone.is_tidy())
+        {
+            drop(held);
+            self.zone_emptied(location);
+        }
+    }
+
+    /// The pool's own chunk is gone; its members may live on elsewhere.
+    pub(super) fn chunk_freed(self, location: *const c_char) {
+        self.irregular.set(true);
+        self.zone_emptied(location);
+    }
+
+    /// Nothing in a zone is alive: its room comes back. With nothing alive at all, the pool goes.
+    #[cold]
+    fn zone_emptied(self, location: *const c_char) {
+        let held = self.hold();
+        let (announced, overflow) = (self.announced.live.get(), self.overflow.live.get());
+        if announced + overflow == 0 && self.chunk_is_gone() {
+            drop(held);
+            return self.give_back(location);
+        }
+        if announced == 0 {
+            self.clear_announced(location);
+        }
+        if overflow == 0 {
+            give_back_list(self.overflow.blocks.take(), location, &mut |_| {});
+            self.overflow.clear();
+            self.next_overflow.set(OVERFLOW_FIRST);
+        }
+    }
+
+    /// All announced room is free again.
+    fn clear_announced(self, location: *const c_char) {
+        let mut room = 0;
+        give_back_list(self.announced.clear(), location, &mut |block| {
+            room += block.end.get() - block.first();
+        });
+        self.promised.set(self.promised.get() + room);
+    }
+
+    #[inline(always)]
+    fn chunk_is_gone(self) -> bool {
+        // SAFETY: the header of the pool's chunk lies right behind the record.
+        unsafe { self.0.add(1).cast::<Header>().as_ref() }.tag.get() == TAG_FREED
+    }
+
+    /// Gives all blocks back, and with them everything that is still in them.
+    pub(super) fn give_back(self, location: *const c_char) {
+        give_back_list(self.overflow.blocks.take(), location, &mut |_| {});
+        give_back_list(self.announced.clear(), location, &mut |_| {});
+        Block::give_back(self.first_block(), location);
+    }
+
+    /// Whether `member` counts against a memory limit: it is beyond the room that was announced.
+    pub(crate) fn counts(member: Chunk) -> bool {
+        Block::of_member(member).overflow.get()
+    }
+
+    /// Bytes of room that the pool announced.
+    pub(super) fn room(self) -> usize {
+        self.announced_room.get()
+    }
+
+    /// Makes `member` `size` bytes long without moving it, if it is the last of its block and there is
+    /// room, or if it shrinks. What it no longer needs comes back.
+    pub(super) fn resize_in_place(self, member: Chunk, size: usize) -> bool {
+        let _held = self.hold();
+        let block = Block::of_member(member);
+        let (old, new) = (room_for(member.size()), room_for(size));
+        let done = new == old || self.zone(block).resize(block, member.address().addr().get(), old, new);
+        if done {
+            member.size.set(size as u32);
+        }
+        done
+    }
+
+    /// Slides `member`, if it is the only one in the announced room and not at its start already, to
+    /// the start, where it gets `size` bytes. The links still lead to the old place.
+    pub(super) fn slide(self, member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {
+        let _held = self.hold();
+        let (first, block) = (self.first(), Block::of_member(member));
+        let (from, to) = (member.address(), NonNull::new(first.first() as *mut u8)?);
+        let fits = first.end.get() - first.first() >= room_for(size);
+        if !ptr::eq(first, block) || self.announced.live.get() != 1 || from == to || !fits {
+            return None;
+        }
+        let bytes = HEADER + member.size().min(size);
+        // SAFETY: both places lie in the first block, which has the room; they may overlap.
+        let slid = unsafe {
+            ptr::copy(from.as_ptr(), to.as_ptr(), bytes);
+            Chunk::from_header(to.cast())
+        };
+        if from.addr().get() >= to.addr().get() + bytes {
+            // Nothing was copied over the old header: whoever still has it is told so.
+            member.stamp_freed(location);
+        }
+        slid.size.set(size as u32);
+        self.clear_announced(location);
+        first.cut(room_for(size));
+        Some(slid)
+    }
+
+    /// The pool whose first block fills the slot at `start` of a span with `span_tag`, if one does.
+    ///
+    /// # Safety
+    /// `start` is the start of a slot that has been handed out at some time.
+    pub(super) unsafe fn starting_at(start: usize, span_tag: u32) -> Option<PoolRef> {
+        let block = NonNull::new(ptr::with_exposed_provenance_mut::<Block>(start))?;
+        // SAFETY: slots are large enough and aligned for the fields that are read.
+        let head = unsafe { block.as_ref() };
+        // SAFETY: within the block.
+        let record = unsafe { block.cast::<u8>().add(BLOCK) }.cast();
+        (head.is_marked(span_tag) && head.pool() == record).then_some(PoolRef(record))
+    }
+
+    /// Visits the members that are alive, and the pool's own chunk.
+    ///
+    /// # Safety
+    /// Nobody changes the pool meanwhile.
+    pub(super) unsafe fn for_each_chunk(self, visit: &mut dyn FnMut(Chunk)) {
+        if !self.chunk_is_gone() {
+            // SAFETY: the header of the pool's chunk lies right behind the record.
+            visit(unsafe { Chunk::from_header(self.0.add(1).cast()) });
+        }
+        self.announced.for_each_member(visit);
+        self.overflow.for_each_member(visit);
+    }
+}
+
+/// Gives a list of blocks back, after `last` has looked at each.
+fn give_back_list(list: Option<NonNull<Block>>, location: *const c_char, last: &mut dyn FnMut(&Block)) {
+    let mut next = list;
+    while let Some(block) = next {
+        // SAFETY: a block that is in no zone any more, given back once.
+        let head = unsafe { block.as_ref() };
+        next = head.next.get();
+        last(head);
+        Block::give_back(block, location);
+    }
+}

@@ -70,14 +70,29 @@ int main(void)
 	check(talloc_total_blocks(root) == 20004);
 	check(talloc_free(root) == 0);
 
-	puts("an heir from below is no heir: the context dies");
+	puts("the heir lies below: its branch is cut off, and carries the rest");
 	root = node(NULL, "root");
 	p = node(root, "p");
+	a = node(p, "a");
+	b = node(a, "b");
 	talloc_set_destructor(p, count);
-	talloc_reference(node(p, "q"), p);
+	talloc_set_destructor(b, count);
+	talloc_reference(b, p);
 	check(talloc_unlink(root, p) == 0);
-	check(deaths == 1);
-	check(talloc_total_blocks(root) == 1);
+	check(deaths == 0);
+	check(talloc_parent(a) == NULL);
+	check(talloc_parent(b) == a && talloc_parent(p) == b);
+	check(talloc_total_blocks(root) == 1 && talloc_total_blocks(a) == 3);
+	check(talloc_free(a) == 0);
+	check(deaths == 2);
+
+	puts("a chunk that holds itself dies when its parent lets go");
+	deaths = 0;
+	p = node(root, "p");
+	talloc_set_destructor(p, count);
+	talloc_reference(p, p);
+	check(talloc_unlink(root, p) == 0);
+	check(deaths == 1 && talloc_total_blocks(root) == 1);
 
 	puts("with two references, one from below: the other inherits");
 	deaths = 0;
@@ -106,6 +121,9 @@ int main(void)
 	check(talloc_unlink(root, a) == 0);
 	check(talloc_parent(a) == b);
 	check(talloc_unlink(root, b) == 0);
+	check(talloc_parent(b) == a && talloc_parent(a) == NULL);
+	check(deaths == 0 && talloc_total_blocks(root) == 1);
+	check(talloc_free(a) == 0);
 	check(deaths == 2);
 	check(talloc_total_blocks(root) == 1);
 	check(talloc_free(root) == 0);

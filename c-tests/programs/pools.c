@@ -72,11 +72,13 @@ int main(void)
 	show((uintptr_t)p % 16);
 	show(talloc_free(pool));
 
-	section("a child of a chunk outside is served outside");
+	section("a child of a chunk that found no room");
 	pool = (char *)talloc_pool(root, 4096);
 	p = (char *)talloc_size(pool, 8192);
 	where("large", pool, p, 4096);
-	where("below it", pool, node(p, "q"), 4096);
+	differs("all that is below a pool is served from it while it has room",
+		"outside", "inside",
+		inside(pool, node(p, "q"), 4096) ? "inside" : "outside");
 	show(talloc_free(pool));
 
 	section("full, then heap; the members remain usable");

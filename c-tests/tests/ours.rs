@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
+use tmempool_c_tests::compare::same;
 use tmempool_c_tests::compiler::{self, Compiler};
 use tmempool_c_tests::library::{self, Dist};
 use tmempool_c_tests::program::{directory, name, scratch, sources};
@@ -25,6 +26,23 @@ fn self_checking(source: &Path, compiler: Compiler, dist: &Dist, test: &str) -> 
     compiler.build(source, &includes, &[dist.drop_in()], &program)?;
     run(with_library(&program, Some(&dist.drop_in()), &witness))?.clean()?;
     check_library(&witness, &dist.drop_in())?;
+    fs::remove_dir_all(&at).map_err(|e| e.to_string())
+}
+
+/// Limits that nothing ever reaches change nothing, whatever a program does. (In
+/// talloc they do: it loses count and hangs.)
+fn unreached_limits(compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
+    let at = scratch(Path::new(SCRATCH), test)?;
+    let program = at.join("program");
+    let source = directory("programs").join("random.c");
+    compiler.build(&source, &[dist.include()], &[dist.drop_in()], &program)?;
+    let mut traces = Vec::new();
+    for kind in ["digest", "limits"] {
+        let mut command = with_library(&program, Some(&dist.drop_in()), &at.join("witness"));
+        command.args([kind, "1", "300"]);
+        traces.push(run(command)?.clean()?);
+    }
+    same(&traces[0], &traces[1])?;
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }
 
@@ -77,6 +95,11 @@ fn main() -> ExitCode {
             let test = format!("{} ({})", name(&source), compiler.name);
             add(test, Box::new(move |test| self_checking(&source, compiler, &dist, test)));
         }
+        let this = dist.clone();
+        add(
+            format!("random programs with unreached limits ({})", compiler.name),
+            Box::new(move |test| unreached_limits(compiler, &this, test)),
+        );
         let this = dist.clone();
         add(
             format!("plugin ({})", compiler.name),

@@ -26,20 +26,14 @@ impl DropIn {
         let own = std::env::current_exe()
             .and_then(|path| path.canonicalize())
             .map_err(|error| Failure::own("cannot find out where this command lies", error))?;
-        let prefix = own
-            .parent()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new("/"));
+        let prefix = own.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
         DropIn::in_folder(prefix.join("lib/tmempool"))
     }
 
     fn in_folder(folder: PathBuf) -> Result<DropIn, Failure> {
         let file = folder.join(SONAME);
         if !file.is_file() {
-            let message = format!(
-                "no drop-in at {}: is tmempool installed whole?",
-                file.display()
-            );
+            let message = format!("no drop-in at {}: is tmempool installed whole?", file.display());
             return Err(Failure::new(OWN_FAILURE, message));
         }
         if !fits_search_path(folder.as_os_str()) {
@@ -74,11 +68,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let failure = DropIn::in_folder(folder.path().join("nowhere")).unwrap_err();
         assert_eq!(failure.status, OWN_FAILURE);
-        assert!(
-            failure.message.contains("nowhere/libtalloc.so.2"),
-            "{}",
-            failure.message
-        );
+        assert!(failure.message.contains("nowhere/libtalloc.so.2"), "{}", failure.message);
     }
 
     #[test]

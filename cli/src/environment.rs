@@ -23,13 +23,11 @@ pub fn preload(dropin: &DropIn, present: Option<&OsStr>) -> OsString {
 /// The value of TMEMPOOL_OPTIONS: the user's, and behind them, because the last one counts, where
 /// the library shall leave word.
 pub fn options(session: &Session, report: bool, present: Option<&OsStr>) -> OsString {
-    let mut value = present
-        .filter(|text| !text.is_empty())
-        .map_or(OsString::new(), |text| {
-            let mut text = text.to_owned();
-            text.push(",");
-            text
-        });
+    let mut value = present.filter(|text| !text.is_empty()).map_or(OsString::new(), |text| {
+        let mut text = text.to_owned();
+        text.push(",");
+        text
+    });
     value.push("notify=");
     value.push(session.notify());
     if report {
@@ -63,15 +61,10 @@ mod tests {
     #[test]
     fn the_users_options_come_first() {
         let session = Session::new().unwrap();
-        let value = options(&session, true, Some("fill=1".as_ref()))
-            .into_string()
-            .unwrap();
+        let value = options(&session, true, Some("fill=1".as_ref())).into_string().unwrap();
         assert!(value.starts_with("fill=1,notify=/"), "{value}");
         assert!(value.contains(",report=/"), "{value}");
         let value = options(&session, false, None).into_string().unwrap();
-        assert!(
-            value.starts_with("notify=/") && !value.contains("report"),
-            "{value}"
-        );
+        assert!(value.starts_with("notify=/") && !value.contains("report"), "{value}");
     }
 }

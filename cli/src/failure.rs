@@ -22,10 +22,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(status: i32, message: impl Into<String>) -> Failure {
-        Failure {
-            status,
-            message: message.into(),
-        }
+        Failure { status, message: message.into() }
     }
 
     /// A failure of this command itself, caused by `error` while doing `what`.

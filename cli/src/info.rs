@@ -28,9 +28,7 @@ fn first_line(path: &str) -> String {
 
 /// The word in brackets, with which the kernel marks the choice that is in force.
 fn chosen(line: &str) -> &str {
-    line.split_once('[')
-        .and_then(|(_, rest)| rest.split_once(']'))
-        .map_or(line, |(word, _)| word)
+    line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or(line, |(word, _)| word)
 }
 
 fn page_size() -> i64 {

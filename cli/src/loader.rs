@@ -72,25 +72,18 @@ mod tests {
         let listing = b"\tlinux-vdso.so.1 (0x00007ffd)\n\
             \tlibtalloc.so.2 => /opt/some where/libtalloc.so.2 (0x00007f02)\n\
             \t/lib64/ld-linux-x86-64.so.2 (0x00007f03)\n";
-        assert_eq!(
-            listed_talloc(listing).unwrap(),
-            Path::new("/opt/some where/libtalloc.so.2")
-        );
+        assert_eq!(listed_talloc(listing).unwrap(), Path::new("/opt/some where/libtalloc.so.2"));
     }
 
     #[test]
     fn a_library_named_by_its_path_is_found() {
         let listing = b"\t/opt/lib/libtalloc.so.2 (0x00007f02)\n";
-        assert_eq!(
-            listed_talloc(listing).unwrap(),
-            Path::new("/opt/lib/libtalloc.so.2")
-        );
+        assert_eq!(listed_talloc(listing).unwrap(), Path::new("/opt/lib/libtalloc.so.2"));
     }
 
     #[test]
     fn a_missing_library_and_other_names_are_not_talloc() {
-        let listing =
-            b"\tlibtalloc.so.2 => not found\n\tlibtalloc.so.20 => /x/libtalloc.so.20 (0x1)\n";
+        let listing = b"\tlibtalloc.so.2 => not found\n\tlibtalloc.so.20 => /x/libtalloc.so.20 (0x1)\n";
         assert_eq!(listed_talloc(listing), None);
     }
 }

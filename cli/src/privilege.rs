@@ -66,14 +66,8 @@ fn has_capabilities(path: &Path) -> bool {
         return false;
     };
     // SAFETY: both names end in NUL; no buffer and size 0 ask for the length only.
-    let length = unsafe {
-        libc::getxattr(
-            name.as_ptr(),
-            c"security.capability".as_ptr(),
-            std::ptr::null_mut(),
-            0,
-        )
-    };
+    let length =
+        unsafe { libc::getxattr(name.as_ptr(), c"security.capability".as_ptr(), std::ptr::null_mut(), 0) };
     length > 0
 }
 
@@ -83,15 +77,9 @@ mod tests {
 
     #[test]
     fn bits_count_only_when_they_change_who_runs() {
-        assert_eq!(
-            from_mode(0o4755, 0, 0, 1000, 1000),
-            Some(Privilege::SetUser(0))
-        );
+        assert_eq!(from_mode(0o4755, 0, 0, 1000, 1000), Some(Privilege::SetUser(0)));
         assert_eq!(from_mode(0o4755, 1000, 0, 1000, 1000), None);
-        assert_eq!(
-            from_mode(0o2755, 1000, 50, 1000, 1000),
-            Some(Privilege::SetGroup(50))
-        );
+        assert_eq!(from_mode(0o2755, 1000, 50, 1000, 1000), Some(Privilege::SetGroup(50)));
         assert_eq!(from_mode(0o2745, 1000, 50, 1000, 1000), None);
         assert_eq!(from_mode(0o0755, 0, 0, 1000, 1000), None);
     }

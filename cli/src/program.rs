@@ -40,10 +40,7 @@ pub struct Machine {
 
 /// Looks `name` up as a shell does: in PATH, unless it has a slash.
 pub fn find(name: &OsStr) -> Result<PathBuf, Failure> {
-    find_in(
-        name,
-        &std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin")),
-    )
+    find_in(name, &std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin")))
 }
 
 fn find_in(name: &OsStr, search_path: &OsStr) -> Result<PathBuf, Failure> {
@@ -54,13 +51,7 @@ fn find_in(name: &OsStr, search_path: &OsStr) -> Result<PathBuf, Failure> {
         // An empty name would be a search folder itself.
         std::env::split_paths(search_path)
             .filter(|_| !name.is_empty())
-            .map(|folder| {
-                if folder.as_os_str().is_empty() {
-                    "./".into()
-                } else {
-                    folder
-                }
-            })
+            .map(|folder| if folder.as_os_str().is_empty() { "./".into() } else { folder })
             .map(|folder: PathBuf| folder.join(name))
             .collect()
     };
@@ -99,18 +90,9 @@ fn script_interpreter(path: &Path) -> Option<PathBuf> {
     use std::io::Read;
     let mut head = Vec::new();
     // The kernel reads 256 bytes, too.
-    std::fs::File::open(path)
-        .ok()?
-        .take(256)
-        .read_to_end(&mut head)
-        .ok()?;
-    let line = head
-        .strip_prefix(b"#!")?
-        .split(|&byte| byte == b'\n')
-        .next()?;
-    let word = line
-        .split(|byte| b" \t".contains(byte))
-        .find(|word| !word.is_empty())?;
+    std::fs::File::open(path).ok()?.take(256).read_to_end(&mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let word = line.split(|byte| b" \t".contains(byte)).find(|word| !word.is_empty())?;
     Some(PathBuf::from(OsString::from_vec(word.to_vec())))
 }
 
@@ -190,15 +172,9 @@ mod tests {
         let second = tempfile::tempdir().unwrap();
         script(second.path(), "prog", "");
         let search = std::env::join_paths([first.path(), second.path()]).unwrap();
-        assert_eq!(
-            find_in("prog".as_ref(), &search).unwrap(),
-            second.path().join("prog")
-        );
+        assert_eq!(find_in("prog".as_ref(), &search).unwrap(), second.path().join("prog"));
         script(first.path(), "prog", "");
-        assert_eq!(
-            find_in("prog".as_ref(), &search).unwrap(),
-            first.path().join("prog")
-        );
+        assert_eq!(find_in("prog".as_ref(), &search).unwrap(), first.path().join("prog"));
     }
 
     #[test]
@@ -206,11 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("text"), "").unwrap();
         std::fs::create_dir(folder.path().join("dir")).unwrap();
-        let status = |name: &str| {
-            find_in(name.as_ref(), folder.path().as_os_str())
-                .unwrap_err()
-                .status
-        };
+        let status = |name: &str| find_in(name.as_ref(), folder.path().as_os_str()).unwrap_err().status;
         assert_eq!(status("text"), NOT_RUNNABLE);
         assert_eq!(status("dir"), NOT_RUNNABLE);
         assert_eq!(status("absent"), NOT_FOUND);
@@ -241,10 +213,7 @@ mod tests {
         let own_path = std::env::current_exe().unwrap();
         let own = machine(&own_path).unwrap();
         assert!(matches!(kind(&own_path, own), Kind::Dynamic { .. }));
-        let other = Machine {
-            number: own.number + 1,
-            ..own
-        };
+        let other = Machine { number: own.number + 1, ..own };
         assert_eq!(kind(&own_path, other), Kind::OtherMachine);
         assert_eq!(kind(Path::new("/etc/passwd"), own), Kind::Unknown);
     }

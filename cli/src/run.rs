@@ -22,53 +22,31 @@ use crate::{environment, privilege, signals};
 
 /// Does what `args` ask; returns the status to exit with.
 pub fn run(args: &Run) -> Result<i32, Failure> {
-    let (name, arguments) = args
-        .program
-        .split_first()
-        .expect("the command line has a PROGRAM");
+    let (name, arguments) = args.program.split_first().expect("the command line has a PROGRAM");
     let dropin = DropIn::find()?;
     let path = program::find(name)?;
-    let report = args
-        .report
-        .as_ref()
-        .map(|file| Sink::open(file.as_deref()))
-        .transpose()?;
+    let report = args.report.as_ref().map(|file| Sink::open(file.as_deref())).transpose()?;
     let session = Session::new()?;
 
     let started = program::behind_scripts(&path);
     let outlook = Outlook::of(&started, &dropin)?;
     if let Some(reason) = &outlook.hopeless {
-        say(&format!(
-            "{} runs without the drop-in: {reason}",
-            name.display()
-        ));
+        say(&format!("{} runs without the drop-in: {reason}", name.display()));
     }
 
     let mut command = Command::new(&path);
-    command
-        .arg0(name)
-        .args(arguments)
-        .env("LD_LIBRARY_PATH", &outlook.search_path);
+    command.arg0(name).args(arguments).env("LD_LIBRARY_PATH", &outlook.search_path);
     let present = std::env::var_os("TMEMPOOL_OPTIONS");
-    command.env(
-        "TMEMPOOL_OPTIONS",
-        environment::options(&session, report.is_some(), present.as_deref()),
-    );
+    command.env("TMEMPOOL_OPTIONS", environment::options(&session, report.is_some(), present.as_deref()));
     if matches!(outlook.talloc, Talloc::Elsewhere(_)) && dropin.can_be_preloaded() {
         let present = std::env::var_os("LD_PRELOAD");
-        command.env(
-            "LD_PRELOAD",
-            environment::preload(&dropin, present.as_deref()),
-        );
+        command.env("LD_PRELOAD", environment::preload(&dropin, present.as_deref()));
     }
 
     signals::catch();
-    let child = command.spawn().map_err(|error| {
-        Failure::new(
-            NOT_RUNNABLE,
-            format!("cannot run {}: {error}", path.display()),
-        )
-    })?;
+    let child = command
+        .spawn()
+        .map_err(|error| Failure::new(NOT_RUNNABLE, format!("cannot run {}: {error}", path.display())))?;
     let pid = child.id();
     let (status, last_name) = wait(child)?;
 
@@ -80,11 +58,7 @@ pub fn run(args: &Run) -> Result<i32, Failure> {
             last_name: last_name.as_deref(),
             talloc: &outlook.talloc,
         };
-        say(&format!(
-            "{} never loaded the drop-in: {}",
-            name.display(),
-            ended.reason()
-        ));
+        say(&format!("{} never loaded the drop-in: {}", name.display(), ended.reason()));
     }
     if let Some(mut sink) = report {
         let missing = loaded.contains(&pid).then_some(pid);
@@ -111,10 +85,7 @@ struct Outlook {
 impl Outlook {
     fn of(started: &Path, dropin: &DropIn) -> Result<Outlook, Failure> {
         let machine = program::machine(&dropin.file).ok_or_else(|| {
-            Failure::new(
-                OWN_FAILURE,
-                format!("{} is not a library", dropin.file.display()),
-            )
+            Failure::new(OWN_FAILURE, format!("{} is not a library", dropin.file.display()))
         })?;
         let present = std::env::var_os("LD_LIBRARY_PATH");
         let search_path = environment::search_path(dropin, present.as_deref());
@@ -124,11 +95,7 @@ impl Outlook {
             Kind::Dynamic { loader } => loader::ask(loader, started, &search_path, dropin),
             _ => Talloc::Unknown,
         };
-        Ok(Outlook {
-            search_path,
-            talloc,
-            hopeless,
-        })
+        Ok(Outlook { search_path, talloc, hopeless })
     }
 }
 
@@ -140,29 +107,18 @@ fn wait(mut child: Child) -> Result<(ExitStatus, Option<String>), Failure> {
     loop {
         let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
         // SAFETY: `info` has room for the answer. WNOWAIT leaves the child to be reaped below.
-        let outcome = unsafe {
-            libc::waitid(
-                libc::P_PID,
-                pid,
-                info.as_mut_ptr(),
-                libc::WEXITED | libc::WNOWAIT,
-            )
-        };
-        let interrupted = outcome != 0
-            && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted;
+        let outcome =
+            unsafe { libc::waitid(libc::P_PID, pid, info.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT) };
+        let interrupted =
+            outcome != 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted;
         if !interrupted {
             break;
         }
     }
     let last_name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
     signals::stop_sending();
-    let status = child
-        .wait()
-        .map_err(|error| Failure::own("cannot wait for the program", error))?;
-    Ok((
-        status,
-        last_name.map(|name| name.trim_end_matches('\n').to_owned()),
-    ))
+    let status = child.wait().map_err(|error| Failure::own("cannot wait for the program", error))?;
+    Ok((status, last_name.map(|name| name.trim_end_matches('\n').to_owned())))
 }
 
 /// Where reports go.

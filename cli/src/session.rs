@@ -27,9 +27,7 @@ impl Session {
             .prefix("tmempool-")
             .tempdir_in(&base)
             .map(|folder| Session { folder })
-            .map_err(|error| {
-                Failure::own(format!("cannot make a folder in {}", base.display()), error)
-            })
+            .map_err(|error| Failure::own(format!("cannot make a folder in {}", base.display()), error))
     }
 
     /// Where the library shall say that it was loaded.
@@ -59,12 +57,7 @@ impl Session {
         entries
             .filter_map(|entry| {
                 let entry = entry.ok()?;
-                let pid = entry
-                    .file_name()
-                    .to_str()?
-                    .strip_prefix(REPORT_PREFIX)?
-                    .parse()
-                    .ok()?;
+                let pid = entry.file_name().to_str()?.strip_prefix(REPORT_PREFIX)?.parse().ok()?;
                 Some((pid, std::fs::read(entry.path()).ok()?))
             })
             .collect()
@@ -87,11 +80,7 @@ mod tests {
         let session = Session::new().unwrap();
         std::fs::write(session.notify(), "12 /lib/a b\n345 /lib/c\n").unwrap();
         assert_eq!(session.loaded(), [12, 345]);
-        let report = session
-            .report_pattern()
-            .to_str()
-            .unwrap()
-            .replace("%p", "345");
+        let report = session.report_pattern().to_str().unwrap().replace("%p", "345");
         std::fs::write(report, "text").unwrap();
         assert_eq!(session.reports(), BTreeMap::from([(345, b"text".to_vec())]));
     }

@@ -9,14 +9,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use libc::c_int;
 
 /// The signals that are passed on.
-const PASSED_ON: [c_int; 6] = [
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGHUP,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-];
+const PASSED_ON: [c_int; 6] =
+    [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
 
 /// The program's process id; 0 while there is none.
 static PROGRAM: AtomicI32 = AtomicI32::new(0);
@@ -80,10 +74,7 @@ pub fn die_of(signal: c_int) -> i32 {
     // SAFETY: all structures are plain data that live for the calls; the default action needs no
     // handler.
     unsafe {
-        let no_core = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
+        let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &no_core);
         libc::signal(signal, libc::SIG_DFL);
         let mut set: libc::sigset_t = std::mem::zeroed();

@@ -13,12 +13,8 @@ use crate::program::Kind;
 /// The reason that is certain before `program` runs; `None` when it can load the drop-in.
 pub fn beforehand(kind: &Kind, privilege: Option<&Privilege>) -> Option<String> {
     match (kind, privilege) {
-        (Kind::Static, _) => {
-            Some("it is linked statically, so no library can be put under it".to_owned())
-        }
-        (Kind::OtherMachine, _) => {
-            Some("it is for another machine or word size than the drop-in".to_owned())
-        }
+        (Kind::Static, _) => Some("it is linked statically, so no library can be put under it".to_owned()),
+        (Kind::OtherMachine, _) => Some("it is for another machine or word size than the drop-in".to_owned()),
         (_, Some(Privilege::SetUser(id))) => Some(format!(
             "it is setuid ({}), so the loader ignores the environment that names the drop-in",
             user_name(*id)
@@ -50,8 +46,7 @@ impl Ended<'_> {
     pub fn reason(&self) -> String {
         let (asked, started) = (base_name(self.asked), base_name(self.started));
         // The kernel names a script's process after the script.
-        let is_another =
-            |last: &&str| !same_process_name(&asked, last) && !same_process_name(&started, last);
+        let is_another = |last: &&str| !same_process_name(&asked, last) && !same_process_name(&started, last);
         if let Some(last) = self.last_name.filter(is_another) {
             return format!(
                 "{asked} gave way to {last}, which loaded no drop-in: was the environment cleared, \
@@ -75,10 +70,7 @@ impl Ended<'_> {
 }
 
 fn base_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Whether a process named `last` by the kernel, which keeps 15 bytes, may still be `started`. A
@@ -97,9 +89,7 @@ fn user_name(id: u32) -> String {
         if entry.is_null() {
             id.to_string()
         } else {
-            CStr::from_ptr((*entry).pw_name)
-                .to_string_lossy()
-                .into_owned()
+            CStr::from_ptr((*entry).pw_name).to_string_lossy().into_owned()
         }
     }
 }
@@ -110,29 +100,11 @@ mod tests {
 
     #[test]
     fn static_programs_and_privileges_are_certain_beforehand() {
-        let dynamic = Kind::Dynamic {
-            loader: "/lib64/ld.so".into(),
-        };
-        assert!(
-            beforehand(&Kind::Static, None)
-                .unwrap()
-                .contains("statically")
-        );
-        assert!(
-            beforehand(&Kind::OtherMachine, None)
-                .unwrap()
-                .contains("machine")
-        );
-        assert!(
-            beforehand(&dynamic, Some(&Privilege::SetUser(0)))
-                .unwrap()
-                .contains("(root)")
-        );
-        assert!(
-            beforehand(&dynamic, Some(&Privilege::SetGroup(7)))
-                .unwrap()
-                .contains("setgid")
-        );
+        let dynamic = Kind::Dynamic { loader: "/lib64/ld.so".into() };
+        assert!(beforehand(&Kind::Static, None).unwrap().contains("statically"));
+        assert!(beforehand(&Kind::OtherMachine, None).unwrap().contains("machine"));
+        assert!(beforehand(&dynamic, Some(&Privilege::SetUser(0))).unwrap().contains("(root)"));
+        assert!(beforehand(&dynamic, Some(&Privilege::SetGroup(7))).unwrap().contains("setgid"));
         assert!(beforehand(&dynamic, Some(&Privilege::Capabilities)).is_some());
         assert_eq!(beforehand(&dynamic, None), None);
     }
@@ -145,11 +117,7 @@ mod tests {
             last_name,
             talloc: &Talloc::NotNamed,
         };
-        assert!(
-            ended(Some("notmuch"))
-                .reason()
-                .starts_with("env gave way to notmuch")
-        );
+        assert!(ended(Some("notmuch")).reason().starts_with("env gave way to notmuch"));
         assert!(ended(Some("env")).reason().starts_with("env does not"));
         assert!(ended(None).reason().starts_with("env does not"));
     }
@@ -162,19 +130,12 @@ mod tests {
             last_name: Some("work"),
             talloc: &Talloc::NotNamed,
         };
-        assert!(
-            ended.reason().starts_with("sh does not"),
-            "{}",
-            ended.reason()
-        );
+        assert!(ended.reason().starts_with("sh does not"), "{}", ended.reason());
     }
 
     #[test]
     fn names_are_compared_as_the_kernel_keeps_them() {
-        assert!(same_process_name(
-            "a-very-long-program-name",
-            "a-very-long-pro"
-        ));
+        assert!(same_process_name("a-very-long-program-name", "a-very-long-pro"));
         assert!(same_process_name("smbd", "smbd: worker"));
         assert!(!same_process_name("env", "notmuch"));
     }

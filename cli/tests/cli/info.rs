@@ -8,11 +8,7 @@ fn info_shows_where_things_lie() {
     let output = fixture.tmempool(&["info"]).output().unwrap();
     assert!(output.status.success(), "{}", err(&output));
     assert!(out(&output).contains(&format!("tmempool: {}", env!("CARGO_PKG_VERSION"))));
-    assert!(
-        out(&output).contains("lib/tmempool/libtalloc.so.2"),
-        "{}",
-        out(&output)
-    );
+    assert!(out(&output).contains("lib/tmempool/libtalloc.so.2"), "{}", out(&output));
 }
 
 #[test]
@@ -28,10 +24,7 @@ fn info_fails_without_the_drop_in() {
 fn version_and_help_are_there() {
     let fixture = Fixture::new();
     let version = fixture.tmempool(&["--version"]).output().unwrap();
-    assert_eq!(
-        out(&version),
-        format!("tmempool {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(out(&version), format!("tmempool {}\n", env!("CARGO_PKG_VERSION")));
     let help = fixture.tmempool(&["run", "--help"]).output().unwrap();
     assert!(out(&help).contains("LD_LIBRARY_PATH"), "{}", out(&help));
     assert!(out(&help).contains("Examples:"), "{}", out(&help));

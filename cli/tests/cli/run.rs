@@ -20,10 +20,7 @@ fn a_program_runs_on_the_drop_in_and_nothing_is_said() {
 #[test]
 fn a_runpath_gives_way_to_the_drop_in() {
     let fixture = Fixture::new();
-    let runpath = format!(
-        "-Wl,--enable-new-dtags,-rpath,{}",
-        fixture.path("rival").display()
-    );
+    let runpath = format!("-Wl,--enable-new-dtags,-rpath,{}", fixture.path("rival").display());
     let output = fixture.run(&fixture.program(&[&runpath]), &[]);
     assert!(out(&output).starts_with("talloc 2 "), "{}", out(&output));
     assert_eq!(err(&output), "");
@@ -32,10 +29,7 @@ fn a_runpath_gives_way_to_the_drop_in() {
 #[test]
 fn an_rpath_gives_way_to_the_drop_in() {
     let fixture = Fixture::new();
-    let rpath = format!(
-        "-Wl,--disable-new-dtags,-rpath,{}",
-        fixture.path("rival").display()
-    );
+    let rpath = format!("-Wl,--disable-new-dtags,-rpath,{}", fixture.path("rival").display());
     let output = fixture.run(&fixture.program(&[&rpath]), &[]);
     assert!(out(&output).starts_with("talloc 2 "), "{}", out(&output));
     assert_eq!(err(&output), "");
@@ -57,27 +51,15 @@ fn a_moved_installation_and_a_link_to_the_command_work() {
         .env("LD_LIBRARY_PATH", fixture.path("rival"))
         .output()
         .unwrap();
-    assert!(
-        out(&output).starts_with("talloc 2 "),
-        "{}{}",
-        out(&output),
-        err(&output)
-    );
+    assert!(out(&output).starts_with("talloc 2 "), "{}{}", out(&output), err(&output));
 }
 
 #[test]
 fn a_static_program_is_named_as_such() {
     let fixture = Fixture::new();
-    let output = fixture.run(
-        &fixture.program_without_talloc(&["-static"]),
-        &["exit", "3"],
-    );
+    let output = fixture.run(&fixture.program_without_talloc(&["-static"]), &["exit", "3"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(
-        err(&output).contains("linked statically"),
-        "{}",
-        err(&output)
-    );
+    assert!(err(&output).contains("linked statically"), "{}", err(&output));
     assert_eq!(err(&output).lines().count(), 1);
 }
 
@@ -85,11 +67,7 @@ fn a_static_program_is_named_as_such() {
 fn a_program_without_talloc_is_named_as_such() {
     let fixture = Fixture::new();
     let output = fixture.run(&fixture.program_without_talloc(&[]), &[]);
-    assert!(
-        err(&output).contains("program does not use"),
-        "{}",
-        err(&output)
-    );
+    assert!(err(&output).contains("program does not use"), "{}", err(&output));
     assert_eq!(err(&output).lines().count(), 1);
 }
 
@@ -108,33 +86,17 @@ fn a_setuid_program_is_named_as_such() {
         "/usr/bin/passwd".into()
     };
     let output = fixture.run(&program, &["--help"]);
-    assert!(
-        err(&output).contains("runs without the drop-in: it is setuid"),
-        "{}",
-        err(&output)
-    );
+    assert!(err(&output).contains("runs without the drop-in: it is setuid"), "{}", err(&output));
 }
 
 #[test]
 fn a_cleared_environment_is_suspected() {
     let fixture = Fixture::new();
     let program = fixture.program_without_talloc(&[]);
-    let output = fixture
-        .tmempool(&["run", "--", "env", "-i"])
-        .arg(program)
-        .output()
-        .unwrap();
+    let output = fixture.tmempool(&["run", "--", "env", "-i"]).arg(program).output().unwrap();
     assert!(out(&output).starts_with("talloc 0 "));
-    assert!(
-        err(&output).contains("env gave way to program"),
-        "{}",
-        err(&output)
-    );
-    assert!(
-        err(&output).contains("environment cleared"),
-        "{}",
-        err(&output)
-    );
+    assert!(err(&output).contains("env gave way to program"), "{}", err(&output));
+    assert!(err(&output).contains("environment cleared"), "{}", err(&output));
 }
 
 #[test]
@@ -142,10 +104,7 @@ fn what_a_script_starts_counts() {
     let fixture = Fixture::new();
     let program = fixture.program(&[]);
     let script = format!("{}; {} exit 5", program.display(), program.display());
-    let output = fixture
-        .tmempool(&["run", "sh", "-c", &script])
-        .output()
-        .unwrap();
+    let output = fixture.tmempool(&["run", "sh", "-c", &script]).output().unwrap();
     assert_eq!(out(&output).matches("talloc 2 ").count(), 2);
     assert_eq!(err(&output), "");
     assert_eq!(output.status.code(), Some(5));
@@ -155,10 +114,7 @@ fn what_a_script_starts_counts() {
 fn statuses_and_signals_pass_through() {
     let fixture = Fixture::new();
     let program = fixture.program(&[]);
-    assert_eq!(
-        fixture.run(&program, &["exit", "42"]).status.code(),
-        Some(42)
-    );
+    assert_eq!(fixture.run(&program, &["exit", "42"]).status.code(), Some(42));
     for signal in [libc::SIGABRT, libc::SIGSEGV, libc::SIGTERM, libc::SIGKILL] {
         let output = fixture.run(&program, &["raise", &signal.to_string()]);
         assert_eq!(output.status.signal(), Some(signal));
@@ -170,15 +126,8 @@ fn a_signal_sent_to_the_command_reaches_the_program() {
     let fixture = Fixture::new();
     let program = fixture.program(&[]);
     let mut command = fixture.tmempool(&["run", "--"]);
-    let mut child = command
-        .arg(program)
-        .arg("catch")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
+    let mut child = command.arg(program).arg("catch").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     while lines.next().unwrap() != "ready" {}
     // SAFETY: takes no pointers; the child is ours and not yet waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
@@ -191,16 +140,8 @@ fn reports_of_all_processes_go_to_stderr() {
     let fixture = Fixture::new();
     let program = fixture.program(&[]);
     let script = format!("{}; {}", program.display(), program.display());
-    let output = fixture
-        .tmempool(&["run", "--report", "--", "sh", "-c", &script])
-        .output()
-        .unwrap();
-    assert_eq!(
-        err(&output).matches("tmempool report of fixture[").count(),
-        2,
-        "{}",
-        err(&output)
-    );
+    let output = fixture.tmempool(&["run", "--report", "--", "sh", "-c", &script]).output().unwrap();
+    assert_eq!(err(&output).matches("tmempool report of fixture[").count(), 2, "{}", err(&output));
 }
 
 #[test]
@@ -210,17 +151,9 @@ fn reports_go_to_a_file() {
     let file = fixture.path("report, with a comma");
     std::fs::write(&file, "old text").unwrap();
     let option = format!("--report={}", file.display());
-    let output = fixture
-        .tmempool(&["run", &option, "--"])
-        .arg(program)
-        .output()
-        .unwrap();
+    let output = fixture.tmempool(&["run", &option, "--"]).arg(program).output().unwrap();
     assert_eq!(err(&output), "");
-    assert!(
-        std::fs::read_to_string(file)
-            .unwrap()
-            .starts_with("tmempool report of fixture[")
-    );
+    assert!(std::fs::read_to_string(file).unwrap().starts_with("tmempool report of fixture["));
 }
 
 #[test]
@@ -241,19 +174,11 @@ fn the_users_options_stay() {
     let program = fixture.program(&[]);
     let pattern = fixture.path("own.%p");
     let mut command = fixture.tmempool(&["run", "--"]);
-    command
-        .arg(program)
-        .env("TMEMPOOL_OPTIONS", format!("report={}", pattern.display()));
+    command.arg(program).env("TMEMPOOL_OPTIONS", format!("report={}", pattern.display()));
     assert_eq!(err(&command.output().unwrap()), "");
     let entries = std::fs::read_dir(fixture.path("")).unwrap();
-    let own = entries.filter(|entry| {
-        entry
-            .as_ref()
-            .unwrap()
-            .file_name()
-            .to_string_lossy()
-            .starts_with("own.")
-    });
+    let own =
+        entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("own."));
     assert_eq!(own.count(), 1);
 }
 
@@ -268,10 +193,7 @@ fn own_failures_are_one_line_and_a_status() {
     };
     assert_eq!(failure(&["run", "--", "no-such-program-here"]), Some(127));
     assert_eq!(failure(&["run", "--", "/etc/passwd"]), Some(126));
-    assert_eq!(
-        failure(&["run", "--report=/nowhere/at/all", "--", "true"]),
-        Some(125)
-    );
+    assert_eq!(failure(&["run", "--report=/nowhere/at/all", "--", "true"]), Some(125));
     std::fs::remove_dir_all(fixture.path("lib")).unwrap();
     assert_eq!(failure(&["run", "--", "true"]), Some(125));
     assert_eq!(failure(&["run", "--", "no-such-program-here"]), Some(125));

@@ -1,0 +1,25 @@
+//! The named tests. Long ones come first, so that both of two processors stay busy to the end.
+
+mod ldb;
+mod notmuch;
+mod python;
+mod radius;
+mod samba;
+mod sandbox;
+mod smbtorture;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = smbtorture::trials();
+    trials.extend(samba::trials());
+    trials.extend(ldb::trials());
+    trials.extend(notmuch::trials());
+    trials.extend(radius::trials());
+    trials.extend(python::trials());
+    trials.extend(sandbox::trials());
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    print!("{}", tmempool_realtests::costs::table());
+    conclusion.exit();
+}

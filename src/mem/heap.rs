@@ -168,6 +168,13 @@ impl HeapRef {
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
+    /// [`take_single`](HeapRef::take_single) for a block that grows: with address space behind it.
+    #[cold]
+    pub fn take_growing(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+        let span = segment::own(self.0, bytes, bytes.saturating_mul(16))?;
+        Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
+    }
+
     /// Takes back what other threads have freed.
     pub(super) fn collect(self) {
         let mut next = SpanRef::from_raw(self.mailbox.swap(core::ptr::null_mut(), Acquire));
@@ -378,5 +385,5 @@ pub unsafe fn move_block(at: NonNull<u8>, bytes: usize) -> Option<NonNull<u8>> {
     if span.state() != State::Single {
         return None;
     }
-    NonNull::new(segment::move_huge(span, bytes)?.start() as *mut u8)
+    NonNull::new(segment::move_own(span, bytes)?.start() as *mut u8)
 }

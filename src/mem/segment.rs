@@ -1,7 +1,7 @@
 //! Segments: large aligned pieces of address space, cut into spans.
 //!
-//! A segment of 4 MiB serves spans of up to 63 slices; a larger block gets a mapping of its own that
-//! looks like a segment with one span. A bitmap over all addresses says where segments lie, so that
+//! A segment of 4 MiB serves spans of up to 63 slices; a larger block, or one that keeps growing, gets
+//! a mapping of its own that looks like a segment with one span and may have address space to spare. A bitmap over all addresses says where segments lie, so that
 //! any number, however wild, can be asked about without touching memory.
 //!
 //! Memory given back: free slices that have been written to stay resident up to a budget, so that
@@ -77,7 +77,7 @@ struct Segment {
     len: Cell<usize>,
     /// Slices that belong to a span, and slice 0.
     used: Cell<u64>,
-    /// Slices that may hold something else than zeros.
+    /// Slices that may hold something else than zeros; of a spare mapping, how many do.
     dirty: Cell<u64>,
     /// It is made of huge pages.
     huge_pages: Cell<bool>,
@@ -141,6 +141,8 @@ struct Lists {
     resident: usize,
     /// Slices that belong to spans.
     in_use: usize,
+    /// A mapping that was a block's own, kept for the next.
+    spare: Option<SegmentRef>,
     /// Counts the spans made, so that each gets a tag that the last one there had not.
     generation: u32,
 }
@@ -156,7 +158,14 @@ unsafe impl Sync for Segments {}
 
 static SEGMENTS: Segments = Segments {
     lock: Lock::new(),
-    lists: UnsafeCell::new(Lists { all: None, open: None, resident: 0, in_use: 0, generation: 0 }),
+    lists: UnsafeCell::new(Lists {
+        all: None,
+        open: None,
+        resident: 0,
+        in_use: 0,
+        spare: None,
+        generation: 0,
+    }),
     mapped: AtomicUsize::new(0),
 };
 
@@ -191,25 +200,43 @@ pub(super) fn slots(heap: NonNull<Heap>, class: usize) -> Option<SpanRef> {
 /// A span that is one block of at least `bytes`.
 pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     let slices = geometry::slices_for(bytes);
+    if slices > USABLE_SLICES {
+        return own(heap, bytes, 0);
+    }
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    if slices <= USABLE_SLICES {
-        let (span, zeroed) = lists.take(slices)?;
-        span.become_single(heap, lists.new_tag(), slices, slices * SLICE, zeroed);
-        Some(span)
-    } else {
-        let len = huge_len(bytes)?;
-        let segment = lists.map(len)?;
-        segment.used.set(u64::MAX);
-        let span = segment.descriptor(1);
-        span.become_single(heap, lists.new_tag(), USABLE_SLICES, len - SLICE, true);
-        Some(span)
-    }
+    let (span, zeroed) = lists.take(slices)?;
+    span.become_single(heap, lists.new_tag(), slices, slices * SLICE, zeroed);
+    Some(span)
 }
 
-/// Bytes to map for a block of `bytes` that is larger than a segment.
-fn huge_len(bytes: usize) -> Option<usize> {
-    geometry::round_up(bytes.checked_add(SLICE)?, os::PAGE)
+/// A span that is one block of at least `bytes`, in a mapping of its own with address space for
+/// `reserve` bytes, if there is that much.
+pub(super) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> Option<SpanRef> {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let (segment, zeroed) = match lists.take_spare(own_len(bytes)?) {
+        Some(segment) => (segment, false),
+        None => (
+            own_len(reserve.max(bytes))
+                .and_then(|len| lists.map(len))
+                .or_else(|| lists.map(own_len(bytes)?))?,
+            true,
+        ),
+    };
+    let slices = geometry::slices_for(bytes);
+    segment.used.set(u64::MAX);
+    lists.in_use += slices;
+    let span = segment.descriptor(1);
+    span.become_single(heap, lists.new_tag(), USABLE_SLICES, slices * SLICE, zeroed);
+    Some(span)
+}
+
+/// Bytes to map for a block of `bytes` with a mapping of its own: whole slices, and more than a
+/// segment, which tells it from those that are shared.
+fn own_len(bytes: usize) -> Option<usize> {
+    let len = geometry::round_up(bytes.checked_add(SLICE)?, SLICE)?;
+    Some(len.max(SEGMENT + SLICE))
 }
 
 /// Gives a whole span back. Nobody uses any of it.
@@ -217,12 +244,14 @@ pub(super) fn release(span: SpanRef) {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let segment = SegmentRef::of(span);
+    let slices = geometry::slices_for(span.len());
     if segment.is_shared() {
-        let slices = geometry::slices_for(span.len());
         span.uncover(0, slices);
         lists.put_back(segment, geometry::slice_index(span.start()), slices);
     } else {
-        lists.unmap(segment);
+        span.uncover(0, USABLE_SLICES);
+        lists.in_use -= slices;
+        lists.spare_or_unmap(segment, slices);
     }
 }
 
@@ -231,21 +260,25 @@ pub(super) fn resize(span: SpanRef, bytes: usize) -> bool {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let segment = SegmentRef::of(span);
+    let (have, want) = (geometry::slices_for(span.len()), geometry::slices_for(bytes));
     if segment.is_shared() {
-        resize_slices(lists, segment, span, geometry::slices_for(bytes))
-    } else {
-        let Some(len) = huge_len(bytes) else { return false };
-        let len = len.max(SEGMENT + os::PAGE);
-        let old = segment.len.get();
-        // SAFETY: the mapping is `old` long, and the caller has given up what is cut off.
-        if !unsafe { os::resize_in_place(segment.bytes(), old, len) } {
+        return resize_slices(lists, segment, span, want);
+    }
+    if (want + 1) * SLICE > segment.len.get() {
+        let len = (want + 1) * SLICE;
+        // SAFETY: the whole mapping, which grows.
+        if !unsafe { os::resize_in_place(segment.bytes(), segment.len.get(), len) } {
             return false;
         }
-        SEGMENTS.mapped.fetch_add(len.wrapping_sub(old), Relaxed);
+        SEGMENTS.mapped.fetch_add(len - segment.len.get(), Relaxed);
         segment.len.set(len);
-        span.set_len(len - SLICE);
-        true
+    } else if want < have {
+        // SAFETY: the caller has given up what is cut off; whole slices of the mapping.
+        unsafe { os::purge(segment.slice(1 + want), (have - want) * SLICE) };
     }
+    lists.in_use = lists.in_use - have + want;
+    span.set_len(want * SLICE);
+    true
 }
 
 fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: usize) -> bool {
@@ -267,16 +300,15 @@ fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: us
 }
 
 /// Moves a block with a mapping of its own to where it can be `bytes` long, without copying it.
-pub(super) fn move_huge(span: SpanRef, bytes: usize) -> Option<SpanRef> {
+pub(super) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let segment = SegmentRef::of(span);
-    let len = huge_len(bytes)?;
+    let len = own_len(bytes)?;
     let old = segment.len.get();
-    if segment.is_shared() || len < old {
+    if segment.is_shared() || len <= old {
         return None;
     }
-    let place = geometry::slice_index(span.start());
     lists.unlink(segment);
     set_covered(segment.base(), false);
     // SAFETY: the whole mapping of this segment, which grows.
@@ -287,8 +319,10 @@ pub(super) fn move_huge(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     moved?;
     SEGMENTS.mapped.fetch_add(len - old, Relaxed);
     now.len.set(len);
-    let span = now.descriptor(place);
-    span.set_len(len - SLICE);
+    let span = now.descriptor(1);
+    let slices = geometry::slices_for(bytes);
+    lists.in_use = lists.in_use - geometry::slices_for(span.len()) + slices;
+    span.set_len(slices * SLICE);
     Some(span)
 }
 
@@ -296,7 +330,7 @@ pub(super) fn move_huge(span: SpanRef, bytes: usize) -> Option<SpanRef> {
 pub(super) fn release_free_memory() -> usize {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let mut given = 0;
+    let mut given = lists.drop_spare();
     let mut next = lists.open;
     while let Some(segment) = next {
         next = segment.next_open.get();
@@ -330,12 +364,10 @@ pub unsafe fn for_each_span(visit: &mut dyn FnMut(SpanRef)) {
         let mut slice = 1;
         while slice < SLICES {
             let span = segment.descriptor(slice);
-            if span.tag() == 0 {
-                slice += 1;
-                continue;
+            slice += 1;
+            if span.is_head() {
+                visit(span);
             }
-            slice += geometry::slices_for(span.len());
-            visit(span);
         }
     }
 }
@@ -381,7 +413,8 @@ impl Lists {
         segment.used.set(segment.used.get() & !geometry::run_mask(start, slices));
         self.resident += slices;
         self.in_use -= slices;
-        if self.resident > RESIDENT_BASE + self.in_use / 2 {
+        if self.is_over_budget() {
+            self.drop_spare();
             if segment.used.get() == 1 {
                 self.unmap(segment);
             } else if segment.huge_pages.get() {
@@ -390,6 +423,38 @@ impl Lists {
                 self.purge(segment, start, slices);
             }
         }
+    }
+
+    fn is_over_budget(&self) -> bool {
+        self.resident > RESIDENT_BASE + self.in_use / 2
+    }
+
+    /// Keeps the mapping of a block that was `slices` long, if that is not too much.
+    fn spare_or_unmap(&mut self, segment: SegmentRef, slices: usize) {
+        self.drop_spare();
+        self.resident += slices;
+        if self.is_over_budget() {
+            self.resident -= slices;
+            self.unmap(segment);
+        } else {
+            segment.dirty.set(slices as u64);
+            self.spare = Some(segment);
+        }
+    }
+
+    /// The spare mapping, if it is at least `len` long.
+    fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
+        let segment = self.spare.take_if(|spare| spare.len.get() >= len)?;
+        self.resident -= segment.dirty.get() as usize;
+        Some(segment)
+    }
+
+    /// Unmaps the spare mapping. Returns the bytes that it held.
+    fn drop_spare(&mut self) -> usize {
+        let Some(segment) = self.take_spare(0) else { return 0 };
+        let held = segment.dirty.get() as usize * SLICE;
+        self.unmap(segment);
+        held
     }
 
     /// Purges the second of a segment's two huge pages if nothing of it is in use. The first one holds

@@ -139,6 +139,11 @@ impl SpanRef {
         SpanRef(unsafe { self.0.sub(self.back.get() as usize) })
     }
 
+    /// Whether this is the descriptor of a span in use, not that of a later slice of one.
+    pub(super) fn is_head(self) -> bool {
+        self.tag() != 0 && self.back.get() == 0
+    }
+
     /// The address of the first byte.
     #[inline]
     pub fn start(self) -> usize {

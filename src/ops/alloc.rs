@@ -19,9 +19,8 @@ pub const MAX_SIZE: usize = 0x1000_0000;
 #[inline(always)]
 pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if let Some(parent) = parent
-        && let Some(chunk) = store::quick_chunk(parent, size)
+        && let Some(chunk) = store::quick_child(parent, size)
     {
-        links::attach_unguarded(chunk, parent);
         return Ok(chunk);
     }
     alloc_slow(parent, size)
@@ -31,6 +30,11 @@ pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocEr
 fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE {
         return Err(AllocError::TooLarge);
+    }
+    if let Some(parent) = parent
+        && let Some(chunk) = store::pool_child(parent, size)
+    {
+        return Ok(chunk);
     }
     let parent = parent.or_else(roots::null_context);
     let chunk = store::chunk(parent, size).ok_or(AllocError::OutOfMemory)?;

@@ -10,8 +10,8 @@ use core::cell::Cell;
 use core::ptr;
 
 use crate::mem::threads;
-use crate::tree::Chunk;
 use crate::tree::chunk::ANCHOR;
+use crate::tree::{Chunk, store};
 
 /// A free in progress.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Frame {
 
     /// Runs foreign code, which may do anything to anything.
     pub(super) fn during<T>(&self, foreign: impl FnOnce() -> T) -> T {
-        let Some(heap) = threads::current() else { return foreign() };
+        let Some(heap) = store::own_heap(self.root) else { return foreign() };
         self.outer.set(heap.annex().get().cast());
         heap.annex().set(ptr::from_ref(self).cast());
         let heir = self.heir.get();

@@ -55,9 +55,24 @@ pub unsafe fn reference_locations(chunk: Chunk) -> impl Iterator<Item = *const c
     refs::all(chunk).map(refs::location)
 }
 
-/// The newest reference to `chunk` that `context` holds.
+/// A reference to `chunk` that `context` holds. Looked for from both ends at once, among the
+/// references to the one and the children of the other, so that it is found soon if either has few.
 pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
-    refs::all(chunk).find(|handle| handle.parent() == context)
+    let mut references = refs::all(chunk);
+    let mut children = context.and_then(|context| context.child.get());
+    loop {
+        let handle = references.next()?;
+        if handle.parent() == context {
+            return Some(handle);
+        }
+        if context.is_some() {
+            let child = children?;
+            if child.is_reference() && refs::target(child) == chunk {
+                return Some(child);
+            }
+            children = child.next.get();
+        }
+    }
 }
 
 /// Takes away `context`'s hold on `chunk`: a reference it has; else, if it is the parent, the parent's

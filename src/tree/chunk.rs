@@ -186,6 +186,35 @@ impl Chunk {
         Chunk(header)
     }
 
+    /// Writes the header of a new chunk at `at`, as the newest child of `parent`, whose list needs no
+    /// guard.
+    ///
+    /// # Safety
+    /// As for [`create`](Chunk::create).
+    #[inline(always)]
+    pub(super) unsafe fn create_child(at: NonNull<u8>, tag: u32, size: usize, parent: Chunk) -> Chunk {
+        let header = at.cast::<Header>();
+        let first = parent.child.get();
+        // SAFETY: the caller's.
+        unsafe {
+            header.write(Header {
+                tag: Cell::new(tag),
+                size: Cell::new(size as u32),
+                parent: Cell::new(Some(parent)),
+                next: Cell::new(first),
+                prev: Cell::new(None),
+                child: Cell::new(None),
+                name: Cell::new(ptr::null()),
+            });
+        }
+        let child = Chunk(header);
+        if let Some(first) = first {
+            first.prev.set(Some(child));
+        }
+        parent.child.set(Some(child));
+        child
+    }
+
     /// The chunk whose header lies at `header`.
     ///
     /// # Safety
@@ -265,6 +294,12 @@ impl Chunk {
     #[inline(always)]
     pub fn is_plain(self) -> bool {
         self.tag.get() & FLAGS == 0
+    }
+
+    /// Whether children of it come from the heap, and count against no limit.
+    #[inline(always)]
+    pub(crate) fn is_plain_parent(self) -> bool {
+        self.tag.get() & (POOL | MEMBER | LIMITED | GUARDED) == 0
     }
 
     /// Whether it has nothing that a free must act on: a plain chunk, or a plain member of a pool.

@@ -54,7 +54,7 @@ impl Chunk {
         if let Some(side) = self.side() {
             return Ok(side);
         }
-        let at = store::take_raw(size_of::<Side>()).ok_or(AllocError::OutOfMemory)?.cast::<Side>();
+        let at = store::take_record(self, size_of::<Side>()).ok_or(AllocError::OutOfMemory)?.cast::<Side>();
         let side = Side {
             not_a_tag: 0,
             running: Cell::new(Running::No),

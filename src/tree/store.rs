@@ -6,10 +6,9 @@
 use core::ffi::{c_char, c_void};
 use core::ptr::NonNull;
 
-use super::chunk::{Chunk, HEADER, LIMITED, MEMBER, POOL, SIDE};
+use super::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, SIDE};
 use super::limit;
 use super::pool::PoolRef;
-use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
@@ -19,21 +18,52 @@ use crate::process::{self, MODE_FILL, MODE_MALLOC};
 /// The largest payload of the short way.
 const QUICK: usize = size::SMALL_MAX - HEADER;
 
-/// A chunk for a child of `parent`, which is plain; not in the tree yet. The short way, which most
-/// allocations go: no pool, no limit, and the parent's heap is the calling thread's.
+/// A block that has grown past this has a mapping of its own.
+const GROWS_ALONE: usize = 128 << 10;
+
+/// A new child of `parent`, the short way that most allocations go: no pool, no limit, and the
+/// parent's heap is the calling thread's.
 #[inline(always)]
-pub(crate) fn quick_chunk(parent: Chunk, size: usize) -> Option<Chunk> {
-    if size > QUICK || !parent.is_plain() || process::mode() & MODE_MALLOC != 0 {
+pub(crate) fn quick_child(parent: Chunk, size: usize) -> Option<Chunk> {
+    if size > QUICK || !parent.is_plain_parent() || process::mode() & MODE_MALLOC != 0 {
         return None;
     }
-    // SAFETY: a plain chunk lies in a span of the heap.
-    let heap = HeapRef::of_span(unsafe { SpanRef::slice_of(parent.address().addr().get()) });
+    let heap = heap_of(parent);
     if !heap.is_mine() {
         return None;
     }
     let (at, tag) = heap.take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
-    Some(unsafe { Chunk::create(at, tag, size) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent) })
+}
+
+/// A new child of `parent` from the pool that serves it, if one does, without a limit, and has room.
+#[inline(always)]
+pub(crate) fn pool_child(parent: Chunk, size: usize) -> Option<Chunk> {
+    if parent.has(LIMITED | GUARDED) {
+        return None;
+    }
+    let (at, tag) = PoolRef::serving(parent)?.cut(size)?;
+    // SAFETY: room for a member, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent) })
+}
+
+/// The heap that `chunk` lies in, whoever owns it.
+#[inline(always)]
+fn heap_of(chunk: Chunk) -> HeapRef {
+    // SAFETY: but for the malloc backend, which never comes here, chunks lie in spans.
+    HeapRef::of_span(unsafe { SpanRef::slice_of(chunk.address().addr().get()) })
+}
+
+/// The calling thread's heap, which is most likely that of `chunk`.
+pub(crate) fn own_heap(chunk: Chunk) -> Option<HeapRef> {
+    if process::mode() & MODE_MALLOC == 0 {
+        let heap = heap_of(chunk);
+        if heap.is_mine() {
+            return Some(heap);
+        }
+    }
+    threads::current()
 }
 
 /// A chunk for a child of `parent`, wherever it comes from; not in the tree yet. Its limits have
@@ -54,14 +84,31 @@ pub(crate) fn chunk(parent: Option<Chunk>, size: usize) -> Option<Chunk> {
 }
 
 /// A chunk of `size` bytes to take the place of `chunk`: from the same pool, if that is where it is
-/// and there is room.
+/// and there is room. What has grown will grow again: it gets a larger slot than it needs, or address
+/// space to grow into.
 pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
     if chunk.has(MEMBER)
         && let Some(member) = PoolRef::of_member(chunk).member(size)
     {
         return Some(member);
     }
-    self::chunk(chunk.parent(), size)
+    if size < chunk.size() || process::mode() & MODE_MALLOC != 0 {
+        return self::chunk(chunk.parent(), size);
+    }
+    if let Some(pool) = chunk.parent().and_then(PoolRef::serving) {
+        if let Some(member) = pool.member(size) {
+            return Some(member);
+        }
+        pool.set_irregular();
+    }
+    let bytes = HEADER + size;
+    let (at, tag) = if bytes > GROWS_ALONE {
+        threads::current()?.take_growing(bytes)?
+    } else {
+        take((bytes + bytes / 2).min(GROWS_ALONE))?
+    };
+    // SAFETY: a slot or block of at least this size, taken just now.
+    Some(unsafe { Chunk::create(at, tag, size) })
 }
 
 /// A pool's chunk: see [`PoolRef::create`].
@@ -77,7 +124,7 @@ pub(crate) fn pool_chunk(parent: Option<Chunk>, size: usize, room: usize) -> Opt
 
 fn malloc_chunk(size: usize) -> Option<Chunk> {
     process::setup();
-    let at = take_raw(HEADER + size)?;
+    let at = take_malloc(HEADER + size)?;
     // SAFETY: malloc's blocks are aligned to 16 bytes; this one is large enough and nobody else's.
     Some(unsafe { Chunk::create(at, process::tag_of_generation(0), size) })
 }
@@ -85,15 +132,24 @@ fn malloc_chunk(size: usize) -> Option<Chunk> {
 /// Gives a chunk's bytes back. It is out of the tree and has no children.
 #[inline(always)]
 pub(crate) fn release(chunk: Chunk, location: *const c_char) {
-    if chunk.has(MEMBER | POOL | SIDE | LIMITED) || process::mode() != 0 {
+    if chunk.has(POOL | SIDE | LIMITED) || process::mode() != 0 {
         return release_slow(chunk, location);
+    }
+    if chunk.has(MEMBER) {
+        return release_member(chunk, location);
     }
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
     unsafe { heap::give(chunk.address()) };
 }
 
-#[cold]
+#[inline(never)]
+fn release_member(chunk: Chunk, location: *const c_char) {
+    let pool = PoolRef::of_member(chunk);
+    chunk.stamp_freed(location);
+    pool.put_back(chunk, location);
+}
+
 #[inline(never)]
 fn release_slow(chunk: Chunk, location: *const c_char) {
     if chunk.has(LIMITED) {
@@ -166,7 +222,7 @@ pub(crate) fn can_move_pages(chunk: Chunk) -> bool {
     // SAFETY: a chunk that is no member starts at its slot.
     process::mode() & MODE_MALLOC == 0
         && !chunk.has(MEMBER | POOL)
-        && unsafe { heap::bytes_of(chunk.address()) } > geometry::SEGMENT
+        && unsafe { heap::bytes_of(chunk.address()) } > GROWS_ALONE
 }
 
 /// Moves such a chunk to where it can have `size` bytes, if there is such a place. The old header is
@@ -198,16 +254,20 @@ fn take(bytes: usize) -> Option<(NonNull<u8>, u32)> {
     if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }
 }
 
-/// Memory for a record that is no chunk.
-pub(super) fn take_raw(bytes: usize) -> Option<NonNull<u8>> {
+/// Memory for a record of `bytes`, at most a small slot's, about `chunk`.
+pub(super) fn take_record(chunk: Chunk, bytes: usize) -> Option<NonNull<u8>> {
     if process::mode() & MODE_MALLOC != 0 {
-        // SAFETY: any size may be asked for.
-        return NonNull::new(unsafe { libc::malloc(bytes) }.cast());
+        return take_malloc(bytes);
     }
-    Some(take(bytes)?.0)
+    Some(own_heap(chunk)?.take(size::class_of(bytes))?.0)
 }
 
-/// Gives back what [`take_raw`] or [`take_block`] gave.
+fn take_malloc(bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: any size may be asked for.
+    NonNull::new(unsafe { libc::malloc(bytes) }.cast())
+}
+
+/// Gives back what [`take_record`] or [`take_block`] gave.
 ///
 /// # Safety
 /// Nobody uses it any more.

@@ -169,17 +169,24 @@ impl PoolRef {
         if block.overflow.get() { &self.overflow } else { &self.announced }
     }
 
-    /// A new member of `size` bytes, not in the tree yet.
+    /// Room for a member of `size` bytes, and its tag.
     #[inline(always)]
-    pub(super) fn member(self, size: usize) -> Option<Chunk> {
+    pub(super) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         let _held = self.hold();
         let room = room_for(size);
         let at = match self.announced.cut(room) {
             Some(at) => at,
             None => self.find_room(room)?,
         };
-        // SAFETY: the room is free and nobody else's; all blocks of a pool have one tag.
-        Some(unsafe { Chunk::create(NonNull::new_unchecked(at as *mut u8), self.first().tag(), size) })
+        // All blocks of a pool have one tag.
+        Some((NonNull::new(at as *mut u8)?, self.first().tag()))
+    }
+
+    /// A new member of `size` bytes, not in the tree yet.
+    pub(super) fn member(self, size: usize) -> Option<Chunk> {
+        let (at, tag) = self.cut(size)?;
+        // SAFETY: the room is free and nobody else's.
+        Some(unsafe { Chunk::create(at, tag, size) })
     }
 
     #[inline(never)]

@@ -70,7 +70,7 @@ int main(void)
 	check(talloc_total_blocks(root) == 20004);
 	check(talloc_free(root) == 0);
 
-	puts("the heir lies below: its branch is cut off, and carries the rest");
+	puts("the heir lies below: the context lives on without a parent");
 	root = node(NULL, "root");
 	p = node(root, "p");
 	a = node(p, "a");
@@ -80,21 +80,23 @@ int main(void)
 	talloc_reference(b, p);
 	check(talloc_unlink(root, p) == 0);
 	check(deaths == 0);
-	check(talloc_parent(a) == NULL);
-	check(talloc_parent(b) == a && talloc_parent(p) == b);
-	check(talloc_total_blocks(root) == 1 && talloc_total_blocks(a) == 3);
-	check(talloc_free(a) == 0);
+	check(talloc_parent(p) == NULL && talloc_reference_count(p) == 0);
+	check(talloc_parent(b) == a && talloc_parent(a) == p);
+	check(talloc_total_blocks(root) == 1 && talloc_total_blocks(p) == 3);
+	check(talloc_free(p) == 0);
 	check(deaths == 2);
 
-	puts("a chunk that holds itself dies when its parent lets go");
+	puts("a chunk that holds itself, too");
 	deaths = 0;
 	p = node(root, "p");
 	talloc_set_destructor(p, count);
 	talloc_reference(p, p);
 	check(talloc_unlink(root, p) == 0);
+	check(talloc_parent(p) == NULL && deaths == 0);
+	check(talloc_free(p) == 0);
 	check(deaths == 1 && talloc_total_blocks(root) == 1);
 
-	puts("with two references, one from below: the other inherits");
+	puts("the parent dies, the newest of two references is from below");
 	deaths = 0;
 	a = node(root, "a");
 	b = node(root, "b");
@@ -104,10 +106,20 @@ int main(void)
 	talloc_reference(node(p, "q"), p);
 	check(talloc_free(a) == 0);
 	check(deaths == 0);
-	check(talloc_parent(p) == b);
-	check(talloc_total_blocks(root) >= 4);
-	check(talloc_free(root) == 0);
+	check(talloc_parent(p) == NULL && talloc_reference_count(p) == 0);
+	check(talloc_total_blocks(p) == 2);
+	check(talloc_free(p) == 0);
 	check(deaths == 1);
+
+	puts("the parent dies, the only reference is from below: all dies");
+	deaths = 0;
+	a = node(root, "a");
+	p = node(a, "p");
+	talloc_set_destructor(p, count);
+	talloc_reference(node(p, "q"), p);
+	check(talloc_free(a) == 0);
+	check(deaths == 1);
+	check(talloc_free(root) == 0);
 
 	puts("rings of references below each other");
 	deaths = 0;
@@ -121,11 +133,10 @@ int main(void)
 	check(talloc_unlink(root, a) == 0);
 	check(talloc_parent(a) == b);
 	check(talloc_unlink(root, b) == 0);
-	check(talloc_parent(b) == a && talloc_parent(a) == NULL);
+	check(talloc_parent(b) == NULL && talloc_parent(a) == b);
 	check(deaths == 0 && talloc_total_blocks(root) == 1);
-	check(talloc_free(a) == 0);
+	check(talloc_free(b) == 0);
 	check(deaths == 2);
-	check(talloc_total_blocks(root) == 1);
 	check(talloc_free(root) == 0);
 	expect_no_fault();
 	return 0;

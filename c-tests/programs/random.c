@@ -8,6 +8,8 @@
  *   random trace SEED STEPS    the trace behind a checksum
  *   random limits FIRST LAST   as digest, with limits that nothing ever reaches:
  *                              the checksums are the same
+ *   random threads FIRST LAST  each program alone, and then in one of four threads
+ *                              that run at once: the checksums are the same
  *
  * Left out on purpose, since talloc itself loses track there: a chunk put below
  * its own descendant, by steal, or by an unlink or free that makes a descendant its heir;
@@ -15,6 +17,8 @@
  * front first), because talloc then loses the way to its orphans' heir.
  */
 #include "check.h"
+
+#include <pthread.h>
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
@@ -34,16 +38,17 @@ struct chunk {
 	enum manner manner;
 };
 
-static struct chunk chunks[MAX_CHUNKS];
-static int used, deaths;
-static struct { int from, to; } links[MAX_LINKS];
-static int link_count;
-static char *refuge;
+/* One program's state; each thread runs one of its own. */
+static __thread struct chunk chunks[MAX_CHUNKS];
+static __thread int used, deaths;
+static __thread struct { int from, to; } links[MAX_LINKS];
+static __thread int link_count;
+static __thread char *refuge;
 
 /* ---- the trace: printed, or only summed up */
 
-static bool digesting, limiting;
-static uint64_t digest;
+static bool digesting, limiting, in_threads;
+static __thread uint64_t digest;
 
 static void out(const char *format, ...) PRINTF_ATTRIBUTE(1, 2);
 
@@ -96,7 +101,7 @@ static void out_report(const void *ptr)
 
 /* ---- chance */
 
-static uint64_t state;
+static __thread uint64_t state;
 
 static unsigned chance(unsigned below)
 {
@@ -523,7 +528,7 @@ static void run(uint64_t seed, int steps)
 
 	state = seed * 0x9e3779b97f4a7c15u + 1;
 	used = link_count = deaths = 0;
-	if (seed % 3 == 0) {
+	if (seed % 3 == 0 && !in_threads) {
 		talloc_enable_null_tracking();
 	}
 	refuge = node(NULL, "refuge");
@@ -568,7 +573,50 @@ static void run(uint64_t seed, int steps)
 		talloc_free(refuge);
 	}
 	out_report(NULL);
-	talloc_disable_null_tracking();
+	if (!in_threads) {
+		talloc_disable_null_tracking();
+	}
+}
+
+enum { THREADS = 4, MAX_SEEDS = 1000 };
+
+static uint64_t first_seed, last_seed, digests[MAX_SEEDS];
+
+static uint64_t digest_of(uint64_t seed)
+{
+	digest = 0xcbf29ce484222325u;
+	run(seed, 1500);
+	return digest;
+}
+
+static void *every_fourth(void *argument)
+{
+	uint64_t seed;
+
+	for (seed = first_seed + (long)argument; seed <= last_seed; seed += THREADS) {
+		check(digest_of(seed) == digests[seed - first_seed]);
+	}
+	return NULL;
+}
+
+static void compare_in_threads(void)
+{
+	pthread_t threads[THREADS];
+	uint64_t seed;
+	long i;
+
+	in_threads = true;
+	check(last_seed - first_seed < MAX_SEEDS);
+	for (seed = first_seed; seed <= last_seed; seed++) {
+		digests[seed - first_seed] = digest_of(seed);
+	}
+	for (i = 0; i < THREADS; i++) {
+		check(pthread_create(&threads[i], NULL, every_fourth, (void *)i) == 0);
+	}
+	for (i = 0; i < THREADS; i++) {
+		check(pthread_join(threads[i], NULL) == 0);
+	}
+	printf("%lu programs, the same in threads\n", last_seed - first_seed + 1);
 }
 
 int main(int argc, char **argv)
@@ -579,11 +627,16 @@ int main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "trace") != 0) {
 		digesting = true;
 		limiting = strcmp(argv[1], "limits") == 0;
-		for (seed = strtoul(argv[2], NULL, 10);
-		     seed <= strtoul(argv[3], NULL, 10); seed++) {
-			digest = 0xcbf29ce484222325u;
-			run(seed, 1500);
-			printf("%lu: %016lx, %d chunks\n", seed, digest, used);
+		first_seed = strtoul(argv[2], NULL, 10);
+		last_seed = strtoul(argv[3], NULL, 10);
+		if (strcmp(argv[1], "threads") == 0) {
+			compare_in_threads();
+			return 0;
+		}
+		for (seed = first_seed; seed <= last_seed; seed++) {
+			uint64_t sum = digest_of(seed);
+
+			printf("%lu: %016lx, %d chunks\n", seed, sum, used);
 		}
 		return 0;
 	}

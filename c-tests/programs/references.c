@@ -214,9 +214,9 @@ int main(void)
 	q = node(p, "q");
 	talloc_reference(q, p);
 	show(talloc_unlink(a, p));
-	printf("parent of p: %s\n", who(talloc_parent(p)));
-	differs("talloc lets q and p be each other's parent",
-		"p", "NULL", who(talloc_parent(q)));
+	printf("parent of q: %s\n", who(talloc_parent(q)));
+	differs("talloc lets p and q be each other's parent",
+		"q", "NULL", who(talloc_parent(p)));
 	show(talloc_total_blocks(root));
 	end();
 

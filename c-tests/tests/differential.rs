@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use tmempool_c_tests::compare::{Maker, same, settle};
@@ -18,7 +18,8 @@ use tmempool_c_tests::run::{check_library, run, with_library};
 const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// Runs of a program besides the one without arguments.
-const MORE_RUNS: [(&str, &[&str]); 1] = [("random", &["digest", "1", "300"])];
+const MORE_RUNS: [(&str, &[&str]); 2] =
+    [("random", &["digest", "1", "300"]), ("random", &["threads", "1", "200"])];
 
 /// A program, an argument list, a toolchain.
 struct Case {
@@ -28,7 +29,7 @@ struct Case {
 }
 
 /// How a program comes to our library.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Way {
     /// Linked with `libtalloc.so.2`, and the drop-in lies first.
     DropIn,
@@ -36,7 +37,17 @@ enum Way {
     Shared,
     /// Linked with `libtmempool.a`.
     Static,
+    /// The drop-in, which fills what is freed: whoever still reads it will show.
+    Filling,
+    /// The drop-in, each chunk a block of the C library's malloc.
+    Malloc,
 }
+
+const WAYS: [Way; 5] = [Way::DropIn, Way::Shared, Way::Static, Way::Filling, Way::Malloc];
+
+/// Programs about what pools and freed memory look like, which is another matter
+/// with `backend=malloc`.
+const NOT_WITH_MALLOC: [&str; 3] = ["aborts", "free_fill", "pools"];
 
 impl Case {
     fn golden(&self) -> PathBuf {
@@ -45,23 +56,48 @@ impl Case {
         directory("golden").join(format!("{}.out", parts.join("-")))
     }
 
-    fn command(&self, program: &Path, library: Option<&Path>, witness: &Path) -> Command {
-        let mut command = with_library(program, library, witness);
-        command.args(self.arguments);
-        command
+    /// The trace of `program`, which is linked with `libtalloc.so.2`, or of its like
+    /// that is linked another way.
+    fn trace_by(&self, way: Way, dist: &Dist, at: &Path, program: &Path) -> Result<String, String> {
+        let relinked = |link: &[PathBuf]| {
+            let relinked = at.join(format!("program-{way:?}"));
+            self.compiler.build(&self.source, &[dist.include()], link, &relinked)?;
+            Ok::<PathBuf, String>(relinked)
+        };
+        let drop_in = dist.drop_in();
+        match way {
+            Way::DropIn => self.trace(at, program, Some(&drop_in), &drop_in, &[]),
+            Way::Filling => {
+                self.trace(at, program, Some(&drop_in), &drop_in, &[("TALLOC_FREE_FILL", "0xa5")])
+            }
+            Way::Malloc => {
+                self.trace(at, program, Some(&drop_in), &drop_in, &[("TMEMPOOL_OPTIONS", "backend=malloc")])
+            }
+            Way::Shared => {
+                let linked = relinked(&[dist.shared()])?;
+                self.trace(at, &linked, Some(&dist.shared()), &dist.shared(), &[])
+            }
+            Way::Static => {
+                let linked = relinked(&[PathBuf::from("-rdynamic"), dist.archive()])?;
+                self.trace(at, &linked, None, &linked, &[])
+            }
+        }
     }
 
-    /// Builds the program against `link` and runs it with the library found in the
-    /// directory of `library`, which must be the one that answers.
+    /// Runs the program with the library found in the directory of `path_to`; the
+    /// file `answers` must be the one that answers.
     fn trace(
         &self,
         at: &Path,
         program: &Path,
         path_to: Option<&Path>,
         answers: &Path,
+        environment: &[(&str, &str)],
     ) -> Result<String, String> {
         let witness = at.join("witness");
-        let trace = run(self.command(program, path_to, &witness))?.clean()?;
+        let mut command = with_library(program, path_to, &witness);
+        command.args(self.arguments).envs(environment.iter().copied());
+        let trace = run(command)?.clean()?;
         check_library(&witness, answers)?;
         Ok(trace)
     }
@@ -71,7 +107,7 @@ impl Case {
         let golden =
             fs::read_to_string(self.golden()).map_err(|e| format!("{}: {e}", self.golden().display()));
         let Some(talloc) = talloc else { return golden };
-        let live = self.trace(at, program, Some(talloc), talloc)?;
+        let live = self.trace(at, program, Some(talloc), talloc, &[])?;
         if is_recorded_version(talloc) && golden? != live {
             return Err(format!("{} is not what talloc says: UPDATE_GOLDEN=1", self.golden().display()));
         }
@@ -84,23 +120,15 @@ impl Case {
         let program = at.join("program");
         self.compiler.build(&self.source, &includes, &[dist.drop_in()], &program)?;
         let expected = settle(&self.talloc(&at, &program, talloc)?, Maker::Talloc)?;
-        for way in [Way::DropIn, Way::Shared, Way::Static] {
-            let (program, path_to, answers) = match way {
-                Way::DropIn => (program.clone(), Some(dist.drop_in()), dist.drop_in()),
-                Way::Shared => {
-                    let linked = at.join("program-shared");
-                    self.compiler.build(&self.source, &includes, &[dist.shared()], &linked)?;
-                    (linked, Some(dist.shared()), dist.shared())
-                }
-                Way::Static => {
-                    let linked = at.join("program-static");
-                    let link = [PathBuf::from("-rdynamic"), dist.archive()];
-                    self.compiler.build(&self.source, &includes, &link, &linked)?;
-                    (linked.clone(), None, linked)
-                }
-            };
-            let trace = self.trace(&at, &program, path_to.as_deref(), &answers)?;
-            same(&expected, &settle(&trace, Maker::Tmempool)?)?;
+        for way in WAYS {
+            if matches!(way, Way::Malloc) && NOT_WITH_MALLOC.contains(&name(&self.source).as_str()) {
+                continue;
+            }
+            let trace = self.trace_by(way, dist, &at, &program).and_then(|trace| {
+                let settled = settle(&trace, Maker::Tmempool)?;
+                same(&expected, &settled)
+            });
+            trace.map_err(|e| format!("{way:?}: {e}"))?;
         }
         fs::remove_dir_all(&at).map_err(|e| e.to_string())
     }
@@ -111,7 +139,7 @@ impl Case {
         let program = at.join("program");
         let includes = Dist::find().map(|dist| vec![dist.include()]).unwrap_or_default();
         self.compiler.build(&self.source, &includes, &[talloc.to_path_buf()], &program)?;
-        let trace = self.trace(&at, &program, Some(talloc), talloc)?;
+        let trace = self.trace(&at, &program, Some(talloc), talloc, &[])?;
         settle(&trace, Maker::Talloc)?;
         fs::write(self.golden(), trace).map_err(|e| e.to_string())
     }

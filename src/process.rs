@@ -19,6 +19,9 @@ const FREED_VALUE: u32 = 0x00de_adfe & 0x00ff_ffff;
 /// The tag of a header whose chunk was freed by itself.
 pub const TAG_FREED: u32 = FREED_VALUE << FLAG_BITS;
 
+/// The tag of memory that is in no span: no header ever has it.
+pub const NO_TAG: u32 = 0x5ca1_ab00;
+
 /// Every chunk is a block of the C library's malloc, so that other tools see each one.
 pub const MODE_MALLOC: u32 = 1;
 /// Freed payloads are filled with a byte.
@@ -86,8 +89,8 @@ fn setup_once() {
         return;
     }
     let mut bits = os::entropy();
-    // Neither an empty header nor the mark of a freed one may look like a tag.
-    while near(bits as u32, 0) || near(bits as u32, FREED_VALUE) {
+    // Neither an empty header nor one of the marks may look like a tag.
+    while [0, FREED_VALUE, NO_TAG >> FLAG_BITS].iter().any(|&value| near(bits as u32, value)) {
         bits = bits.rotate_left(13).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     }
     SECRET.store(bits as u32 & 0x00ff_ffff, Relaxed);

@@ -1,9 +1,11 @@
 //! Bytes: pages, segments, spans, slots and the heaps of threads. Knows nothing of contexts.
 //!
 //! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
-//! arithmetic; [`span`] describes a run of slices, [`segment`] hands them out, [`heap`] cuts them
+//! arithmetic; [`span`] describes a run of slices, [`segment`] hands them out
+//! (and `budget` says which go back to the kernel), [`heap`] cuts them
 //! into slots for one thread, and [`threads`] says whose heap is whose.
 
+mod budget;
 pub mod geometry;
 pub mod heap;
 pub mod lock;

@@ -140,6 +140,28 @@ fn clock_bits(place: usize) -> u64 {
     mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
+/// Has the processor fetch what will soon be written to.
+#[inline(always)]
+pub fn prefetch<T>(at: Option<NonNull<T>>) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(at) = at {
+        // SAFETY: a hint, which reads nothing and never faults.
+        unsafe {
+            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.as_ptr().cast())
+        };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
+/// A clock, in milliseconds; coarse, and cheap to read.
+pub fn milliseconds() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec to be filled.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
 /// A number that no other living thread has: its thread pointer. Never 0 or 1.
 #[inline(always)]
 pub fn thread_pointer() -> usize {

@@ -4,10 +4,9 @@
 //! a mapping of its own that looks like a segment with one span and may have address space to spare. A bitmap over all addresses says where segments lie, so that
 //! any number, however wild, can be asked about without touching memory.
 //!
-//! Memory given back: free slices that have been written to stay resident up to a budget, so that
-//! short-lived spans cost no page faults; past the budget they are purged at once, and segments with
-//! nothing in them unmapped. The budget grows with what is in use, so it shrinks with it too: nobody
-//! needs to come by later to clean up.
+//! Memory given back: free slices that have been written to stay resident within a
+//! [budget](super::budget); past it they are purged at once, and segments with nothing in them
+//! unmapped.
 //!
 //! Huge pages: the first segments do without, so that a small process stays small; from then on
 //! segments ask for them, which makes touching new memory several times cheaper. Of such a segment
@@ -21,6 +20,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::budget::Budget;
 use super::geometry::{self, ADDRESS_BITS, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
 use super::heap::Heap;
 use super::lock::{Held, Lock};
@@ -28,8 +28,6 @@ use super::os;
 use super::span::{Span, SpanRef};
 use crate::process;
 
-/// Slices that may stay resident while free, whatever is in use: 8 MiB.
-const RESIDENT_BASE: usize = 128;
 /// Bytes of address space that are mapped before huge pages are asked for.
 const SMALL_PROCESS: usize = 2 * SEGMENT;
 /// Slices of a huge page.
@@ -69,10 +67,10 @@ fn set_covered(base: usize, covered: bool) {
 }
 
 /// What stands at the head of a segment, in the place of the first slice's descriptor. Its first
-/// word is where a descriptor has its tag, and is always 0: no pointer into slice 0 passes a check.
+/// word is where a descriptor has its key, and is always 0: no pointer into slice 0 passes a check.
 #[repr(C, align(128))]
 struct Segment {
-    no_tag: AtomicU32,
+    no_key: AtomicU32,
     /// Bytes mapped.
     len: Cell<usize>,
     /// Slices that belong to a span, and slice 0.
@@ -84,7 +82,7 @@ struct Segment {
     /// All segments.
     next: Cell<Option<SegmentRef>>,
     prev: Cell<Option<SegmentRef>>,
-    /// Segments with a free slice.
+    /// Segments with a free slice and one in use; or those with none in use.
     next_open: Cell<Option<SegmentRef>>,
     prev_open: Cell<Option<SegmentRef>>,
 }
@@ -136,11 +134,11 @@ impl SegmentRef {
 
 struct Lists {
     all: Option<SegmentRef>,
+    /// Segments with a free slice and one in use.
     open: Option<SegmentRef>,
-    /// Free slices that may be resident.
-    resident: usize,
-    /// Slices that belong to spans.
-    in_use: usize,
+    /// Segments with nothing in use.
+    empty: Option<SegmentRef>,
+    budget: Budget,
     /// A mapping that was a block's own, kept for the next.
     spare: Option<SegmentRef>,
     /// Counts the spans made, so that each gets a tag that the last one there had not.
@@ -161,8 +159,8 @@ static SEGMENTS: Segments = Segments {
     lists: UnsafeCell::new(Lists {
         all: None,
         open: None,
-        resident: 0,
-        in_use: 0,
+        empty: None,
+        budget: Budget::new(),
         spare: None,
         generation: 0,
     }),
@@ -215,18 +213,16 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
 pub(super) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> Option<SpanRef> {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let (segment, zeroed) = match lists.take_spare(own_len(bytes)?) {
-        Some(segment) => (segment, false),
-        None => (
-            own_len(reserve.max(bytes))
-                .and_then(|len| lists.map(len))
-                .or_else(|| lists.map(own_len(bytes)?))?,
-            true,
-        ),
-    };
     let slices = geometry::slices_for(bytes);
+    let len = own_len(bytes)?;
+    let (segment, zeroed) = match lists.take_spare(len, slices) {
+        Some(segment) => (segment, false),
+        None => (lists.map(own_len(reserve.max(bytes))?).or_else(|| lists.map(len))?, true),
+    };
     segment.used.set(u64::MAX);
-    lists.in_use += slices;
+    if zeroed {
+        lists.budget.claim(slices, 0);
+    }
     let span = segment.descriptor(1);
     span.become_single(heap, lists.new_tag(), USABLE_SLICES, slices * SLICE, zeroed);
     Some(span)
@@ -250,7 +246,6 @@ pub(super) fn release(span: SpanRef) {
         lists.put_back(segment, geometry::slice_index(span.start()), slices);
     } else {
         span.uncover(0, USABLE_SLICES);
-        lists.in_use -= slices;
         lists.spare_or_unmap(segment, slices);
     }
 }
@@ -276,7 +271,12 @@ pub(super) fn resize(span: SpanRef, bytes: usize) -> bool {
         // SAFETY: the caller has given up what is cut off; whole slices of the mapping.
         unsafe { os::purge(segment.slice(1 + want), (have - want) * SLICE) };
     }
-    lists.in_use = lists.in_use - have + want;
+    if want < have {
+        lists.budget.free(have - want);
+        lists.budget.give_back(have - want);
+    } else {
+        lists.budget.claim(want - have, 0);
+    }
     span.set_len(want * SLICE);
     true
 }
@@ -321,7 +321,7 @@ pub(super) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     now.len.set(len);
     let span = now.descriptor(1);
     let slices = geometry::slices_for(bytes);
-    lists.in_use = lists.in_use - geometry::slices_for(span.len()) + slices;
+    lists.budget.claim(slices - geometry::slices_for(span.len()), 0);
     span.set_len(slices * SLICE);
     Some(span)
 }
@@ -331,16 +331,15 @@ pub(super) fn release_free_memory() -> usize {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let mut given = lists.drop_spare();
+    while let Some(segment) = lists.empty {
+        given += (segment.dirty.get() & !1).count_ones() as usize * SLICE;
+        lists.unmap(segment);
+    }
     let mut next = lists.open;
     while let Some(segment) = next {
         next = segment.next_open.get();
-        let free = !segment.used.get() & segment.dirty.get();
-        given += free.count_ones() as usize * SLICE;
-        if segment.used.get() == 1 {
-            lists.unmap(segment);
-            continue;
-        }
-        let mut rest = free;
+        let mut rest = !segment.used.get() & segment.dirty.get();
+        given += rest.count_ones() as usize * SLICE;
         while rest != 0 {
             let start = rest.trailing_zeros() as usize;
             let n = (!(rest >> start)).trailing_zeros() as usize;
@@ -377,7 +376,7 @@ impl Lists {
     fn take(&mut self, slices: usize) -> Option<(SpanRef, bool)> {
         let mut next = self.open;
         let (segment, start) = loop {
-            let Some(segment) = next else { break (self.map(SEGMENT)?, 1) };
+            let Some(segment) = next.or(self.empty) else { break (self.map(SEGMENT)?, 1) };
             if let Some(start) = geometry::find_run(segment.used.get(), slices, 1) {
                 break (segment, start);
             }
@@ -396,65 +395,80 @@ impl Lists {
     fn claim(&mut self, segment: SegmentRef, start: usize, slices: usize) -> bool {
         let run = geometry::run_mask(start, slices);
         let dirty = segment.dirty.get() & run;
-        self.resident -= dirty.count_ones() as usize;
-        self.in_use += slices;
+        self.budget.claim(slices, dirty.count_ones() as usize);
         segment.dirty.set(segment.dirty.get() | run);
-        segment.used.set(segment.used.get() | run);
-        if segment.used.get() == u64::MAX {
-            self.close(segment);
-        }
+        self.set_used(segment, segment.used.get() | run);
         dirty == 0
     }
 
     fn put_back(&mut self, segment: SegmentRef, start: usize, slices: usize) {
-        if segment.used.get() == u64::MAX {
-            self.reopen(segment);
+        self.set_used(segment, segment.used.get() & !geometry::run_mask(start, slices));
+        self.budget.free(slices);
+        if !self.budget.is_exceeded() {
+            return;
         }
-        segment.used.set(segment.used.get() & !geometry::run_mask(start, slices));
-        self.resident += slices;
-        self.in_use -= slices;
-        if self.is_over_budget() {
-            self.drop_spare();
-            if segment.used.get() == 1 {
-                self.unmap(segment);
-            } else if segment.huge_pages.get() {
+        self.drop_spare();
+        if segment.used.get() != 1 {
+            if segment.huge_pages.get() {
                 self.purge_huge_page(segment);
             } else {
                 self.purge(segment, start, slices);
             }
         }
+        while self.budget.is_exceeded()
+            && let Some(empty) = self.empty
+        {
+            self.unmap(empty);
+        }
     }
 
-    fn is_over_budget(&self) -> bool {
-        self.resident > RESIDENT_BASE + self.in_use / 2
+    /// Changes which slices of a segment are in use, and moves it to the list where it belongs then.
+    fn set_used(&mut self, segment: SegmentRef, used: u64) {
+        let before = segment.used.replace(used);
+        let place = |used| (used == 1, used == u64::MAX);
+        if place(before) != place(used) {
+            if before != u64::MAX {
+                self.delist(segment, before);
+            }
+            if used != u64::MAX {
+                self.enlist(segment, used);
+            }
+        }
     }
 
     /// Keeps the mapping of a block that was `slices` long, if that is not too much.
     fn spare_or_unmap(&mut self, segment: SegmentRef, slices: usize) {
         self.drop_spare();
-        self.resident += slices;
-        if self.is_over_budget() {
-            self.resident -= slices;
+        self.budget.free(slices);
+        segment.dirty.set(slices as u64);
+        if self.budget.is_exceeded() {
+            self.budget.give_back(slices);
             self.unmap(segment);
         } else {
-            segment.dirty.set(slices as u64);
             self.spare = Some(segment);
         }
     }
 
-    /// The spare mapping, if it is at least `len` long.
-    fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
+    /// The spare mapping, if it is at least `len` long, for a block of `slices`.
+    fn take_spare(&mut self, len: usize, slices: usize) -> Option<SegmentRef> {
         let segment = self.spare.take_if(|spare| spare.len.get() >= len)?;
-        self.resident -= segment.dirty.get() as usize;
+        let resident = segment.dirty.get() as usize;
+        if resident > slices {
+            // SAFETY: whole slices of the mapping, which nobody uses.
+            unsafe { os::purge(segment.slice(1 + slices), (resident - slices) * SLICE) };
+            self.budget.give_back(resident - slices);
+        }
+        self.budget.claim(slices, resident.min(slices));
         Some(segment)
     }
 
     /// Unmaps the spare mapping. Returns the bytes that it held.
     fn drop_spare(&mut self) -> usize {
-        let Some(segment) = self.take_spare(0) else { return 0 };
-        let held = segment.dirty.get() as usize * SLICE;
+        let Some(segment) = self.spare.take() else { return 0 };
+        let resident = segment.dirty.get() as usize;
+        self.budget.give_back(resident);
         self.unmap(segment);
-        held
+        resident * SLICE
     }
 
     /// Purges the second of a segment's two huge pages if nothing of it is in use. The first one holds
@@ -470,7 +484,7 @@ impl Lists {
         let run = geometry::run_mask(start, slices);
         // SAFETY: the slices are free, whole pages of a mapping.
         if unsafe { os::purge(segment.slice(start), slices * SLICE) } {
-            self.resident -= (segment.dirty.get() & run).count_ones() as usize;
+            self.budget.give_back((segment.dirty.get() & run).count_ones() as usize);
             segment.dirty.set(segment.dirty.get() & !run);
         }
     }
@@ -484,7 +498,7 @@ impl Lists {
         segment.used.set(1);
         self.link(segment);
         if len == SEGMENT {
-            self.reopen(segment);
+            self.enlist(segment, 1);
         }
         set_covered(segment.base(), true);
         Some(segment)
@@ -492,8 +506,8 @@ impl Lists {
 
     fn unmap(&mut self, segment: SegmentRef) {
         if segment.is_shared() {
-            self.resident -= (segment.dirty.get() & !1).count_ones() as usize;
-            self.close(segment);
+            self.budget.give_back((segment.dirty.get() & !1).count_ones() as usize);
+            self.delist(segment, 1);
         }
         self.unlink(segment);
         set_covered(segment.base(), false);
@@ -522,19 +536,24 @@ impl Lists {
         }
     }
 
-    fn reopen(&mut self, segment: SegmentRef) {
-        segment.prev_open.set(None);
-        segment.next_open.set(self.open);
-        if let Some(first) = self.open {
-            first.prev_open.set(Some(segment));
-        }
-        self.open = Some(segment);
+    fn list_for(&mut self, used: u64) -> &mut Option<SegmentRef> {
+        if used == 1 { &mut self.empty } else { &mut self.open }
     }
 
-    fn close(&mut self, segment: SegmentRef) {
+    fn enlist(&mut self, segment: SegmentRef, used: u64) {
+        let list = self.list_for(used);
+        segment.prev_open.set(None);
+        segment.next_open.set(*list);
+        if let Some(first) = *list {
+            first.prev_open.set(Some(segment));
+        }
+        *list = Some(segment);
+    }
+
+    fn delist(&mut self, segment: SegmentRef, used: u64) {
         match segment.prev_open.get() {
             Some(prev) => prev.next_open.set(segment.next_open.get()),
-            None => self.open = segment.next_open.get(),
+            None => *self.list_for(used) = segment.next_open.get(),
         }
         if let Some(next) = segment.next_open.get() {
             next.prev_open.set(segment.prev_open.get());

@@ -24,6 +24,8 @@ use super::geometry::{self, DESCRIPTOR, SLICE};
 use super::heap::Heap;
 use super::size;
 
+pub use crate::process::NO_TAG;
+
 /// A free slot: a link, in the slot's second word. All the rest of a free slot is left as its last
 /// user left it, so that a stamp in the first word stays readable.
 #[repr(C)]
@@ -51,7 +53,8 @@ pub enum State {
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Span {
-    tag: AtomicU32,
+    /// The tag, mixed with [`NO_TAG`], so that descriptors start out as zeros.
+    key: AtomicU32,
     back: Cell<u8>,
     state: Cell<State>,
     class: Cell<u8>,
@@ -141,7 +144,7 @@ impl SpanRef {
 
     /// Whether this is the descriptor of a span in use, not that of a later slice of one.
     pub(super) fn is_head(self) -> bool {
-        self.tag() != 0 && self.back.get() == 0
+        self.tag() != NO_TAG && self.back.get() == 0
     }
 
     /// The address of the first byte.
@@ -211,7 +214,7 @@ impl SpanRef {
         for i in from..to {
             // SAFETY: the span's slices lie in one segment, whose descriptors are side by side.
             let slice = unsafe { self.0.add(i).as_ref() };
-            slice.tag.store(tag, Relaxed);
+            slice.key.store(tag ^ NO_TAG, Relaxed);
             slice.heap.store(heap.as_ptr(), Relaxed);
             slice.back.set(i as u8);
         }
@@ -221,7 +224,7 @@ impl SpanRef {
     pub(super) fn uncover(self, from: usize, to: usize) {
         for i in from..to {
             // SAFETY: as in `cover`.
-            unsafe { self.0.add(i).as_ref() }.tag.store(0, Relaxed);
+            unsafe { self.0.add(i).as_ref() }.key.store(0, Relaxed);
         }
     }
 
@@ -267,7 +270,7 @@ impl SpanRef {
 impl Span {
     const fn unused() -> Span {
         Span {
-            tag: AtomicU32::new(0),
+            key: AtomicU32::new(0),
             back: Cell::new(0),
             state: Cell::new(State::Full),
             class: Cell::new(0),
@@ -288,10 +291,10 @@ impl Span {
     }
 
     /// The number that is mixed into what the span's slots hold, renewed when the span is made anew.
-    /// Its low byte is 0; a slice in no span has 0.
+    /// Its low byte is 0; a slice in no span has [`NO_TAG`].
     #[inline(always)]
     pub fn tag(&self) -> u32 {
-        self.tag.load(Relaxed)
+        self.key.load(Relaxed) ^ NO_TAG
     }
 
     /// The heap it belongs to.

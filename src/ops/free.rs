@@ -241,7 +241,16 @@ fn drain(root: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Free
 fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
     let mut next = at.child.get();
     let mut verified = Ok(());
-    while let Some(child) = next {
+    loop {
+        let mut releases = store::Releases::at(location);
+        while let Some(child) = next {
+            match releases.release(child) {
+                Some(after) => next = after,
+                None => break,
+            }
+        }
+        releases.end();
+        let Some(child) = next else { break };
         verified = child.verify();
         if verified.is_err() || !child.is_simple() || child.child.get().is_some() {
             break;

@@ -22,7 +22,9 @@ use core::ptr::{self, NonNull};
 use super::pool::Block;
 use super::side::Side;
 use crate::error::Fault;
-use crate::mem::{segment, span::SpanRef};
+use crate::mem::heap::Batch;
+use crate::mem::segment;
+use crate::mem::span::{NO_TAG, SpanRef};
 use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
 /// The chunk is a pool; its record lies right before the header.
@@ -91,13 +93,13 @@ impl Chunk {
     /// No other thread frees the chunk meanwhile.
     #[inline(always)]
     pub unsafe fn check(payload: *const c_void) -> Result<Chunk, Fault> {
-        let at = payload.addr().wrapping_sub(HEADER);
-        if segment::covers(at) && at.is_multiple_of(align_of::<Header>()) {
-            let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-            // SAFETY: the address lies in a mapped segment, whose memory can all be read.
-            let (expected, tag) = unsafe { (SpanRef::slice_of(at).tag(), (*header).tag.get()) };
-            // A slice in no span has tag 0, as has a page that was given back.
-            if expected != 0 && (tag ^ expected) & !(FLAGS & !MEMBER) == 0 {
+        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+        if segment::covers(header.addr()) {
+            // SAFETY: the address lies in a mapped segment, whose memory can all be read; only a
+            // pointer that is no chunk's is not aligned.
+            let (expected, tag) =
+                unsafe { (SpanRef::slice_of(header.addr()).tag(), header.cast::<u32>().read_unaligned()) };
+            if (tag ^ expected) & !(FLAGS & !MEMBER) == 0 {
                 // SAFETY: an address in a segment is not null; the tag says that the chunk lives.
                 return Ok(Chunk(unsafe { NonNull::new_unchecked(header) }));
             }
@@ -132,7 +134,7 @@ impl Chunk {
         }
         // SAFETY: the address lies in a mapped segment.
         let span = unsafe { SpanRef::slice_of(at) };
-        if span.tag() == 0 {
+        if span.tag() == NO_TAG {
             // Free slices of a segment, or its head, which no pointer ever led to.
             let freed = at % crate::mem::geometry::SEGMENT >= crate::mem::geometry::SLICE;
             return Err(if freed { Fault::Freed { location: ptr::null() } } else { Fault::Unknown });
@@ -257,6 +259,26 @@ impl Chunk {
     pub(super) fn give_up_identity(self) {
         self.clear_flags(FLAGS & !MEMBER);
         self.name.set(ptr::null());
+    }
+
+    /// Gives the slot to `batch` if this is a chunk with exactly `tag` and without children; says what
+    /// its next sibling is. The handle may lead anywhere in the batch's slice.
+    #[inline(always)]
+    pub(super) fn release_into(
+        self,
+        batch: &mut Batch,
+        tag: u32,
+        location: *const c_char,
+    ) -> Option<Option<Chunk>> {
+        // SAFETY: within a slice of a span in use; only what is no chunk's is not aligned.
+        if unsafe { self.0.cast::<u32>().read_unaligned() } != tag || self.child.get().is_some() {
+            return None;
+        }
+        let next = self.next.get();
+        self.stamp_freed(location);
+        // SAFETY: a live chunk that is no member starts at its slot, and it is freed now.
+        unsafe { batch.give(self.address()) };
+        Some(next)
     }
 
     /// The address of the header.

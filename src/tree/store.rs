@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use super::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, SIDE};
 use super::limit;
 use super::pool::PoolRef;
-use crate::mem::heap::{self, HeapRef};
+use crate::mem::heap::{self, Batch, HeapRef};
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
@@ -141,6 +141,41 @@ pub(crate) fn release(chunk: Chunk, location: *const c_char) {
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
     unsafe { heap::give(chunk.address()) };
+}
+
+/// Gives back the bytes of many chunks in a row, none of which has anything to act on.
+#[derive(Debug)]
+pub(crate) struct Releases {
+    batch: Batch,
+    location: *const c_char,
+}
+
+impl Releases {
+    pub(crate) fn at(location: *const c_char) -> Releases {
+        Releases { batch: Batch::new(), location }
+    }
+
+    /// Gives `chunk` back, which a link led to, if it is a plain one without children and of the calling
+    /// thread's heap; says what its next sibling is. If not, nothing has happened, and it is not known
+    /// to be a chunk at all.
+    #[inline(always)]
+    pub(crate) fn release(&mut self, chunk: Chunk) -> Option<Option<Chunk>> {
+        let address = chunk.address();
+        let at = address.addr().get();
+        loop {
+            match self.batch.tag_at(at) {
+                // The whole tag: the chunk lives, and has no flag.
+                Some(tag) => return chunk.release_into(&mut self.batch, tag, self.location),
+                None if process::mode() != 0 || !self.batch.open(at) => return None,
+                None => {}
+            }
+        }
+    }
+
+    /// Ends the row. Until then, nothing else may be allocated or freed.
+    pub(crate) fn end(mut self) {
+        self.batch.flush();
+    }
 }
 
 #[inline(never)]

@@ -1,0 +1,124 @@
+//! How much free memory stays resident, so that what is soon used again costs no page faults.
+//!
+//! A base, half of what is in use, and an extra that is learned: memory that was given back and had
+//! to be fetched again within moments was given back too early, and next time that much more is kept.
+//! What was learned is forgotten after a second without use for it. As the budget shrinks with what
+//! is in use, nobody needs to come by later to clean up after a peak.
+//!
+//! All counts are in slices.
+
+use super::geometry::SLICE;
+use super::os;
+
+/// What may stay, whatever is in use: 8 MiB.
+const BASE: usize = (8 << 20) / SLICE;
+/// The most that is learned: 256 MiB.
+const EXTRA_MAX: usize = (256 << 20) / SLICE;
+/// Fetched again within this time, in milliseconds, memory was given back too early.
+const TOO_EARLY: u64 = 100;
+/// What was learned is forgotten after this time without use, in milliseconds.
+const MEMORY: u64 = 1000;
+
+/// See the module.
+pub(super) struct Budget {
+    /// In use by spans.
+    in_use: usize,
+    /// Free and resident.
+    resident: usize,
+    extra: usize,
+    /// When the extra was last of use.
+    useful_at: u64,
+    /// Given back of late, and when that was.
+    given: usize,
+    given_at: u64,
+}
+
+impl Budget {
+    pub(super) const fn new() -> Budget {
+        Budget { in_use: 0, resident: 0, extra: 0, useful_at: 0, given: 0, given_at: 0 }
+    }
+
+    fn ordinary(&self) -> usize {
+        BASE + self.in_use / 2
+    }
+
+    /// `slices` are put to use, of which `resident` were.
+    pub(super) fn claim(&mut self, slices: usize, resident: usize) {
+        let fetched = (slices - resident).min(self.given);
+        if fetched > 0 {
+            self.given -= fetched;
+            let now = os::milliseconds();
+            if now - self.given_at < TOO_EARLY {
+                self.extra = (self.extra + fetched).min(EXTRA_MAX);
+                self.useful_at = now;
+            }
+        } else if self.extra > 0 && self.resident > self.ordinary() {
+            self.useful_at = os::milliseconds();
+        }
+        self.in_use += slices;
+        self.resident -= resident;
+    }
+
+    /// `slices` in use become free, and stay resident for now.
+    pub(super) fn free(&mut self, slices: usize) {
+        self.in_use -= slices;
+        self.resident += slices;
+    }
+
+    /// Whether something resident must be given back.
+    pub(super) fn is_exceeded(&mut self) -> bool {
+        if self.resident <= self.ordinary() {
+            return false;
+        }
+        if self.extra > 0 && os::milliseconds() - self.useful_at > MEMORY {
+            self.extra = 0;
+        }
+        self.resident > self.ordinary() + self.extra
+    }
+
+    /// `slices` that were resident have been given back.
+    pub(super) fn give_back(&mut self, slices: usize) {
+        self.resident -= slices;
+        let now = os::milliseconds();
+        if now - self.given_at > TOO_EARLY {
+            self.given = 0;
+        }
+        self.given += slices;
+        self.given_at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_leaves_no_more_than_the_base() {
+        let mut budget = Budget::new();
+        budget.claim(10_000, 0);
+        for _ in 0..10_000 {
+            budget.free(1);
+            while budget.is_exceeded() {
+                budget.give_back(1);
+            }
+        }
+        assert!(budget.resident <= BASE);
+    }
+
+    #[test]
+    fn what_is_fetched_again_at_once_is_kept_the_next_time() {
+        let mut budget = Budget::new();
+        let mut given = [0; 2];
+        for given in &mut given {
+            budget.claim(1000, budget.resident.min(1000));
+            for _ in 0..1000 {
+                budget.free(1);
+                while budget.is_exceeded() {
+                    budget.give_back(1);
+                    *given += 1;
+                }
+            }
+        }
+        assert!(given[0] > 800 && given[1] == 0, "{given:?}");
+    }
+}

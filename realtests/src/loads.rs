@@ -3,6 +3,8 @@
 //! With `LD_DEBUG=libs`, glibc's loader writes a file for each process, with a line for each library
 //! whose initialisers it calls. That is the proof that a program ran on the library meant.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Command;
 
@@ -23,9 +25,11 @@ pub fn record(command: &mut Command, folder: &Path) {
 pub fn check(folder: &Path, library: Library) -> Result<(), String> {
     let mut found = 0;
     for entry in std::fs::read_dir(folder).map_err(|error| error.to_string())? {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        let account = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
-        for loaded in tallocs(&account) {
+        let account = entry.and_then(|entry| File::open(entry.path()));
+        let lines = BufReader::new(account.map_err(|error| error.to_string())?).split(b'\n');
+        for line in lines.map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            let Some(loaded) = initialised_talloc(&line) else { continue };
             if !library.is_at(loaded) {
                 return Err(format!("{library} was meant, but {loaded} was loaded"));
             }
@@ -46,12 +50,10 @@ pub fn check_warnings(stderr: &str) -> Result<(), String> {
     }
 }
 
-/// The paths of the tallocs whose initialisers were called.
-fn tallocs(account: &str) -> impl Iterator<Item = &str> {
-    account
-        .lines()
-        .filter_map(|line| line.split_once("calling init: ").map(|(_, path)| path.trim()))
-        .filter(|path| path.ends_with("/libtalloc.so.2") || path.contains("/libtalloc.so.2."))
+/// The path of the talloc whose initialisers a line of the account says are called.
+fn initialised_talloc(line: &str) -> Option<&str> {
+    let path = line.split_once("calling init: ")?.1.trim();
+    (path.ends_with("/libtalloc.so.2") || path.contains("/libtalloc.so.2.")).then_some(path)
 }
 
 #[cfg(test)]
@@ -60,11 +62,14 @@ mod tests {
 
     #[test]
     fn only_initialised_tallocs_count() {
-        let account = "  12:\tfind library=libtalloc.so.2 [0]; searching\n\
-            \x20 12:\t  trying file=/a/libtalloc.so.2\n\
-            \x20 12:\tcalling init: /lib/libc.so.6\n\
-            \x20 12:\tcalling init: /b/libtalloc.so.2\n";
-        assert_eq!(tallocs(account).collect::<Vec<_>>(), ["/b/libtalloc.so.2"]);
+        let lines = [
+            "  12:\tfind library=libtalloc.so.2 [0]; searching",
+            "  12:\t  trying file=/a/libtalloc.so.2",
+            "  12:\tcalling init: /lib/libc.so.6",
+            "  12:\tcalling init: /b/libtalloc.so.2",
+        ];
+        let found: Vec<_> = lines.into_iter().filter_map(initialised_talloc).collect();
+        assert_eq!(found, ["/b/libtalloc.so.2"]);
     }
 
     #[test]

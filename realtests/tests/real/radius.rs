@@ -23,6 +23,8 @@ fn freeradius(lab: &mut Lab) -> Step<()> {
     lab.mask.add(r"Id \d+", "Id NUMBER");
     // Threads answer in any order, and start when they are needed.
     lab.mask.add(r"(?m)^.* : Auth: .*\n", "");
+    // A late answer meets a new question with the same number.
+    lab.mask.add(r"(?m)^.* : Error: Received conflicting packet .*\n", "");
     lab.mask.add(r"\b[Tt]hread \d+", "Thread NUMBER");
     configure(lab, port)?;
     let folder = lab.folder().display().to_string();

@@ -150,7 +150,7 @@ static void *use_shared(void *argument)
 
 int main(void)
 {
-	long i, before;
+	long i, before = 0;
 	int round;
 
 	catch_faults();

@@ -29,8 +29,6 @@ python3-notmuch2|notmuch from Python
 python3-talloc|talloc from Python
 python3-ldb|ldb from Python
 proot|proot
-care|care
-reglookup|reglookup
 freeradius|freeradius
 freeradius-utils|radclient
 '

@@ -207,7 +207,7 @@ fn compare(
     }
     if sections.contains(&Section::Real) {
         let rounds = if cli.choice.quick { 1 } else { 5 };
-        results.real = real::run(&subjects, rounds, &mut results.failures);
+        results.real = real::run(program, &subjects, rounds, &mut results.failures);
         table::real(&results.real);
     }
     if let Some(file) = &cli.json {

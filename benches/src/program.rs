@@ -20,8 +20,8 @@ pub struct Workload {
     pub size: usize,
     /// Whether bare malloc can do the same work.
     pub bare: bool,
-    /// Whether it is timed on the wall (threads) instead of by CPU time.
-    pub wall: bool,
+    /// Whether it is one pass in a fresh process, first touch of the memory included.
+    pub cold: bool,
 }
 
 /// What one process measured.
@@ -111,6 +111,15 @@ impl Program {
         }
         serde_json::from_slice(&output.stdout)
             .with_context(|| format!("{} on {}: unreadable result", args.join(" "), subject.label))
+    }
+
+    /// Makes the machine own `mib` MiB of free memory; see `settle` in the C program.
+    pub fn settle(&self, mib: usize) -> Result<()> {
+        let status = Command::new(&self.path).args(["settle", &mib.to_string()]).status()?;
+        if !status.success() {
+            bail!("settling the machine: {status}");
+        }
+        Ok(())
     }
 
     /// All workloads, in the order in which they are reported.

@@ -4,6 +4,7 @@
 //! show that the subject's libtalloc was initialised.
 
 use crate::child::{self, Usage};
+use crate::program::Program;
 use crate::progress;
 use crate::statistics::Spread;
 use crate::subject::{Subject, Variant};
@@ -41,6 +42,8 @@ struct Job {
     name: &'static str,
     program: &'static str,
     package: &'static str,
+    /// About the memory that it needs.
+    needs_mib: usize,
     /// Makes the input, once.
     prepare: fn(&Path) -> Result<()>,
     /// Clears the output of the run before, and gives the arguments.
@@ -52,6 +55,7 @@ const JOBS: [Job; 4] = [
         name: "smbtorture local.ldb",
         program: "smbtorture",
         package: "samba-testsuite",
+        needs_mib: 1536,
         prepare: |_| Ok(()),
         arguments: |_| Ok(words("ncalrpc:localhost local.ldb")),
     },
@@ -59,6 +63,7 @@ const JOBS: [Job; 4] = [
         name: "smbtorture local.ndr, …",
         program: "smbtorture",
         package: "samba-testsuite",
+        needs_mib: 128,
         prepare: |_| Ok(()),
         arguments: |_| {
             Ok(words(
@@ -70,6 +75,7 @@ const JOBS: [Job; 4] = [
         name: "notmuch new, 5,000 mails",
         program: "notmuch",
         package: "notmuch",
+        needs_mib: 256,
         prepare: prepare_mails,
         arguments: |at| {
             remove(fs::remove_dir_all(at.join("mail/.notmuch")))?;
@@ -80,6 +86,7 @@ const JOBS: [Job; 4] = [
         name: "ldbadd, 50,000 records",
         program: "ldbadd",
         package: "ldb-tools",
+        needs_mib: 128,
         prepare: prepare_records,
         arguments: |at| {
             remove(fs::remove_file(at.join("records.ldb")))?;
@@ -143,14 +150,14 @@ fn prepare_records(at: &Path) -> Result<()> {
 
 /// Runs every job on the talloc subjects that have no other malloc under them;
 /// what fails is put into `failures`.
-pub fn run(subjects: &[Subject], rounds: usize, failures: &mut Vec<String>) -> Vec<Real> {
+pub fn run(program: &Program, subjects: &[Subject], rounds: usize, failures: &mut Vec<String>) -> Vec<Real> {
     let plain = |s: &&Subject| s.variant == Variant::Talloc && s.preload.is_none();
     let subjects: Vec<&Subject> = subjects.iter().filter(plain).collect();
     let bar = progress::bar("real", JOBS.len() * (rounds + 1));
     let mut all = Vec::new();
     for job in JOBS {
         bar.set_message(job.name);
-        match run_job(&job, &subjects, rounds, &bar) {
+        match run_job(program, &job, &subjects, rounds, &bar) {
             Ok(real) => all.push(real),
             Err(error) => failures.push(format!("{}: {error:#}", job.name)),
         }
@@ -159,7 +166,13 @@ pub fn run(subjects: &[Subject], rounds: usize, failures: &mut Vec<String>) -> V
     all
 }
 
-fn run_job(job: &Job, subjects: &[&Subject], rounds: usize, bar: &indicatif::ProgressBar) -> Result<Real> {
+fn run_job(
+    program: &Program,
+    job: &Job,
+    subjects: &[&Subject],
+    rounds: usize,
+    bar: &indicatif::ProgressBar,
+) -> Result<Real> {
     let mut real = Real { name: job.name.into(), skipped: None, columns: Vec::new() };
     if !installed(job.program) {
         real.skipped = Some(format!("{} is not installed (package {})", job.program, job.package));
@@ -175,6 +188,7 @@ fn run_job(job: &Job, subjects: &[&Subject], rounds: usize, bar: &indicatif::Pro
     let mut usage = vec![Vec::new(); subjects.len()];
     for _ in 0..rounds {
         for (subject, usage) in subjects.iter().zip(&mut usage) {
+            program.settle(job.needs_mib)?;
             usage.push(child::run(&mut command(job, subject, directory.path())?)?);
         }
         bar.inc(1);

@@ -9,6 +9,9 @@ use crate::results::{Column, Timed};
 use crate::statistics::Spread;
 use crate::subject::{Subject, Variant};
 
+/// More than any cold workload touches.
+const COLD_MIB: usize = 256;
+
 /// How much to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
@@ -54,7 +57,8 @@ pub fn compare(
     for _ in 0..effort.processes {
         for (subject, (ns, peak)) in subjects.iter().zip(&mut samples) {
             let args = ["run", &workload.name, subject.variant.word(), &size, &rounds, &enough];
-            match program.measure::<Run>(subject, &args) {
+            let settled = if workload.cold { program.settle(COLD_MIB) } else { Ok(()) };
+            match settled.and_then(|()| program.measure::<Run>(subject, &args)) {
                 Ok(run) => {
                     ns.extend(run.rounds.iter().map(|r| r.ns / r.ops));
                     *peak = run.peak_rss_kib.max(*peak);

@@ -5,7 +5,7 @@ use core::ptr::{self, null, null_mut};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
-use crate::pointer::{chunk, context, given, refused};
+use crate::pointer::{chunk, context, refused};
 
 /// Allocates `size` bytes under `context`, with no name.
 ///
@@ -15,12 +15,7 @@ use crate::pointer::{chunk, context, given, refused};
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _talloc(context: *const c_void, size: usize) -> *mut c_void {
     // SAFETY: contract.
-    unsafe {
-        match self::context(context) {
-            Ok(parent) => given(ops::alloc(parent, size)),
-            Err(_) => null_mut(),
-        }
-    }
+    unsafe { named(context, size, null()) }
 }
 
 /// Allocates `size` bytes under `context`, named `name`. What `talloc(ctx, type)`,
@@ -46,6 +41,23 @@ pub unsafe extern "C" fn talloc_named_const(
 /// Contract.
 #[inline(always)]
 pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        if let Some(parent) = Chunk::check_quick(context)
+            && let Some(chunk) = ops::alloc_quick(parent, size, name)
+        {
+            return chunk.ptr();
+        }
+        named_slow(context, size, name)
+    }
+}
+
+/// [`named`], the whole of it: kept apart, so that the short way needs no room on the stack.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn named_slow(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
         let Ok(parent) = self::context(context) else {

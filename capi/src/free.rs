@@ -3,6 +3,7 @@
 use core::ffi::{c_char, c_int, c_void};
 use tmempool::error::FreeError;
 use tmempool::ops;
+use tmempool::tree::Chunk;
 
 use crate::fault;
 use crate::names::name_of;
@@ -20,6 +21,23 @@ use crate::pointer::{chunk, refused};
 /// @return          0, or -1 if `ptr` lives on: its destructor returned -1, or it has references.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char) -> c_int {
+    // SAFETY: contract.
+    unsafe {
+        if let Some(chunk) = Chunk::check_quick(ptr)
+            && ops::free_quick(chunk, location)
+        {
+            return 0;
+        }
+        free_slow(ptr, location)
+    }
+}
+
+/// [`_talloc_free`], the whole of it: kept apart, so that the short way needs no room on the stack.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn free_slow(ptr: *mut c_void, location: *const c_char) -> c_int {
     if ptr.is_null() {
         return -1;
     }

@@ -54,7 +54,30 @@ extern "C" fn end() {
             exit_report::write(file);
         }
     }
-    mem::threads::end();
+    mem::threads::end(is_being_unloaded());
+}
+
+/// Whether the library's end is that of dlclose() and not of the process: the loader does not find
+/// any more what it is about to unload. An executable that this is linked into is never unloaded.
+fn is_being_unloaded() -> bool {
+    // SAFETY: Dl_info is plain data, filled in by dladdr(); the program headers' address is the
+    // executable's. A handle that is found is given back.
+    unsafe {
+        let (mut library, mut program): (libc::Dl_info, libc::Dl_info) = (zeroed(), zeroed());
+        let headers = libc::getauxval(libc::AT_PHDR) as usize as *const c_void;
+        if libc::dladdr(end as *const c_void, &mut library) == 0
+            || libc::dladdr(headers, &mut program) == 0
+            || library.dli_fbase == program.dli_fbase
+        {
+            return false;
+        }
+        let handle = libc::dlopen(library.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+        if handle.is_null() {
+            return true;
+        }
+        libc::dlclose(handle);
+        false
+    }
 }
 
 /// `text` with a NUL behind it; None if it is too long or empty.

@@ -1,6 +1,6 @@
 //! How much free memory stays resident, so that what is soon used again costs no page faults.
 //!
-//! A base, half of what is in use, and an extra that is learned: memory that was given back and had
+//! A base, an eighth of what is in use, and an extra that is learned: memory that was given back and had
 //! to be fetched again within moments was given back too early, and next time that much more is kept.
 //! What was learned is forgotten after a second without use for it. As the budget shrinks with what
 //! is in use, nobody needs to come by later to clean up after a peak.
@@ -39,7 +39,7 @@ impl Budget {
     }
 
     fn ordinary(&self) -> usize {
-        BASE + self.in_use / 2
+        BASE + self.in_use / 8
     }
 
     /// `slices` are put to use, of which `resident` were.

@@ -18,11 +18,10 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use super::geometry;
 use super::os;
 use super::segment;
 use super::size::{self, CLASSES};
-use super::span::{NO_TAG, Slot, Span, SpanRef, State};
+use super::span::{Slot, Span, SpanRef, State};
 
 /// The spans of one size class.
 #[derive(Debug)]
@@ -172,7 +171,7 @@ impl HeapRef {
     /// [`take_single`](HeapRef::take_single) for a block that grows: with address space behind it.
     #[cold]
     pub fn take_growing(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
-        let span = segment::own(self.0, bytes, bytes.saturating_mul(16))?;
+        let span = segment::own(self.0, bytes, bytes.saturating_mul(64))?;
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
@@ -259,11 +258,27 @@ pub unsafe fn give(at: NonNull<u8>) {
 /// As for [`give`]; `span` is the head of the span that `at` lies in.
 #[inline(always)]
 pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
-    if span.state() != State::Single && HeapRef::of_span(span).is_mine() {
-        put_back(span, at.cast());
+    if holds_my_slots(span) {
+        // SAFETY: as just seen, and the caller's.
+        unsafe { give_mine(span, at) };
     } else {
         give_slow(span, at);
     }
+}
+
+/// Whether `span` holds slots of the calling thread's heap.
+#[inline(always)]
+pub fn holds_my_slots(span: SpanRef) -> bool {
+    span.state() != State::Single && HeapRef::of_span(span).is_mine()
+}
+
+/// [`give_to`], for a span that [`holds_my_slots`].
+///
+/// # Safety
+/// As for [`give_to`], and it does.
+#[inline(always)]
+pub unsafe fn give_mine(span: SpanRef, at: NonNull<u8>) {
+    put_back(span, at.cast());
 }
 
 #[cold]
@@ -273,88 +288,6 @@ fn give_slow(span: SpanRef, at: NonNull<u8>) {
         segment::release(span);
     } else if span.push_remote(at.cast()) {
         HeapRef::of_span(span).mail(span);
-    }
-}
-
-/// Gives many slots back, cheaply while one lies in the same slice as the one before, as slots that
-/// were taken one after the other do. Until [`flush`](Batch::flush), the span in hand is not whole:
-/// nothing else may touch the heap.
-#[derive(Debug)]
-pub struct Batch {
-    /// The slice in hand, and its tag.
-    slice: usize,
-    tag: u32,
-    span: SpanRef,
-    free: Option<NonNull<Slot>>,
-    given: u32,
-}
-
-impl Batch {
-    /// A batch with no slice in hand.
-    pub const fn new() -> Batch {
-        Batch { slice: usize::MAX, tag: 0, span: SpanRef::none(), free: None, given: 0 }
-    }
-
-    /// The tag of what lies at `address`, if that is in the slice in hand.
-    #[inline(always)]
-    pub fn tag_at(&self, address: usize) -> Option<u32> {
-        if address & !(geometry::SLICE - 1) == self.slice { Some(self.tag) } else { None }
-    }
-
-    /// Takes the slice of `address` in hand, if it holds slots of the calling thread's heap.
-    #[inline]
-    pub fn open(&mut self, address: usize) -> bool {
-        self.flush();
-        if !segment::covers(address) {
-            return false;
-        }
-        // SAFETY: the address lies in a segment; the head is looked at only when there is a span.
-        let (tag, span) = unsafe {
-            let slice = SpanRef::slice_of(address);
-            if slice.tag() == NO_TAG || !HeapRef::of_span(slice).is_mine() {
-                return false;
-            }
-            (slice.tag(), SpanRef::of(address))
-        };
-        if span.state() == State::Single {
-            return false;
-        }
-        *self = Batch { slice: address & !(geometry::SLICE - 1), tag, span, free: span.free.get(), given: 0 };
-        true
-    }
-
-    /// Gives back a slot that lies in the slice in hand.
-    ///
-    /// # Safety
-    /// As for [`give`].
-    #[inline(always)]
-    pub unsafe fn give(&mut self, at: NonNull<u8>) {
-        let slot = at.cast::<Slot>();
-        // SAFETY: the slot is free now, and slots are large enough for the link.
-        unsafe { slot.as_ref() }.next.set(self.free);
-        self.free = Some(slot);
-        self.given += 1;
-    }
-
-    /// Hands what was given to its span.
-    #[inline]
-    pub fn flush(&mut self) {
-        if self.given > 0 {
-            let span = self.span;
-            span.free.set(self.free);
-            let used = span.used.get() - self.given;
-            span.used.set(used);
-            if span.state() == State::Full || used == 0 {
-                settle(span);
-            }
-        }
-        *self = Batch::new();
-    }
-}
-
-impl Default for Batch {
-    fn default() -> Batch {
-        Batch::new()
     }
 }
 
@@ -376,7 +309,7 @@ fn put_back(span: SpanRef, slot: NonNull<Slot>) {
     span.free.set(Some(slot));
     let used = span.used.get() - 1;
     span.used.set(used);
-    if span.state() == State::Full || used == 0 {
+    if span.state() != State::Current && (used == 0 || span.state() == State::Full) {
         settle(span);
     }
 }

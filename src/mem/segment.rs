@@ -75,7 +75,7 @@ struct Segment {
     len: Cell<usize>,
     /// Slices that belong to a span, and slice 0.
     used: Cell<u64>,
-    /// Slices that may hold something else than zeros; of a spare mapping, how many do.
+    /// Slices that may hold something else than zeros; of a block's own mapping, how many may.
     dirty: Cell<u64>,
     /// It is made of huge pages.
     huge_pages: Cell<bool>,
@@ -215,14 +215,12 @@ pub(super) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> Option<S
     let lists = SEGMENTS.lists(&mut held);
     let slices = geometry::slices_for(bytes);
     let len = own_len(bytes)?;
-    let (segment, zeroed) = match lists.take_spare(len, slices) {
+    let (segment, zeroed) = match lists.take_spare(len) {
         Some(segment) => (segment, false),
         None => (lists.map(own_len(reserve.max(bytes))?).or_else(|| lists.map(len))?, true),
     };
     segment.used.set(u64::MAX);
-    if zeroed {
-        lists.budget.claim(slices, 0);
-    }
+    lists.extend(segment, 0, slices);
     let span = segment.descriptor(1);
     span.become_single(heap, lists.new_tag(), USABLE_SLICES, slices * SLICE, zeroed);
     Some(span)
@@ -267,15 +265,15 @@ pub(super) fn resize(span: SpanRef, bytes: usize) -> bool {
         }
         SEGMENTS.mapped.fetch_add(len - segment.len.get(), Relaxed);
         segment.len.set(len);
-    } else if want < have {
-        // SAFETY: the caller has given up what is cut off; whole slices of the mapping.
-        unsafe { os::purge(segment.slice(1 + want), (have - want) * SLICE) };
     }
-    if want < have {
-        lists.budget.free(have - want);
-        lists.budget.give_back(have - want);
+    if want > have {
+        lists.extend(segment, have, want);
     } else {
-        lists.budget.claim(want - have, 0);
+        let dirty = segment.dirty.replace(want as u64) as usize;
+        lists.budget.free(have - want);
+        lists.budget.give_back(dirty - want);
+        // SAFETY: the caller has given up what is cut off; whole slices of the mapping.
+        unsafe { os::purge(segment.slice(1 + want), (dirty - want) * SLICE) };
     }
     span.set_len(want * SLICE);
     true
@@ -321,7 +319,7 @@ pub(super) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     now.len.set(len);
     let span = now.descriptor(1);
     let slices = geometry::slices_for(bytes);
-    lists.budget.claim(slices - geometry::slices_for(span.len()), 0);
+    lists.extend(now, geometry::slices_for(span.len()), slices);
     span.set_len(slices * SLICE);
     Some(span)
 }
@@ -440,26 +438,24 @@ impl Lists {
     fn spare_or_unmap(&mut self, segment: SegmentRef, slices: usize) {
         self.drop_spare();
         self.budget.free(slices);
-        segment.dirty.set(slices as u64);
         if self.budget.is_exceeded() {
-            self.budget.give_back(slices);
+            self.budget.give_back(segment.dirty.get() as usize);
             self.unmap(segment);
         } else {
             self.spare = Some(segment);
         }
     }
 
-    /// The spare mapping, if it is at least `len` long, for a block of `slices`.
-    fn take_spare(&mut self, len: usize, slices: usize) -> Option<SegmentRef> {
-        let segment = self.spare.take_if(|spare| spare.len.get() >= len)?;
-        let resident = segment.dirty.get() as usize;
-        if resident > slices {
-            // SAFETY: whole slices of the mapping, which nobody uses.
-            unsafe { os::purge(segment.slice(1 + slices), (resident - slices) * SLICE) };
-            self.budget.give_back(resident - slices);
-        }
-        self.budget.claim(slices, resident.min(slices));
-        Some(segment)
+    /// The spare mapping, if it is at least `len` long.
+    fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
+        self.spare.take_if(|spare| spare.len.get() >= len)
+    }
+
+    /// The block with a mapping of its own that had `have` slices gets `want`, more.
+    fn extend(&mut self, segment: SegmentRef, have: usize, want: usize) {
+        let dirty = segment.dirty.get() as usize;
+        self.budget.claim(want - have, dirty.clamp(have, want) - have);
+        segment.dirty.set(dirty.max(want) as u64);
     }
 
     /// Unmaps the spare mapping. Returns the bytes that it held.

@@ -115,16 +115,19 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
 }
 
 /// Called when the library is about to be unloaded, or the process to exit: no thread's end may call
-/// into the library after that, and what holds nothing is given back. Should somebody allocate all the
+/// into the library after that, and what holds nothing is given back. If the library is `unloading`, no
+/// thread is in it, and the heaps of all threads are looked through. Should somebody allocate all the
 /// same, everything is made anew.
-pub fn end() {
+pub fn end(unloading: bool) {
     let key = KEY.swap(0, AcqRel);
     if key == 0 {
         return;
     }
     // SAFETY: the key exists, and nobody finds it any more.
     unsafe { libc::pthread_key_delete(key - 1) };
-    for heap in all().filter(|heap| heap.is_mine() || heap.adopt()) {
+    for heap in all().filter(|heap| unloading || heap.is_mine() || heap.adopt()) {
+        // The heap must be this thread's to be touched.
+        heap.set_owner(os::thread_pointer());
         heap.collect();
         heap.retire_empty_spans();
         heap.set_owner(NOBODY);

@@ -1,7 +1,11 @@
 //! Allocate: chunks and pools.
 
+use core::ffi::c_char;
+use core::ptr;
+
 use super::roots;
 use crate::error::AllocError;
+use crate::process;
 use crate::tree::chunk::{HEADER, LIMITED};
 use crate::tree::{Chunk, limit, links, store};
 
@@ -19,11 +23,20 @@ pub const MAX_SIZE: usize = 0x1000_0000;
 #[inline(always)]
 pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if let Some(parent) = parent
-        && let Some(chunk) = store::quick_child(parent, size)
+        && let Some(chunk) = store::quick_child(parent, size, ptr::null())
     {
         return Ok(chunk);
     }
     alloc_slow(parent, size)
+}
+
+/// [`alloc`] of a chunk named `name`, only if it goes the short way. `None` says nothing.
+///
+/// # Safety
+/// See the [module](super); as for [`Chunk::set_name`].
+#[inline(always)]
+pub unsafe fn alloc_quick(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    store::quick_child(parent, size, name)
 }
 
 #[inline(never)]
@@ -31,8 +44,9 @@ fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE {
         return Err(AllocError::TooLarge);
     }
+    process::setup();
     if let Some(parent) = parent
-        && let Some(chunk) = store::pool_child(parent, size)
+        && let Some(chunk) = store::pool_child(parent, size, ptr::null())
     {
         return Ok(chunk);
     }
@@ -46,7 +60,7 @@ fn enter(chunk: Chunk, parent: Option<Chunk>) -> Result<Chunk, AllocError> {
     let Some(parent) = parent else { return Ok(chunk) };
     if parent.has(LIMITED) {
         if let Err(error) = limit::charge(Some(parent), limit::weight(chunk)) {
-            store::release(chunk, core::ptr::null());
+            store::release(chunk, ptr::null());
             return Err(error);
         }
         chunk.set_flags(LIMITED);
@@ -109,6 +123,7 @@ fn pool_with(parent: Option<Chunk>, size: usize, room: usize) -> Result<Chunk, A
     if size >= MAX_SIZE || room >= MAX_SIZE || size + room >= MAX_SIZE {
         return Err(AllocError::TooLarge);
     }
+    process::setup();
     let parent = parent.or_else(roots::null_context);
     let chunk = store::pool_chunk(parent, size, room).ok_or(AllocError::OutOfMemory)?;
     enter(chunk, parent)

@@ -24,14 +24,9 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// A frame for a free below `root`.
-    pub(super) fn new(root: Chunk) -> Frame {
-        Frame {
-            root,
-            heir: Cell::new(root.parent()),
-            doomed: Cell::new(false),
-            outer: Cell::new(ptr::null()),
-        }
+    /// A frame for a free of `root`, or of what is below it.
+    pub(super) fn new(root: Chunk, heir: Option<Chunk>) -> Frame {
+        Frame { root, heir: Cell::new(heir), doomed: Cell::new(false), outer: Cell::new(ptr::null()) }
     }
 
     /// Where children of the root go that refuse to die.
@@ -47,6 +42,10 @@ impl Frame {
         self.doomed.get()
     }
 
+    fn outer_frames(&self) -> impl Iterator<Item = &'static Frame> {
+        from(self.outer.get())
+    }
+
     /// Runs foreign code, which may do anything to anything.
     pub(super) fn during<T>(&self, foreign: impl FnOnce() -> T) -> T {
         let Some(heap) = store::own_heap(self.root) else { return foreign() };
@@ -59,7 +58,7 @@ impl Frame {
         let result = foreign();
         heap.annex().set(self.outer.get().cast());
         if let Some(heir) = self.heir.get()
-            && !all().any(|frame| frame.heir.get() == Some(heir))
+            && !self.outer_frames().any(|frame| frame.heir.get() == Some(heir))
         {
             heir.clear_flags(ANCHOR);
         }
@@ -67,8 +66,12 @@ impl Frame {
     }
 }
 
+/// All frames of the calling thread.
 fn all() -> impl Iterator<Item = &'static Frame> {
-    let innermost: *const Frame = threads::current().map_or(ptr::null(), |heap| heap.annex().get().cast());
+    from(threads::current().map_or(ptr::null(), |heap| heap.annex().get().cast()))
+}
+
+fn from(innermost: *const Frame) -> impl Iterator<Item = &'static Frame> {
     // SAFETY: a frame is on the list only while its `during` is on the stack of this thread.
     core::iter::successors(unsafe { innermost.as_ref() }, |frame| unsafe { frame.outer.get().as_ref() })
 }

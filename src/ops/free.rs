@@ -54,6 +54,15 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
     Ok(())
 }
 
+/// [`free`], only if it goes the short way. If it does not, nothing has happened.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn free_quick(chunk: Chunk, location: *const c_char) -> bool {
+    store::quick_release(chunk, location)
+}
+
 #[inline(never)]
 fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if chunk.has(DYING) {
@@ -76,7 +85,7 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let frame = Frame::new(chunk);
+    let frame = Frame::new(chunk, None);
     begin(chunk, location, &frame).map_err(|refusal| refusal.error)?;
     frame.set_heir(chunk.parent());
     links::detach(chunk);
@@ -96,7 +105,7 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let frame = Frame::new(chunk);
+    let frame = Frame::new(chunk, chunk.parent());
     chunk.set_flags(DYING);
     drain(chunk, location, &frame)?;
     bury(chunk, location);
@@ -119,7 +128,7 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(),
     if let Some(name) = name {
         links::detach(name);
     }
-    let frame = Frame::new(chunk);
+    let frame = Frame::new(chunk, chunk.parent());
     chunk.set_flags(DYING);
     let drained = drain(chunk, location, &frame);
     chunk.clear_flags(DYING);
@@ -157,6 +166,7 @@ impl Refusal {
     fn saved_by(handle: Chunk, chunk: Chunk) -> Refusal {
         let heir = match handle.parent() {
             None => Heir::Grandparent,
+            Some(owner) if owner.has(GUARDED) => Heir::Grandparent,
             Some(owner) if chunk.is_above(owner) => Heir::Nobody,
             Some(owner) => Heir::Owner(owner),
         };
@@ -241,16 +251,7 @@ fn drain(root: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Free
 fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
     let mut next = at.child.get();
     let mut verified = Ok(());
-    loop {
-        let mut releases = store::Releases::at(location);
-        while let Some(child) = next {
-            match releases.release(child) {
-                Some(after) => next = after,
-                None => break,
-            }
-        }
-        releases.end();
-        let Some(child) = next else { break };
+    while let Some(child) = next {
         verified = child.verify();
         if verified.is_err() || !child.is_simple() || child.child.get().is_some() {
             break;

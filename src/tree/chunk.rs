@@ -22,7 +22,6 @@ use core::ptr::{self, NonNull};
 use super::pool::Block;
 use super::side::Side;
 use crate::error::Fault;
-use crate::mem::heap::Batch;
 use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
 use crate::process::{self, MODE_MALLOC, TAG_FREED};
@@ -93,19 +92,35 @@ impl Chunk {
     /// No other thread frees the chunk meanwhile.
     #[inline(always)]
     pub unsafe fn check(payload: *const c_void) -> Result<Chunk, Fault> {
-        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        if segment::covers(header.addr()) {
-            // SAFETY: the address lies in a mapped segment, whose memory can all be read; only a
-            // pointer that is no chunk's is not aligned.
-            let (expected, tag) =
-                unsafe { (SpanRef::slice_of(header.addr()).tag(), header.cast::<u32>().read_unaligned()) };
-            if (tag ^ expected) & !(FLAGS & !MEMBER) == 0 {
-                // SAFETY: an address in a segment is not null; the tag says that the chunk lives.
-                return Ok(Chunk(unsafe { NonNull::new_unchecked(header) }));
+        // SAFETY: the caller's.
+        unsafe {
+            match Chunk::check_quick(payload) {
+                Some(chunk) => Ok(chunk),
+                None => Chunk::check_slow(payload),
             }
         }
-        // SAFETY: the caller's.
-        unsafe { Chunk::check_slow(payload) }
+    }
+
+    /// [`check`](Chunk::check), only if it goes the short way: for a live chunk of the heap. `None` says
+    /// nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub unsafe fn check_quick(payload: *const c_void) -> Option<Chunk> {
+        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+        if !segment::covers(header.addr()) {
+            return None;
+        }
+        // SAFETY: the address lies in a mapped segment, whose memory can all be read; only a pointer
+        // that is no chunk's is not aligned.
+        let (expected, tag) =
+            unsafe { (SpanRef::slice_of(header.addr()).tag(), header.cast::<u32>().read_unaligned()) };
+        if (tag ^ expected) & !(FLAGS & !MEMBER) != 0 {
+            return None;
+        }
+        // SAFETY: an address in a segment is not null; the tag says that the chunk lives.
+        Some(Chunk(unsafe { NonNull::new_unchecked(header) }))
     }
 
     /// Whether a chunk that a link leads to is still one.
@@ -194,7 +209,13 @@ impl Chunk {
     /// # Safety
     /// As for [`create`](Chunk::create).
     #[inline(always)]
-    pub(super) unsafe fn create_child(at: NonNull<u8>, tag: u32, size: usize, parent: Chunk) -> Chunk {
+    pub(super) unsafe fn create_child(
+        at: NonNull<u8>,
+        tag: u32,
+        size: usize,
+        parent: Chunk,
+        name: *const c_char,
+    ) -> Chunk {
         let header = at.cast::<Header>();
         let first = parent.child.get();
         // SAFETY: the caller's.
@@ -206,7 +227,7 @@ impl Chunk {
                 next: Cell::new(first),
                 prev: Cell::new(None),
                 child: Cell::new(None),
-                name: Cell::new(ptr::null()),
+                name: Cell::new(name.cast()),
             });
         }
         let child = Chunk(header);
@@ -259,26 +280,6 @@ impl Chunk {
     pub(super) fn give_up_identity(self) {
         self.clear_flags(FLAGS & !MEMBER);
         self.name.set(ptr::null());
-    }
-
-    /// Gives the slot to `batch` if this is a chunk with exactly `tag` and without children; says what
-    /// its next sibling is. The handle may lead anywhere in the batch's slice.
-    #[inline(always)]
-    pub(super) fn release_into(
-        self,
-        batch: &mut Batch,
-        tag: u32,
-        location: *const c_char,
-    ) -> Option<Option<Chunk>> {
-        // SAFETY: within a slice of a span in use; only what is no chunk's is not aligned.
-        if unsafe { self.0.cast::<u32>().read_unaligned() } != tag || self.child.get().is_some() {
-            return None;
-        }
-        let next = self.next.get();
-        self.stamp_freed(location);
-        // SAFETY: a live chunk that is no member starts at its slot, and it is freed now.
-        unsafe { batch.give(self.address()) };
-        Some(next)
     }
 
     /// The address of the header.

@@ -4,7 +4,7 @@
 //! lies below none pays nothing. Counting walks up to the root; limits nest. Members of a pool do not
 //! count, as the pool does, with all the room that it announced.
 
-use super::chunk::{Chunk, HEADER, LIMITED, MEMBER, POOL};
+use super::chunk::{Chunk, HEADER, LIMITED, MEMBER};
 use super::pool::PoolRef;
 use super::side::Limit;
 use super::walk;
@@ -14,10 +14,8 @@ use crate::error::AllocError;
 pub(crate) fn weight(chunk: Chunk) -> usize {
     if chunk.has(MEMBER) {
         if PoolRef::counts(chunk) { HEADER + chunk.size() } else { 0 }
-    } else if chunk.has(POOL) {
-        HEADER + chunk.size() + PoolRef::of_chunk(chunk).room()
     } else {
-        HEADER + chunk.size()
+        HEADER + chunk.size() + PoolRef::of_chunk(chunk).map_or(0, PoolRef::room)
     }
 }
 

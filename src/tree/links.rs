@@ -59,6 +59,14 @@ fn detach_guarded(child: Chunk) {
 /// [`detach`] from a parent whose list is not guarded, or whose guard is held.
 #[inline(always)]
 pub(crate) fn detach_unguarded(child: Chunk, parent: Chunk) {
+    bridge(child, parent);
+    child.prev.set(None);
+    child.next.set(None);
+}
+
+/// Makes the neighbours of `child` in the list of `parent` each other's. Its own links stay.
+#[inline(always)]
+pub(crate) fn bridge(child: Chunk, parent: Chunk) {
     let (prev, next) = (child.prev.get(), child.next.get());
     match prev {
         Some(prev) => prev.next.set(next),
@@ -67,8 +75,6 @@ pub(crate) fn detach_unguarded(child: Chunk, parent: Chunk) {
     if let Some(next) = next {
         next.prev.set(prev);
     }
-    child.prev.set(None);
-    child.next.set(None);
 }
 
 /// The header of `from` has been copied to `to`: makes the neighbours, the parent and the children

@@ -7,9 +7,9 @@ use core::ffi::{c_char, c_void};
 use core::ptr::NonNull;
 
 use super::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, SIDE};
-use super::limit;
 use super::pool::PoolRef;
-use crate::mem::heap::{self, Batch, HeapRef};
+use super::{limit, links};
+use crate::mem::heap::{self, HeapRef};
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
@@ -24,7 +24,7 @@ const GROWS_ALONE: usize = 128 << 10;
 /// A new child of `parent`, the short way that most allocations go: no pool, no limit, and the
 /// parent's heap is the calling thread's.
 #[inline(always)]
-pub(crate) fn quick_child(parent: Chunk, size: usize) -> Option<Chunk> {
+pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     if size > QUICK || !parent.is_plain_parent() || process::mode() & MODE_MALLOC != 0 {
         return None;
     }
@@ -34,18 +34,18 @@ pub(crate) fn quick_child(parent: Chunk, size: usize) -> Option<Chunk> {
     }
     let (at, tag) = heap.take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
 
 /// A new child of `parent` from the pool that serves it, if one does, without a limit, and has room.
 #[inline(always)]
-pub(crate) fn pool_child(parent: Chunk, size: usize) -> Option<Chunk> {
+pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     if parent.has(LIMITED | GUARDED) {
         return None;
     }
     let (at, tag) = PoolRef::serving(parent)?.cut(size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
 
 /// The heap that `chunk` lies in, whoever owns it.
@@ -114,7 +114,9 @@ pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
 /// A pool's chunk: see [`PoolRef::create`].
 pub(crate) fn pool_chunk(parent: Option<Chunk>, size: usize, room: usize) -> Option<Chunk> {
     if process::mode() & MODE_MALLOC != 0 {
-        return malloc_chunk(size);
+        let chunk = malloc_chunk(size)?;
+        chunk.set_flags(POOL);
+        return Some(chunk);
     }
     if let Some(pool) = parent.and_then(PoolRef::serving) {
         pool.set_irregular();
@@ -129,74 +131,73 @@ fn malloc_chunk(size: usize) -> Option<Chunk> {
     Some(unsafe { Chunk::create(at, process::tag_of_generation(0), size) })
 }
 
+/// Takes `chunk` out of the tree and gives its bytes back, if that goes the short way: it is a plain
+/// chunk without children, of the calling thread's heap, in a list without a guard.
+#[inline(always)]
+pub(crate) fn quick_release(chunk: Chunk, location: *const c_char) -> bool {
+    if !chunk.is_plain() || chunk.child.get().is_some() || process::mode() != 0 {
+        return false;
+    }
+    // SAFETY: a plain chunk lies in a span.
+    let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
+    if !heap::holds_my_slots(span) {
+        return false;
+    }
+    if let Some(parent) = chunk.parent.get() {
+        if parent.has(GUARDED) {
+            return false;
+        }
+        links::bridge(chunk, parent);
+    }
+    chunk.stamp_freed(location);
+    // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+    unsafe { heap::give_mine(span, chunk.address()) };
+    true
+}
+
 /// Gives a chunk's bytes back. It is out of the tree and has no children.
 #[inline(always)]
 pub(crate) fn release(chunk: Chunk, location: *const c_char) {
-    if chunk.has(POOL | SIDE | LIMITED) || process::mode() != 0 {
-        return release_slow(chunk, location);
-    }
-    if chunk.has(MEMBER) {
-        return release_member(chunk, location);
+    if chunk.has(POOL | SIDE | LIMITED | MEMBER) || process::mode() != 0 {
+        return release_special(chunk, location);
     }
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
     unsafe { heap::give(chunk.address()) };
 }
 
-/// Gives back the bytes of many chunks in a row, none of which has anything to act on.
-#[derive(Debug)]
-pub(crate) struct Releases {
-    batch: Batch,
-    location: *const c_char,
-}
-
-impl Releases {
-    pub(crate) fn at(location: *const c_char) -> Releases {
-        Releases { batch: Batch::new(), location }
-    }
-
-    /// Gives `chunk` back, which a link led to, if it is a plain one without children and of the calling
-    /// thread's heap; says what its next sibling is. If not, nothing has happened, and it is not known
-    /// to be a chunk at all.
-    #[inline(always)]
-    pub(crate) fn release(&mut self, chunk: Chunk) -> Option<Option<Chunk>> {
-        let address = chunk.address();
-        let at = address.addr().get();
-        loop {
-            match self.batch.tag_at(at) {
-                // The whole tag: the chunk lives, and has no flag.
-                Some(tag) => return chunk.release_into(&mut self.batch, tag, self.location),
-                None if process::mode() != 0 || !self.batch.open(at) => return None,
-                None => {}
-            }
-        }
-    }
-
-    /// Ends the row. Until then, nothing else may be allocated or freed.
-    pub(crate) fn end(mut self) {
-        self.batch.flush();
-    }
-}
-
 #[inline(never)]
-fn release_member(chunk: Chunk, location: *const c_char) {
-    let pool = PoolRef::of_member(chunk);
-    chunk.stamp_freed(location);
-    pool.put_back(chunk, location);
-}
-
-#[inline(never)]
-fn release_slow(chunk: Chunk, location: *const c_char) {
+fn release_special(chunk: Chunk, location: *const c_char) {
     if chunk.has(LIMITED) {
         limit::discharge(chunk.parent(), limit::weight(chunk));
     }
     chunk.drop_side();
+    if process::mode() != 0 {
+        return release_in_mode(chunk, location);
+    }
+    if chunk.has(MEMBER) {
+        let pool = PoolRef::of_member(chunk);
+        chunk.stamp_freed(location);
+        pool.put_back(chunk, location);
+    } else if let Some(pool) = PoolRef::of_chunk(chunk) {
+        chunk.stamp_freed(location);
+        pool.chunk_freed(location);
+    } else {
+        chunk.stamp_freed(location);
+        // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+        unsafe { heap::give(chunk.address()) };
+    }
+}
+
+/// [`release_special`] for a chunk without a side record, under options that change what a free does.
+#[cold]
+fn release_in_mode(chunk: Chunk, location: *const c_char) {
     if process::mode() & MODE_FILL != 0 {
         // SAFETY: the payload, which nobody uses any more.
         unsafe { chunk.ptr().cast::<u8>().write_bytes(process::fill_byte(), chunk.size()) };
     }
     let member_of = chunk.has(MEMBER).then(|| PoolRef::of_member(chunk));
-    let pool = chunk.has(POOL).then(|| PoolRef::of_chunk(chunk));
+    let pool = PoolRef::of_chunk(chunk);
     chunk.stamp_freed(location);
     match (member_of, pool) {
         (Some(pool), _) => pool.put_back(chunk, location),
@@ -211,12 +212,14 @@ pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
     let pool = PoolRef::of_chunk(chunk);
     chunk.drop_side();
     chunk.stamp_freed(location);
-    pool.give_back(location);
+    if let Some(pool) = pool {
+        pool.give_back(location);
+    }
 }
 
 /// Whether `chunk` can be given back without a look at what lies below it.
 pub(crate) fn is_regular_pool(chunk: Chunk) -> bool {
-    chunk.has(POOL) && !chunk.has(LIMITED) && process::mode() == 0 && PoolRef::of_chunk(chunk).is_regular()
+    process::mode() == 0 && !chunk.has(LIMITED) && PoolRef::of_chunk(chunk).is_some_and(PoolRef::is_regular)
 }
 
 /// Bytes of payload that `chunk` can have where it stands.

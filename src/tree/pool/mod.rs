@@ -31,7 +31,7 @@ use super::chunk::{Chunk, HEADER, Header, MEMBER, POOL};
 use super::store;
 use crate::mem::lock::{Held, Lock};
 use crate::mem::span::SpanRef;
-use crate::process::TAG_FREED;
+use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
 /// The smallest overflow block, in bytes.
 const OVERFLOW_FIRST: usize = 2 << 10;
@@ -106,12 +106,15 @@ impl PoolRef {
         }
     }
 
-    /// The pool whose chunk is `chunk`.
+    /// The pool whose chunk is `chunk`. With the malloc backend a pool is a chunk like any other.
     #[inline(always)]
-    pub fn of_chunk(chunk: Chunk) -> PoolRef {
-        debug_assert!(chunk.has(POOL));
-        // SAFETY: the record of a pool lies right before its chunk's header.
-        PoolRef(unsafe { chunk.address().sub(POOL_RECORD).cast() })
+    pub fn of_chunk(chunk: Chunk) -> Option<PoolRef> {
+        if chunk.has(POOL) && process::mode() & MODE_MALLOC == 0 {
+            // SAFETY: the record of a pool lies right before its chunk's header.
+            Some(PoolRef(unsafe { chunk.address().sub(POOL_RECORD).cast() }))
+        } else {
+            None
+        }
     }
 
     /// The pool that `member` was cut from.
@@ -124,13 +127,7 @@ impl PoolRef {
     /// The pool that new children of `parent` are served from.
     #[inline(always)]
     pub fn serving(parent: Chunk) -> Option<PoolRef> {
-        if parent.has(MEMBER) {
-            Some(PoolRef::of_member(parent))
-        } else if parent.has(POOL) {
-            Some(PoolRef::of_chunk(parent))
-        } else {
-            None
-        }
+        if parent.has(MEMBER) { Some(PoolRef::of_member(parent)) } else { PoolRef::of_chunk(parent) }
     }
 
     /// A free of this pool must visit what lies below it.

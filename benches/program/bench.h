@@ -65,6 +65,20 @@ bool clock_wants_more(struct pass *pass, uint64_t ops);
 /* Ends the process with status 3 and the message when `ok` is false. */
 void check(bool ok, const char *what);
 
+/* Gives `context` a child whose destructor tells that it died. */
+void add_witness(const void *context);
+
+/*
+ * In the verifying pass, sees to it that the free that follows reaches what
+ * lies in `context`: the frame counts the witnesses that die.
+ */
+ALWAYS_INLINE void expect_death(const struct pass *pass, const void *context)
+{
+	if (__builtin_expect(pass->verify, 0)) {
+		add_witness(context);
+	}
+}
+
 /* The number behind `key` in a file like /proc/self/status. */
 long status_kib(const char *file, const char *key);
 

@@ -35,8 +35,9 @@ static void family_new(struct pass *pass, struct family *family)
 	}
 }
 
-static void family_free(struct family *family)
+static void family_free(const struct pass *pass, struct family *family)
 {
+	expect_death(pass, family->parent);
 	free(family->child);
 	check(talloc_free(family->grandparent) == 0, "lookup: free");
 }
@@ -74,7 +75,7 @@ static uint64_t family_warm(const struct family *family)
 			repetitions *= 2;                                               \
 		} while (clock_wants_more(pass, repetitions / 2 * family.probes));  \
 		check(wrong == 0, #name ": a wrong answer");                        \
-		family_free(&family);                                               \
+		family_free(pass, &family);                                               \
 	}
 
 QUESTION(parent, talloc_parent(child), family.parent)
@@ -97,7 +98,7 @@ static void unlink_child(struct pass *pass)
 	check(failures == 0, "unlink child: refused");
 	check(talloc_total_blocks(family.parent) == family.count - family.probes + 1,
 	      "unlink child: blocks left");
-	family_free(&family);
+	family_free(pass, &family);
 }
 
 /* One object with `size` references, each held by a context of its own. */
@@ -121,7 +122,7 @@ static void unlink_reference(struct pass *pass)
 	check(failures == 0, "unlink reference: refused");
 	check(talloc_reference_count(object) == family.count - family.probes,
 	      "unlink reference: count");
-	family_free(&family);
+	family_free(pass, &family);
 	check(talloc_reference_count(object) == 0, "unlink reference: count after free");
 	talloc_free(owner);
 }
@@ -147,7 +148,7 @@ static void unlink_held(struct pass *pass)
 	check(talloc_total_blocks(holder) == family.count - family.probes + 1,
 	      "unlink held: blocks left");
 	talloc_free(holder);
-	family_free(&family);
+	family_free(pass, &family);
 }
 
 const struct workload lookup_workloads[] = {

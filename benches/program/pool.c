@@ -119,6 +119,9 @@ ALWAYS_INLINE void free_pool(struct pass *pass, enum via via, enum room room)
 	}
 	check(via == BARE || !pass->verify || talloc_total_blocks(pool) == members + 1,
 	      "free pool: blocks");
+	if (via == TALLOC) {
+		expect_death(pass, pool);
+	}
 	clock_start(pass);
 	if (via == TALLOC) {
 		check(talloc_free(pool) == 0, "free pool: free");

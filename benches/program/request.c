@@ -127,6 +127,7 @@ ALWAYS_INLINE void finish(struct pass *pass, enum via via, struct request *reque
 	if (via == TALLOC) {
 		check(!pass->verify || talloc_total_blocks(request->context) ==
 		      2 + STEPS - STEPS / STEP_KINDS, "request: blocks");
+		expect_death(pass, request->context);
 		check(talloc_free(request->context) == 0, "request: free");
 	} else {
 		while (request->owned > 0) {

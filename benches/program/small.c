@@ -137,8 +137,11 @@ ALWAYS_INLINE void tiny_new(enum via via, struct tiny *tiny, size_t i)
 	stamp(tiny->right, 16, i);
 }
 
-ALWAYS_INLINE void tiny_free(enum via via, struct tiny *tiny)
+ALWAYS_INLINE void tiny_free(struct pass *pass, enum via via, struct tiny *tiny)
 {
+	if (via == TALLOC) {
+		expect_death(pass, tiny->left);
+	}
 	check(stamp_of(tiny->left) == stamp_of(tiny->right), "tiny trees: contents");
 	if (via == BARE) {
 		free(tiny->right);
@@ -159,14 +162,14 @@ ALWAYS_INLINE void tiny_trees(struct pass *pass, enum via via)
 	clock_start(pass);
 	for (size_t i = 0; i < ops; i++) {
 		struct tiny *chosen = &tiny[random_below(&random, pass->size)];
-		tiny_free(via, chosen);
+		tiny_free(pass, via, chosen);
 		tiny_new(via, chosen, i);
 	}
 	clock_stop(pass, ops);
 	for (size_t i = 0; i < pass->size; i++) {
 		check(via == BARE || !pass->verify || talloc_total_blocks(tiny[i].root) == 3,
 		      "tiny trees: blocks");
-		tiny_free(via, &tiny[i]);
+		tiny_free(pass, via, &tiny[i]);
 	}
 	free(tiny);
 }

@@ -71,6 +71,7 @@ ALWAYS_INLINE void bushy(struct pass *pass, enum via via)
 	check(root->first_child->serial == pass->size, "bushy: contents");
 	if (via == TALLOC) {
 		check(!pass->verify || talloc_total_blocks(root) == nodes, "bushy: blocks");
+		expect_death(pass, root->first_child);
 		check(talloc_free(root) == 0, "bushy: free");
 	} else {
 		free_bare(root);
@@ -90,6 +91,7 @@ ALWAYS_INLINE void chain(struct pass *pass, enum via via)
 	check(node->serial == pass->size - 1, "chain: contents");
 	if (via == TALLOC) {
 		check(!pass->verify || talloc_total_blocks(root) == pass->size, "chain: blocks");
+		expect_death(pass, node);
 		check(talloc_free(root) == 0, "chain: free");
 	} else {
 		for (node = root; node != NULL; node = root) {

@@ -39,6 +39,9 @@ ALWAYS_INLINE void wide(struct pass *pass, enum via via, enum part part)
 	if (via == TALLOC) {
 		check(talloc_total_blocks(parent) == count + 1, "wide: blocks");
 	}
+	if (via == TALLOC) {
+		expect_death(pass, parent);
+	}
 	if (part == FREE) {
 		clock_start(pass);
 	}
@@ -93,6 +96,7 @@ ALWAYS_INLINE void interleaved(struct pass *pass, enum via via)
 		} else {
 			check(!pass->verify || talloc_total_blocks(victim->context) == CHILDREN + 1,
 			      "interleaved: blocks");
+			expect_death(pass, victim->context);
 			check(talloc_free(victim->context) == 0, "interleaved: free");
 		}
 	}

@@ -232,7 +232,7 @@ fn step(model: &mut Model, rng: &mut Rng) {
     ids.sort_unstable();
     let context = if ids.is_empty() || rng.below(8) == 0 { None } else { Some(rng.pick(&ids)) };
     let c = context.map(|id| model.chunk(id));
-    // SAFETY (for the whole step): one thread; the model knows which chunks are alive.
+    // SAFETY: for the whole step: one thread; the model knows which chunks are alive.
     unsafe {
         match rng.below(if ids.len() > 300 { 14 } else { 24 }) {
             0..=2 if !ids.is_empty() => {

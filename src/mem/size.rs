@@ -41,10 +41,11 @@ pub const fn slot_size(class: usize) -> usize {
     }
 }
 
-/// Slices of a span of `class`: one for slots up to 8 KiB, else eight.
+/// Slices of a span of `class`: one for slots up to 8 KiB, else seven, of which nine fill a
+/// segment.
 #[inline]
 pub const fn span_slices(class: usize) -> usize {
-    if slot_size(class) <= SLICE / 8 { 1 } else { 8 }
+    if slot_size(class) <= SLICE / 8 { 1 } else { 7 }
 }
 
 #[cfg(test)]

@@ -95,11 +95,13 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
     if store::is_regular_pool(chunk) {
         leave(chunk);
         store::release_pool(chunk, location);
-    } else {
+        return Ok(());
+    }
+    if chunk.child.get().is_some() {
         chunk.set_flags(DYING);
         drain(chunk, location, &frame)?;
-        bury(chunk, location);
     }
+    bury(chunk, location);
     Ok(())
 }
 

@@ -176,9 +176,7 @@ fn release_special(chunk: Chunk, location: *const c_char) {
         return release_in_mode(chunk, location);
     }
     if chunk.has(MEMBER) {
-        let pool = PoolRef::of_member(chunk);
-        chunk.stamp_freed(location);
-        pool.put_back(chunk, location);
+        PoolRef::put_back(chunk, location);
     } else if let Some(pool) = PoolRef::of_chunk(chunk) {
         chunk.stamp_freed(location);
         pool.chunk_freed(location);
@@ -196,14 +194,15 @@ fn release_in_mode(chunk: Chunk, location: *const c_char) {
         // SAFETY: the payload, which nobody uses any more.
         unsafe { chunk.ptr().cast::<u8>().write_bytes(process::fill_byte(), chunk.size()) };
     }
-    let member_of = chunk.has(MEMBER).then(|| PoolRef::of_member(chunk));
+    if chunk.has(MEMBER) {
+        return PoolRef::put_back(chunk, location);
+    }
     let pool = PoolRef::of_chunk(chunk);
     chunk.stamp_freed(location);
-    match (member_of, pool) {
-        (Some(pool), _) => pool.put_back(chunk, location),
-        (None, Some(pool)) => pool.chunk_freed(location),
+    match pool {
+        Some(pool) => pool.chunk_freed(location),
         // SAFETY: what is no member starts at its slot, or is a block of malloc's; it is freed now.
-        (None, None) => unsafe { give_raw(chunk.address()) },
+        None => unsafe { give_raw(chunk.address()) },
     }
 }
 

@@ -219,18 +219,20 @@ impl PoolRef {
         }
     }
 
-    /// Takes back the room of `member`, whose header has been stamped.
+    /// Takes back the room of `member`, which is freed.
     #[inline(always)]
-    pub(super) fn put_back(self, member: Chunk, location: *const c_char) {
-        let held = self.hold();
+    pub(super) fn put_back(member: Chunk, location: *const c_char) {
         let block = Block::of_member(member);
+        let pool = PoolRef(block.pool());
+        let held = pool.hold();
+        let zone = pool.zone(block);
         let room = room_for(member.size());
-        let zone = self.zone(block);
+        member.stamp_freed(location);
         if zone.put_back(block, member.address().addr().get(), room)
-            && (self.chunk_is_gone() || !zone.is_tidy())
+            && (pool.chunk_is_gone() || !zone.is_tidy())
         {
             drop(held);
-            self.zone_emptied(location);
+            pool.zone_emptied(location);
         }
     }
 

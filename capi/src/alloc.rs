@@ -43,12 +43,13 @@ pub unsafe extern "C" fn talloc_named_const(
 pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        if let Some(parent) = Chunk::check_quick(context)
-            && let Some(chunk) = ops::alloc_quick(parent, size, name)
-        {
-            return chunk.ptr();
+        match Chunk::check_quick(context) {
+            Some(parent) => match ops::alloc_quick(parent, size, name) {
+                Some(chunk) => chunk.ptr(),
+                None => named_below(Some(parent), size, name),
+            },
+            None => named_slow(context, size, name),
         }
-        named_slow(context, size, name)
     }
 }
 
@@ -60,9 +61,21 @@ pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_c
 unsafe fn named_slow(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        let Ok(parent) = self::context(context) else {
-            return null_mut();
-        };
+        match self::context(context) {
+            Ok(parent) => named_below(parent, size, name),
+            Err(_) => null_mut(),
+        }
+    }
+}
+
+/// [`named`] for a parent that has been checked.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn named_below(parent: Option<Chunk>, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
         match ops::alloc(parent, size) {
             Ok(chunk) => {
                 chunk.set_name(name);

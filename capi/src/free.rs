@@ -23,12 +23,11 @@ use crate::pointer::{chunk, refused};
 pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char) -> c_int {
     // SAFETY: contract.
     unsafe {
-        if let Some(chunk) = Chunk::check_quick(ptr)
-            && ops::free_quick(chunk, location)
-        {
-            return 0;
+        match Chunk::check_quick(ptr) {
+            Some(chunk) if ops::free_quick(chunk, location) => 0,
+            Some(chunk) => free_checked(chunk, location),
+            None => free_slow(ptr, location),
         }
-        free_slow(ptr, location)
     }
 }
 
@@ -43,9 +42,21 @@ unsafe fn free_slow(ptr: *mut c_void, location: *const c_char) -> c_int {
     }
     // SAFETY: contract.
     unsafe {
-        let Ok(chunk) = chunk(ptr) else {
-            return -1;
-        };
+        match chunk(ptr) {
+            Ok(chunk) => free_checked(chunk, location),
+            Err(_) => -1,
+        }
+    }
+}
+
+/// [`_talloc_free`] of what has been checked.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn free_checked(chunk: Chunk, location: *const c_char) -> c_int {
+    // SAFETY: contract.
+    unsafe {
         match ops::free(chunk, location) {
             Ok(()) => 0,
             Err(FreeError::HasReferences) => {

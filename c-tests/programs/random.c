@@ -11,10 +11,12 @@
  *   random threads FIRST LAST  each program alone, and then in one of four threads
  *                              that run at once: the checksums are the same
  *
- * Left out on purpose, since talloc itself loses track there: a chunk put below
- * its own descendant, by steal, or by an unlink or free that makes a descendant its heir;
- * and freeing a context that is not its parent's newest child (it is moved to the
- * front first), because talloc then loses the way to its orphans' heir.
+ * Left out on purpose, since talloc itself loses track there:
+ * - rings of children and references, since a chunk may become its own ancestor
+ *   when the heir of a dying context lies below it;
+ * - freeing a context whose children are just being freed by talloc_free_children();
+ * - freeing a context that is not its parent's newest child: it is moved to the
+ *   front first, because talloc then loses the way to its orphans' heir.
  */
 #include "check.h"
 
@@ -43,6 +45,7 @@ static __thread struct chunk chunks[MAX_CHUNKS];
 static __thread int used, deaths;
 static __thread struct { int from, to; } links[MAX_LINKS];
 static __thread int link_count;
+static __thread int emptied; /* whose children are being freed */
 static __thread char *refuge;
 
 /* ---- the trace: printed, or only summed up */
@@ -201,36 +204,40 @@ static void check_payload(int i, size_t size)
 
 /* ---- what is safe with talloc, see the top */
 
-static bool heir_is_below(int i)
+/*
+ * Does a way lead from one chunk to another, downwards by children and along
+ * references? It is looked for from the far end. Links that are gone are still in
+ * the list: at worst, the answer is yes for no reason.
+ */
+static bool reaches(int from, int to)
 {
-	int n;
+	static __thread int queue[MAX_CHUNKS];
+	static __thread int seen[MAX_CHUNKS], round;
+	int head = 0, tail = 0, n;
 
-	for (n = 0; n < link_count; n++) {
-		if (links[n].to == i && links[n].from >= 0 &&
-		    chunks[links[n].from].ptr != NULL &&
-		    talloc_is_parent(chunks[links[n].from].ptr, chunks[i].ptr)) {
+	round++;
+	queue[tail++] = to;
+	seen[to] = round;
+	while (head < tail) {
+		int at = queue[head++];
+		int up = chunks[at].ptr == NULL
+				 ? -1
+				 : index_of((const char *)talloc_parent(chunks[at].ptr));
+
+		if (at == from) {
 			return true;
 		}
-	}
-	return false;
-}
-
-/*
- * Has a chunk several references, one of them from below it? Then talloc may
- * choose the one from below as the heir, whatever is freed.
- */
-static bool heirs_are_mixed(void)
-{
-	int n;
-
-	for (n = 0; n < link_count; n++) {
-		char *from = pointer(links[n].from);
-		char *to = pointer(links[n].to);
-
-		if (from != NULL && to != NULL &&
-		    talloc_reference_count(to) > 1 &&
-		    talloc_is_parent(from, to)) {
-			return true;
+		if (up >= 0 && seen[up] != round) {
+			seen[up] = round;
+			queue[tail++] = up;
+		}
+		for (n = 0; n < link_count; n++) {
+			up = links[n].from;
+			if (links[n].to == at && up >= 0 && chunks[up].ptr != NULL &&
+			    seen[up] != round) {
+				seen[up] = round;
+				queue[tail++] = up;
+			}
 		}
 	}
 	return false;
@@ -273,7 +280,7 @@ static int dying(char *p)
 	case FREES_ANOTHER:
 		victim = any_chunk();
 		chunks[i].manner = AGREES;
-		if (victim >= 0 && victim != i &&
+		if (victim >= 0 && victim != i && victim != emptied &&
 		    chunks[victim].manner == AGREES &&
 		    talloc_total_blocks(chunks[victim].ptr) == 1 &&
 		    talloc_reference_count(chunks[victim].ptr) == 0) {
@@ -415,21 +422,23 @@ static void step(void)
 		make(chance(10) == 0 ? NULL : p, "make", kind);
 		break;
 	case 7:
-		if (i >= 0 && !heir_is_below(i) && !heirs_are_mixed()) {
+		if (i >= 0) {
 			out("free %s\n", label(i));
 			to_front(i);
 			out("free: %d\n", talloc_free(p));
 		}
 		break;
 	case 8:
-		if (i >= 0 && chance(3) == 0 && !heirs_are_mixed()) {
+		if (i >= 0 && chance(3) == 0) {
 			out("free children of %s\n", label(i));
+			emptied = i;
 			talloc_free_children(p);
+			emptied = -1;
 		}
 		break;
 	case 9: case 10:
 		q = chance(10) == 0 ? NULL : pointer(j);
-		if (i >= 0 && !(q != NULL && talloc_is_parent(q, p))) {
+		if (i >= 0 && !(q != NULL && reaches(i, j))) {
 			out("steal %s to %s\n", label(i), label_of(q));
 			out("steal: %s\n", label_of(talloc_steal(q, p)));
 		}
@@ -437,8 +446,7 @@ static void step(void)
 	case 11: case 12:
 		if (i >= 0 && link_count < MAX_LINKS) {
 			q = chance(10) == 0 ? NULL : pointer(j);
-			if ((q != NULL && talloc_is_parent(q, p) &&
-			     talloc_reference_count(p) > 0) || heir_is_below(i)) {
+			if (q != NULL && reaches(i, j)) {
 				break;
 			}
 			links[link_count].from = q == NULL ? -1 : j;
@@ -448,8 +456,7 @@ static void step(void)
 		}
 		break;
 	case 13:
-		if (i >= 0 && link_count > 0 && !heir_is_below(i) &&
-		    !heirs_are_mixed()) {
+		if (i >= 0 && link_count > 0) {
 			q = chance(5) == 0 ? NULL : pointer(j);
 			if (chance(2) == 0) {
 				q = (char *)talloc_parent(p);
@@ -468,8 +475,7 @@ static void step(void)
 			/* It may move the parent's link: both links are kept. */
 			if (to != NULL && link_count < MAX_LINKS &&
 			    (from != NULL || links[n].from < 0) &&
-			    !(p != NULL && talloc_is_parent(p, to)) &&
-			    !heir_is_below(links[n].to)) {
+			    !(p != NULL && reaches(links[n].to, i))) {
 				out("reparent %s from %s to %s\n", label_of(to),
 				    label_of(from), label(i));
 				out("reparent: %s\n",
@@ -528,6 +534,7 @@ static void run(uint64_t seed, int steps)
 
 	state = seed * 0x9e3779b97f4a7c15u + 1;
 	used = link_count = deaths = 0;
+	emptied = -1;
 	if (seed % 3 == 0 && !in_threads) {
 		talloc_enable_null_tracking();
 	}
@@ -556,8 +563,7 @@ static void run(uint64_t seed, int steps)
 	do {
 		alive = 0;
 		for (n = 0; n < used; n++) {
-			if (chunks[n].ptr != NULL && !heir_is_below(n) &&
-			    !heirs_are_mixed()) {
+			if (chunks[n].ptr != NULL) {
 				alive++;
 				to_front(n);
 				out("free %s\n", label(n));
@@ -569,9 +575,7 @@ static void run(uint64_t seed, int steps)
 		}
 	} while (alive > 0);
 	out_report(refuge);
-	if (!heirs_are_mixed()) {
-		talloc_free(refuge);
-	}
+	talloc_free(refuge);
 	out_report(NULL);
 	if (!in_threads) {
 		talloc_disable_null_tracking();

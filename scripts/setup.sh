@@ -5,10 +5,11 @@
 #
 # Called by `make check` and `make bench`. It is quick and silent when nothing is missing, and never
 # fails for want of a package: each test that lacks its program says so itself. Packages are
-# installed only for root, without recommended ones, and no service of theirs is started.
+# installed only for root, without recommended ones. Those that bring a daemon are installed only where
+# no services are run (a container, a build machine), and the daemon is not started there either.
 set -euo pipefail
 
-# package | what is skipped without it
+# package | what is skipped without it; `daemon` in front where it brings one
 check_packages='
 libtalloc2|all comparisons with Debian'"'"'s libtalloc
 libtalloc-dev|C tests compiled against talloc'"'"'s own header
@@ -21,7 +22,7 @@ valgrind|runs under Valgrind
 samba-testsuite|Samba'"'"'s own tests: local.talloc and the other local.* suites
 samba-dsdb-modules|smbtorture local.torture, samba-tool
 samba-ad-provision|smbtorture local.torture and local.dsdb.syntax, samba-tool
-samba|smbd
+samba|daemon smbd
 smbclient|smbclient, smbd
 ldb-tools|ldbadd, ldbsearch, ldbmodify, ldbdel
 notmuch|notmuch
@@ -29,8 +30,9 @@ python3-notmuch2|notmuch from Python
 python3-talloc|talloc from Python
 python3-ldb|ldb from Python
 proot|proot
-freeradius|freeradius
-freeradius-utils|radclient
+freeradius|daemon freeradius
+freeradius-utils|freeradius'"'"'s radclient
+osmo-hlr|daemon osmo-hlr
 '
 bench_packages='
 libtalloc2|all comparisons with Debian'"'"'s libtalloc
@@ -76,6 +78,14 @@ known() {
     done
 }
 
+# Those of the packages given that bring no daemon.
+without_daemons() {
+    local name
+    for name in "$@"; do
+        if ! grep -q "^$name|daemon " <<<"$packages"; then echo "$name"; fi
+    done
+}
+
 # Debian's way to install a daemon without starting it. A policy that is there already stands.
 forbid_services() {
     local policy=/usr/sbin/policy-rc.d
@@ -115,16 +125,20 @@ command -v dpkg-query >/dev/null 2>&1 || {
 mapfile -t absent < <(missing)
 [ "${#absent[@]}" -gt 0 ] || exit 0
 
-if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    why="only root can install them: apt-get install --no-install-recommends ${absent[*]}"
+elif [ -d /run/systemd/system ]; then
+    mapfile -t harmless < <(without_daemons "${absent[@]}")
+    [ "${#harmless[@]}" -eq 0 ] || install "${harmless[@]}"
+    why="not available, or with a daemon, which is not installed unasked where services run"
+else
     install "${absent[@]}"
     why="could not be installed"
-else
-    why="only root can install them; as root: apt-get install --no-install-recommends ${absent[*]}"
 fi
 
 mapfile -t absent < <(missing)
 [ "${#absent[@]}" -gt 0 ] || exit 0
 say "these packages are missing ($why); without them is skipped:"
 for name in "${absent[@]}"; do
-    sed -n "s/^\($name\)|/setup:   \1: /p" <<<"$packages" >&2
+    sed -nE "s/^($name)\|(daemon )?/setup:   \1: /p" <<<"$packages" >&2
 done

@@ -189,6 +189,11 @@ impl Lab {
         lines.into_iter().flat_map(|line| [line, "\n"]).collect()
     }
 
+    /// Adds what a program answered by another way than its output to the transcript.
+    pub fn note(&mut self, text: &str) {
+        self.transcript += &self.masked(text);
+    }
+
     /// The command with the lab's environment and library, and no input.
     fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
         let name = words[0].as_ref();

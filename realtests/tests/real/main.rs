@@ -3,6 +3,7 @@
 mod command;
 mod ldb;
 mod notmuch;
+mod osmocom;
 mod python;
 mod radius;
 mod samba;
@@ -20,6 +21,7 @@ fn main() {
     trials.extend(ldb::trials());
     trials.extend(notmuch::trials());
     trials.extend(radius::trials());
+    trials.extend(osmocom::trials());
     trials.extend(python::trials());
     trials.extend(sandbox::trials());
     trials.extend(command::trials());

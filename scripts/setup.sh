@@ -22,6 +22,7 @@ valgrind|runs under Valgrind
 samba-testsuite|Samba'"'"'s own tests: local.talloc and the other local.* suites
 samba-dsdb-modules|smbtorture local.torture, samba-tool
 samba-ad-provision|smbtorture local.torture and local.dsdb.syntax, samba-tool
+samba-vfs-modules|samba-tool
 samba|daemon smbd
 smbclient|smbclient, smbd
 ldb-tools|ldbadd, ldbsearch, ldbmodify, ldbdel

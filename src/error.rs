@@ -45,9 +45,9 @@ pub enum FreeError {
 /// Why a chunk was not moved to another parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StealError {
-    /// The new parent is the chunk itself or lies below it.
+    /// The new parent lies below the chunk, which has no parent.
     Cycle,
-    /// The chunk is being freed.
+    /// The chunk is being freed, or the new parent is, which lies below it.
     Dying,
     /// The context given as the old parent is neither its parent nor holds a reference to it.
     NotOwned,

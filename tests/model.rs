@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ptr;
 
-use tmempool::error::{Fault, FreeError};
+use tmempool::error::{Fault, FreeError, StealError};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
@@ -287,7 +287,17 @@ fn step(model: &mut Model, rng: &mut Rng) {
                 let result = ops::steal(c, model.chunk(id));
                 match context {
                     Some(to) if to == id => assert_eq!(result, Ok(())),
-                    Some(to) if model.is_above(id, to) => assert!(result.is_err()),
+                    Some(to) if model.is_above(id, to) && model.nodes[&id].parent.is_none() => {
+                        assert_eq!(result, Err(StealError::Cycle));
+                    }
+                    Some(to) if model.is_above(id, to) => {
+                        assert_eq!(result, Ok(()));
+                        let place = model.nodes[&id].parent;
+                        model.detach(to);
+                        model.attach(to, place);
+                        model.detach(id);
+                        model.attach(id, context);
+                    }
                     _ => {
                         assert_eq!(result, Ok(()));
                         model.detach(id);

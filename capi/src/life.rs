@@ -6,12 +6,13 @@
 //! - `report=FILE`: at the end, a report on all that is still allocated is added to FILE, in whose
 //!   name `%p` stands for the process id.
 //!
-//! The beginning touches no heap, neither ours nor the C library's, which may not be ready. A file
-//! that cannot be written is let be: the program never notices.
+//! The beginning does not touch our heap. A file that cannot be written is let be: the program never
+//! notices.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::zeroed;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use tmempool::{mem, process};
 
 use crate::{exit_report, roots};
@@ -35,6 +36,7 @@ static BEGINNING: extern "C" fn() = beginning;
 static END: extern "C" fn() = end;
 
 extern "C" fn beginning() {
+    watch_exit();
     if let Some(path) = process::option("notify").and_then(terminated::<PATH>) {
         notify(&path);
     }
@@ -54,30 +56,41 @@ extern "C" fn end() {
             exit_report::write(file);
         }
     }
-    mem::threads::end(is_being_unloaded());
+    mem::threads::end(!is_process_exiting());
 }
 
-/// Whether the library's end is that of dlclose() and not of the process: the loader does not find
-/// any more what it is about to unload. An executable that this is linked into is never unloaded.
-fn is_being_unloaded() -> bool {
-    // SAFETY: Dl_info is plain data, filled in by dladdr(); the program headers' address is the
-    // executable's. A handle that is found is given back.
+unsafe extern "C" {
+    fn __cxa_atexit(
+        handler: unsafe extern "C" fn(*mut libc::sem_t) -> c_int,
+        argument: *mut libc::sem_t,
+        library: *const c_void,
+    ) -> c_int;
+}
+
+/// Posted when the process exits. The handler that does so is the C library's and the semaphore lies in
+/// its heap, so that both outlive this library, should it be unloaded before: those few bytes are left
+/// behind each time.
+static EXITING: AtomicPtr<libc::sem_t> = AtomicPtr::new(null_mut());
+
+fn watch_exit() {
+    // SAFETY: a block of the size of a semaphore, which becomes one; sem_post() takes just a pointer to
+    // it, and a handler that belongs to no library is called only when the process exits.
     unsafe {
-        let (mut library, mut program): (libc::Dl_info, libc::Dl_info) = (zeroed(), zeroed());
-        let headers = libc::getauxval(libc::AT_PHDR) as usize as *const c_void;
-        if libc::dladdr(end as *const c_void, &mut library) == 0
-            || libc::dladdr(headers, &mut program) == 0
-            || library.dli_fbase == program.dli_fbase
-        {
-            return false;
+        let semaphore: *mut libc::sem_t = libc::malloc(size_of::<libc::sem_t>()).cast();
+        if !semaphore.is_null() && libc::sem_init(semaphore, 0, 0) == 0 {
+            __cxa_atexit(libc::sem_post, semaphore, null());
+            EXITING.store(semaphore, Ordering::Release);
         }
-        let handle = libc::dlopen(library.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD);
-        if handle.is_null() {
-            return true;
-        }
-        libc::dlclose(handle);
-        false
     }
+}
+
+/// Whether the library's end is that of the process, where other threads may still be in it, and not
+/// that of dlclose(). When that is not known, it is.
+fn is_process_exiting() -> bool {
+    let semaphore = EXITING.load(Ordering::Acquire);
+    let mut posted = 0;
+    // SAFETY: a semaphore that lives as long as the process, and a number to fill.
+    semaphore.is_null() || unsafe { libc::sem_getvalue(semaphore, &mut posted) } != 0 || posted > 0
 }
 
 /// `text` with a NUL behind it; None if it is too long or empty.

@@ -81,6 +81,10 @@ fn from(innermost: *const Frame) -> impl Iterator<Item = &'static Frame> {
 pub(super) fn replace(chunk: Chunk, now: Option<Chunk>) {
     for frame in all().filter(|frame| frame.heir.get() == Some(chunk)) {
         frame.heir.set(now);
+        // A root that is out of its parent's list is not found there by who moves the parent.
+        if frame.root.parent() == Some(chunk) {
+            frame.root.parent.set(now);
+        }
         if let Some(now) = now {
             now.set_flags(ANCHOR);
         }

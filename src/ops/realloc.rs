@@ -7,7 +7,6 @@ use crate::error::AllocError;
 use crate::ops::MAX_SIZE;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL, REFERENCE};
 use crate::tree::pool::PoolRef;
-use crate::tree::side::Running;
 use crate::tree::{Chunk, limit, links, refs, store};
 
 /// Shrinking by less than this keeps the block and the name.
@@ -85,8 +84,7 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
 }
 
 fn may_change(chunk: Chunk) -> bool {
-    let is_running = || chunk.side().is_some_and(|side| side.running.get() != Running::No);
-    !chunk.has(POOL | DYING | REFERENCE) && refs::all(chunk).next().is_none() && !is_running()
+    !chunk.has(POOL | DYING | REFERENCE) && refs::all(chunk).next().is_none() && !chunk.is_running()
 }
 
 /// The only member of a pool goes to the start of the room before it grows.

@@ -7,7 +7,6 @@ use super::{alloc, reparent, roots};
 use crate::error::{AllocError, FreeError};
 use crate::tree::chunk::{DYING, MEMBER};
 use crate::tree::pool::PoolRef;
-use crate::tree::side::Running;
 use crate::tree::{Chunk, links, refs, store};
 
 /// Lets `context` keep `chunk` alive too. `location` says where, for messages.
@@ -22,8 +21,7 @@ pub unsafe fn reference(
     chunk: Chunk,
     location: *const c_char,
 ) -> Result<(), AllocError> {
-    let running = chunk.side().is_some_and(|side| side.running.get() != Running::No);
-    if chunk.has(DYING) || running {
+    if chunk.has(DYING) || chunk.is_running() {
         return Err(AllocError::Refused);
     }
     // SAFETY: the caller's.

@@ -2,33 +2,57 @@
 
 use super::{reference, roots};
 use crate::error::StealError;
-use crate::tree::chunk::{DYING, LIMITED, MEMBER, POOL};
+use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL};
 use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, limit, links, refs};
 
 /// Makes `chunk` the newest child of `new_parent`, whatever references there are to it.
 ///
+/// If the new parent lies below the chunk, the two change places: the new parent first takes the chunk's
+/// place under the chunk's parent. Programs do that (ldb, with each index it reads), to move the new
+/// parent on with the next steal, and the chunk with it.
+///
+/// To steal a chunk under itself changes nothing.
+///
 /// # Errors
-/// [`StealError::Cycle`] when the new parent lies below it, [`StealError::Dying`]; nothing has
-/// changed then. To steal a chunk under itself is no error and changes nothing.
+/// [`StealError::Cycle`] when the new parent lies below a chunk that has no place to give it, being
+/// without a parent; [`StealError::Dying`], also when what is being freed lies between the two. Nothing has changed then.
 ///
 /// # Safety
 /// See the [module](super).
 #[inline]
 pub unsafe fn steal(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), StealError> {
     let new_parent = new_parent.or_else(roots::null_context);
-    if let Some(parent) = new_parent {
-        if parent == chunk {
-            return Ok(());
-        }
-        if chunk.child.get().is_some() && chunk.is_above(parent) {
-            return Err(StealError::Cycle);
-        }
-    }
     if chunk.has(DYING) {
         return Err(StealError::Dying);
     }
-    relink(chunk, new_parent);
+    if let Some(parent) = new_parent
+        && (chunk.child.get().is_some() || chunk.has(ANCHOR))
+        && chunk.is_above(parent)
+    {
+        return change_places(chunk, parent);
+    }
+    if new_parent != Some(chunk) {
+        relink(chunk, new_parent);
+    }
+    Ok(())
+}
+
+/// `below` takes the place of `chunk`, under which it lies, and `chunk` becomes its child.
+#[cold]
+fn change_places(chunk: Chunk, below: Chunk) -> Result<(), StealError> {
+    if below == chunk {
+        return Ok(());
+    }
+    let mut between = core::iter::successors(Some(below), |c| c.parent()).take_while(|&c| c != chunk);
+    if between.any(|c| c.has(DYING) || c.is_running()) {
+        return Err(StealError::Dying);
+    }
+    if chunk.parent() == roots::null_context() {
+        return Err(StealError::Cycle);
+    }
+    relink(below, chunk.parent());
+    relink(chunk, Some(below));
     Ok(())
 }
 

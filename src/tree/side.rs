@@ -85,6 +85,11 @@ impl Chunk {
         }
     }
 
+    /// Whether its destructor is running at this moment.
+    pub(crate) fn is_running(self) -> bool {
+        self.side().is_some_and(|side| side.running.get() != Running::No)
+    }
+
     /// The memory limit set on this chunk itself.
     pub fn limit(self) -> Option<Limit> {
         self.side()?.limit.get()

@@ -1,7 +1,8 @@
 //! One run of a program: what it printed, how it ended, what it cost.
 //!
 //! Output goes to files, so that no pipe can fill up or be held open by a daemon's child. The
-//! program leads a process group of its own, which is killed when its time is over.
+//! program leads a process group of its own; what is left of the group when the program has ended, or
+//! when its time is over, is killed.
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -87,7 +88,7 @@ impl Process {
         read(&self.stderr)
     }
 
-    /// Waits for the end, at most for `limit`; then the whole group is killed.
+    /// Waits for the program's end, at most for `limit`, and kills what is left of its group.
     pub fn wait(mut self, limit: Duration) -> Run {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(1);
@@ -103,6 +104,7 @@ impl Process {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         };
+        self.kill_group();
         Run { status, stdout: read(&self.stdout), stderr: read(&self.stderr), cost }
     }
 
@@ -167,5 +169,17 @@ mod tests {
     fn signals_and_lateness_are_endings() {
         assert_eq!(run("kill -9 $$", Duration::from_secs(10)).ending(), "signal 9");
         assert_eq!(run("sleep 60", Duration::from_millis(50)).ending(), "time over");
+    }
+
+    #[test]
+    fn a_child_left_behind_is_killed() {
+        let run = run("sleep 60 & echo $!", Duration::from_secs(10));
+        let child: i32 = run.stdout.trim().parse().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let command = || std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        while command().starts_with("sleep") {
+            assert!(Instant::now() < deadline, "process {child} is still there");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

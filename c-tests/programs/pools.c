@@ -145,7 +145,9 @@ int main(void)
 	talloc_set_name_const(pool, "pool");
 	inner = (char *)talloc_pool(pool, 2048);
 	talloc_set_name_const(inner, "inner");
-	where("the inner pool", pool, inner, 8192);
+	differs("a pool below a pool has memory of its own",
+		"inside", "outside",
+		inside(pool, inner, 8192) ? "inside" : "outside");
 	p = node(inner, "p");
 	where("p, by the inner pool", inner, p, 2048);
 	q = (char *)talloc_named_const(inner, 3000, "too large for the inner");
@@ -359,9 +361,11 @@ int main(void)
 	section("a pooled object in a pool");
 	pool = (char *)talloc_pool(root, 8192);
 	object = talloc_pooled_object(pool, struct object, 2, 100);
-	where("object", pool, object, 8192);
+	differs("a pool below a pool has memory of its own",
+		"inside", "outside",
+		inside(pool, object, 8192) ? "inside" : "outside");
 	p = talloc_strdup(object, "a string");
-	where("string", pool, p, 8192);
+	where("string, by the object", object, p, 300);
 	report(pool);
 	show(talloc_free(pool));
 

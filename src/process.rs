@@ -1,8 +1,8 @@
 //! What the whole process shares: a secret, options, and the roots. Nothing but atomics.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{
-    AtomicI32, AtomicU32,
+    AtomicI32, AtomicPtr, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -37,6 +37,8 @@ static MAGIC: AtomicI32 = AtomicI32::new(0);
 static SETUP: Lock = Lock::new();
 /// Held while a root of the process is made or dissolved.
 pub(crate) static ROOTS: Lock = Lock::new();
+/// The payload of the null context; null while there is none.
+pub(crate) static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 /// Held while the children of the null context change.
 pub(crate) static NULL_LIST: Lock = Lock::new();
 

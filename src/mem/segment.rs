@@ -456,6 +456,9 @@ impl Lists {
         let dirty = segment.dirty.get() as usize;
         self.budget.claim(want - have, dirty.clamp(have, want) - have);
         segment.dirty.set(dirty.max(want) as u64);
+        if want * SLICE >= SEGMENT && !segment.huge_pages.replace(true) {
+            os::prefer_huge_pages(segment.bytes(), segment.len.get(), true);
+        }
     }
 
     /// Unmaps the spare mapping. Returns the bytes that it held.
@@ -487,7 +490,9 @@ impl Lists {
 
     fn map(&mut self, len: usize) -> Option<SegmentRef> {
         let segment = SegmentRef(os::map(len, SEGMENT)?.cast());
-        let huge = SEGMENTS.mapped.fetch_add(len, Relaxed) + len > SMALL_PROCESS;
+        let mapped = SEGMENTS.mapped.fetch_add(len, Relaxed) + len;
+        // A block's own mapping may stay small for long.
+        let huge = len == SEGMENT && mapped > SMALL_PROCESS;
         os::prefer_huge_pages(segment.bytes(), len, huge);
         segment.huge_pages.set(huge);
         segment.len.set(len);

@@ -19,7 +19,7 @@ use core::sync::atomic::{
 };
 
 use super::heap::{Heap, HeapRef, LOST, NOBODY};
-use super::lock::Lock;
+use super::lock::{self, Lock};
 use super::os;
 use super::segment;
 use crate::process;
@@ -109,6 +109,8 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     {
         heap.collect();
         heap.retire_empty_spans();
+        // What the layer above left there was on the stack of the thread.
+        heap.annex().set(core::ptr::null());
         heap.set_owner(NOBODY);
         heap.collect_unowned();
     }
@@ -174,6 +176,7 @@ fn locks() -> impl Iterator<Item = &'static Lock> {
 unsafe extern "C" fn in_child() {
     // SAFETY: as in the parent: all locks were taken by the thread that forked, which is this one.
     unsafe { after_fork() };
+    lock::begin_generation();
     let me = os::thread_pointer();
     for heap in all() {
         if heap.owner() != me && heap.owner() != NOBODY {

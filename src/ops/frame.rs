@@ -49,7 +49,7 @@ impl Frame {
     /// Runs foreign code, which may do anything to anything.
     pub(super) fn during<T>(&self, foreign: impl FnOnce() -> T) -> T {
         let Some(heap) = store::own_heap(self.root) else { return foreign() };
-        self.outer.set(heap.annex().get().cast());
+        self.outer.set(from(heap.annex().get().cast()).next().map_or(ptr::null(), ptr::from_ref));
         heap.annex().set(ptr::from_ref(self).cast());
         let heir = self.heir.get();
         if let Some(heir) = heir {
@@ -71,9 +71,23 @@ fn all() -> impl Iterator<Item = &'static Frame> {
     from(threads::current().map_or(ptr::null(), |heap| heap.annex().get().cast()))
 }
 
+/// The frames from `innermost` on. Those that a longjmp() out of a destructor has left behind lie beyond
+/// the end of the stack, and are passed over.
 fn from(innermost: *const Frame) -> impl Iterator<Item = &'static Frame> {
-    // SAFETY: a frame is on the list only while its `during` is on the stack of this thread.
-    core::iter::successors(unsafe { innermost.as_ref() }, |frame| unsafe { frame.outer.get().as_ref() })
+    let here = 0u8;
+    let end_of_stack = (&raw const here).addr();
+    let mut next = innermost;
+    core::iter::from_fn(move || {
+        while !next.is_null() && next.addr() < end_of_stack {
+            // SAFETY: the memory of the stack stays readable; what it holds now is only a place to look
+            // at further, and the first place in the living stack is the true one or none.
+            next = unsafe { (*next).outer.get() };
+        }
+        // SAFETY: a frame in the living stack is on the list only while its `during` is.
+        let frame = unsafe { next.as_ref() }?;
+        next = frame.outer.get();
+        Some(frame)
+    })
 }
 
 /// The anchor `chunk` is about to be gone; `now` stands for it: where it moved, or its parent.

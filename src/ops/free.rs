@@ -1,8 +1,8 @@
 //! Free: a chunk and everything below it, in constant stack.
 //!
 //! The order is the contract's: a chunk's destructor, out of its parent's list, its children by the
-//! same rule, its memory. Of a chunk on the way out, the parent word stays what it was: it is the way
-//! back up, and where a child goes that refuses to die.
+//! same rule, its memory. A chunk on the way out still says what its parent was: that is where a child
+//! goes that refuses to die.
 
 use core::ffi::c_char;
 
@@ -89,9 +89,6 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
     begin(chunk, location, &frame).map_err(|refusal| refusal.error)?;
     frame.set_heir(chunk.parent());
     links::detach(chunk);
-    if chunk.has(GUARDED) {
-        roots::forget_null_context(chunk);
-    }
     if store::is_regular_pool(chunk) {
         leave(chunk);
         store::release_pool(chunk, location);
@@ -126,23 +123,30 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(),
         // They are being freed already.
         return Ok(());
     }
-    let name = chunk.name_child();
-    if let Some(name) = name {
-        links::detach(name);
-    }
     let frame = Frame::new(chunk, chunk.parent());
     chunk.set_flags(DYING);
-    let drained = drain(chunk, location, &frame);
+    let drained = drain_all_but_name(chunk, location, &frame);
     chunk.clear_flags(DYING);
-    if let Some(name) = name {
-        links::attach(name, chunk);
-    }
     drained?;
     if frame.is_doomed() {
         // Whoever asked has been told that it is done; a veto now leaves it alive, and valid.
         let _ = kill(chunk, location);
     }
     Ok(())
+}
+
+/// Frees the children of `chunk`, which is marked as dying, but for the one that holds its name: whichever
+/// that is at the time, for a destructor may give it another.
+fn drain_all_but_name(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), FreeError> {
+    loop {
+        let name = chunk.name_child();
+        let Some(child) = chunk.children().find(|&child| Some(child) != name) else { return Ok(()) };
+        child.verify().map_err(FreeError::Corrupt)?;
+        if descend(child, chunk, chunk, location, frame) {
+            drain(child, location, frame)?;
+            bury(child, location);
+        }
+    }
 }
 
 /// A chunk that goes on living.
@@ -238,9 +242,9 @@ fn drain(root: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Free
             }
             None if at == root => return Ok(()),
             None => {
-                let up = at.parent();
+                let up = at.next.get();
                 bury(at, location);
-                // A chunk below the root keeps its parent word; only the root may have none.
+                // Every dying chunk below the root has its way back.
                 at = up.unwrap_or(root);
             }
         }
@@ -293,9 +297,16 @@ fn descend(child: Chunk, parent: Chunk, root: Chunk, location: *const c_char, fr
             return false;
         }
     }
-    links::detach(child);
-    child.parent.set(Some(parent));
+    if child.parent() == Some(parent) {
+        links::detach(child);
+    } else {
+        // It moved itself, and dies all the same. Nothing watches over where it went, so it leaves that
+        // place, and what refuses to die with it has no parent.
+        reparent::relink(child, None);
+    }
     child.set_flags(DYING);
+    // In no list, it has no sibling: this is the way back.
+    child.next.set(Some(parent));
     true
 }
 
@@ -305,9 +316,12 @@ fn bury(chunk: Chunk, location: *const c_char) {
     store::release(chunk, location);
 }
 
-/// Tells frees in progress that `chunk` goes.
+/// Tells frees in progress, and the process, that `chunk` goes.
 fn leave(chunk: Chunk) {
     if chunk.has(ANCHOR) {
         frame::replace(chunk, chunk.parent());
+    }
+    if chunk.has(GUARDED) {
+        roots::forget_null_context(chunk);
     }
 }

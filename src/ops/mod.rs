@@ -19,6 +19,7 @@ pub use free::{free, free_children, free_quick, set_destructor};
 pub use realloc::{capacity, realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};
 pub use reparent::{reparent, steal};
+pub(crate) use roots::is_retired;
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};
 pub(crate) use totals::bytes;
 pub use totals::{total_blocks, total_size};

@@ -31,7 +31,10 @@ pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
     if chunk.has(POOL) || size >= MAX_SIZE {
         return false;
     }
-    if !chunk.has(MEMBER | LIMITED) && size <= store::capacity(chunk) {
+    if !chunk.has(MEMBER | LIMITED)
+        && size <= store::capacity(chunk)
+        && !store::has_slices_beyond(chunk, size)
+    {
         chunk.size.set(size as u32);
         return true;
     }
@@ -76,8 +79,9 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
     {
         return Ok((moved, true));
     }
+    let wasteful = size < old && !chunk.has(MEMBER) && store::is_wasted_on(chunk, size);
     // SAFETY: the caller's.
-    if (shrinks_little || size > old || old - size <= old / 2) && unsafe { resize_in_place(chunk, size) } {
+    if (shrinks_little || !wasteful) && unsafe { resize_in_place(chunk, size) } {
         return Ok((chunk, !shrinks_little));
     }
     Ok((move_to_fit(chunk, size)?, true))
@@ -90,6 +94,7 @@ fn may_change(chunk: Chunk) -> bool {
 /// The only member of a pool goes to the start of the room before it grows.
 /// The room is counted with the pool, so no limit is asked.
 fn slide(chunk: Chunk, size: usize) -> Option<Chunk> {
+    let _held = chunk.parent().and_then(links::guard_for);
     let anchored = chunk.has(ANCHOR);
     let moved = store::slide(chunk, size, LOCATION.as_ptr())?;
     settle(chunk, moved, anchored);
@@ -107,6 +112,7 @@ fn settle(from: Chunk, to: Chunk, anchored: bool) {
 /// Moves `chunk`, with its place in the tree, to where it can have `size` bytes.
 #[cold]
 fn move_to_fit(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
+    let _held = chunk.parent().and_then(links::guard_for);
     let anchored = chunk.has(ANCHOR);
     let moved = match move_pages(chunk, size)? {
         Some(moved) => moved,

@@ -82,6 +82,7 @@ pub unsafe fn reparent(
 /// Moves `chunk`, and with it all below it, to `to`, or out of every tree.
 #[inline]
 pub(super) fn relink(chunk: Chunk, to: Option<Chunk>) {
+    debug_assert!(!to.is_some_and(|to| chunk.is_above(to)), "a ring");
     const SPECIAL: u32 = MEMBER | POOL | LIMITED;
     if chunk.has(SPECIAL) || to.is_some_and(|to| to.has(SPECIAL)) {
         return relink_special(chunk, to);

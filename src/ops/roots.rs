@@ -10,12 +10,13 @@ use core::sync::atomic::{
 
 use super::{alloc, free, reparent, set_destructor};
 use crate::error::AllocError;
-use crate::process::{NULL_LIST, ROOTS};
+use crate::process::{NULL_CONTEXT, NULL_LIST, ROOTS};
 use crate::tree::chunk::GUARDED;
 use crate::tree::{Chunk, links};
 
-/// The payload of the null context; null while there is none.
-static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+/// The payload of a null context that is out of use, kept for the next: other threads may be about to
+/// look at it.
+static RETIRED: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 /// The payload of the autofree context; null while there is none.
 static AUTOFREE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
@@ -45,8 +46,10 @@ pub unsafe fn enable_null_tracking(with_autofree: bool) {
     let context = match null_context() {
         Some(context) => context,
         None => {
+            let retired = load(&RETIRED);
             // SAFETY: the caller's.
-            let Ok(context) = (unsafe { alloc(None, 0) }) else { return };
+            let Some(context) = retired.or_else(|| unsafe { alloc(None, 0) }.ok()) else { return };
+            RETIRED.store(ptr::null_mut(), Release);
             context.set_name(c"null_context".as_ptr());
             context.set_flags(GUARDED);
             NULL_CONTEXT.store(context.ptr(), Release);
@@ -58,23 +61,25 @@ pub unsafe fn enable_null_tracking(with_autofree: bool) {
     }
 }
 
-/// The null context goes; its children live on without a parent.
+/// The tracking ends; the children of the null context live on without a parent.
 ///
 /// # Safety
 /// See the [module](super).
 pub unsafe fn disable_null_tracking() {
     let _held = ROOTS.hold();
     let Some(context) = null_context() else { return };
+    let _list = NULL_LIST.hold();
     NULL_CONTEXT.store(ptr::null_mut(), Release);
-    {
-        let _held = NULL_LIST.hold();
-        while let Some(child) = context.child.get() {
-            links::detach_unguarded(child, context);
-            child.parent.set(None);
-        }
+    while let Some(child) = context.child.get() {
+        links::detach_unguarded(child, context);
+        child.parent.set(None);
     }
-    // SAFETY: a live chunk that nobody else leads to any more. It has no destructor to refuse.
-    let _ = unsafe { free(context, c"talloc_disable_null_tracking".as_ptr()) };
+    RETIRED.store(context.ptr(), Release);
+}
+
+/// Whether `chunk` is a null context that is out of use.
+pub(crate) fn is_retired(chunk: Chunk) -> bool {
+    RETIRED.load(Acquire) == chunk.ptr()
 }
 
 /// The null context is being freed itself, with all below it: tracking ends.

@@ -109,13 +109,11 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_quick(payload: *const c_void) -> Option<Chunk> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        if !segment::covers(header.addr()) {
+        if !segment::covers(header.addr()) || !header.is_aligned() {
             return None;
         }
-        // SAFETY: the address lies in a mapped segment, whose memory can all be read; only a pointer
-        // that is no chunk's is not aligned.
-        let (expected, tag) =
-            unsafe { (SpanRef::slice_of(header.addr()).tag(), header.cast::<u32>().read_unaligned()) };
+        // SAFETY: the address lies in a mapped segment, whose memory can all be read.
+        let (expected, tag) = unsafe { (SpanRef::slice_of(header.addr()).tag(), (*header).tag.get()) };
         if (tag ^ expected) & !(FLAGS & !MEMBER) != 0 {
             return None;
         }
@@ -365,6 +363,10 @@ impl Chunk {
 
     /// The child that holds the name, when a child does.
     pub fn name_child(self) -> Option<Chunk> {
+        if process::mode() & MODE_MALLOC != 0 {
+            // There, what lies before any string cannot be looked at.
+            return self.children().find(|child| child.ptr().cast_const() == self.name().cast());
+        }
         // SAFETY: any address can be checked, and the tree is the caller's.
         let child = unsafe { Chunk::check(self.name().cast()) }.ok()?;
         (child.parent() == Some(self)).then_some(child)

@@ -6,9 +6,11 @@
 //!
 //! The list of a [`GUARDED`] parent (the null context) is used by all threads, under one lock.
 
+use core::sync::atomic::Ordering::Acquire;
+
 use super::chunk::{Chunk, GUARDED};
 use crate::mem::lock::Held;
-use crate::process::NULL_LIST;
+use crate::process::{NULL_CONTEXT, NULL_LIST};
 
 /// Holds the guard if the list of `parent` needs it.
 #[inline(always)]
@@ -19,8 +21,21 @@ pub(crate) fn guard_for(parent: Chunk) -> Option<Held<'static>> {
 /// Makes the detached `child` the newest child of `parent`.
 #[inline(always)]
 pub(crate) fn attach(child: Chunk, parent: Chunk) {
-    let _held = guard_for(parent);
+    if parent.has(GUARDED) {
+        return attach_guarded(child, parent);
+    }
     attach_unguarded(child, parent);
+}
+
+/// While this thread waited for the guard, another may have ended the tracking: then there is no list.
+#[cold]
+fn attach_guarded(child: Chunk, parent: Chunk) {
+    let _held = NULL_LIST.hold();
+    if NULL_CONTEXT.load(Acquire) == parent.ptr() {
+        attach_unguarded(child, parent);
+    } else {
+        child.parent.set(None);
+    }
 }
 
 /// [`attach`] for a parent whose list is not guarded, or whose guard is held.
@@ -78,10 +93,9 @@ pub(crate) fn bridge(child: Chunk, parent: Chunk) {
 }
 
 /// The header of `from` has been copied to `to`: makes the neighbours, the parent and the children
-/// say so.
+/// say so. If the parent's list is guarded, the guard has been held since before the copy.
 pub(crate) fn relocate(from: Chunk, to: Chunk) {
     if let Some(parent) = to.parent.get() {
-        let _held = guard_for(parent);
         match to.prev.get() {
             Some(prev) => prev.next.set(Some(to)),
             None if parent.child.get() == Some(from) => parent.child.set(Some(to)),

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use super::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, SIDE};
 use super::pool::PoolRef;
 use super::{limit, links};
+use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
@@ -236,6 +237,19 @@ pub(crate) fn capacity(chunk: Chunk) -> usize {
     }
     // SAFETY: a chunk that is no member starts at its slot.
     unsafe { heap::bytes_of(chunk.address()) - HEADER }
+}
+
+/// Whether `chunk`, no member of a pool, has whole slices that `size` bytes of payload do not need.
+pub(crate) fn has_slices_beyond(chunk: Chunk, size: usize) -> bool {
+    let has = HEADER + capacity(chunk);
+    has > SLOT_MAX && geometry::slices_for(HEADER + size) < geometry::slices_for(has)
+}
+
+/// Whether the place of `chunk`, no member of a pool, is much too large for `size` bytes of payload: a
+/// slot of which more than half would be free, or a block for what fits into a slot.
+pub(crate) fn is_wasted_on(chunk: Chunk, size: usize) -> bool {
+    let (has, needs) = (HEADER + capacity(chunk), HEADER + size);
+    if has > SLOT_MAX { needs <= SLOT_MAX } else { needs < has / 2 }
 }
 
 /// Gives `chunk`, not a pool, `size` bytes of payload where it stands, if that can be.

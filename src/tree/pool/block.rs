@@ -17,7 +17,7 @@ use crate::process::TAG_FREED;
 use crate::tree::chunk::{Chunk, HEADER, Header};
 use crate::tree::store;
 
-/// The first word of a few bytes in a block that are nobody's.
+/// The tag of padding.
 const PADDING: u32 = TAG_FREED | 1;
 
 /// The head of a block. Its first word is where a chunk has its tag.
@@ -47,13 +47,26 @@ pub(super) const BLOCK: usize = size_of::<Block>();
 const _: () = assert!(BLOCK == 64);
 const _: () = assert!(core::mem::offset_of!(Block, freed_at) == core::mem::offset_of!(Header, name));
 
-/// Free room in a block: the head of a freed member.
+/// Free room in a block: a freed header.
 #[repr(C)]
 pub(super) struct Piece {
     tag: u32,
-    /// Bytes of the payload that the piece could have; of padding, its length.
-    size: Cell<u32>,
+    /// Bytes of the payload that the piece could have.
+    size: u32,
     pub(super) next: Cell<Option<NonNull<Piece>>>,
+    unused: [usize; 3],
+    /// Where it was freed: where a chunk has its name.
+    freed_at: *const c_char,
+}
+
+const _: () = assert!(size_of::<Piece>() == HEADER);
+
+/// The first words of a few bytes in a block that are nobody's.
+#[repr(C)]
+struct Padding {
+    tag: u32,
+    /// How many bytes.
+    room: u32,
 }
 
 /// What a member of `size` bytes takes from a block.
@@ -172,11 +185,11 @@ impl Block {
         while at < self.bump.get() {
             // SAFETY: up to `bump` there is one header behind the other (see the module).
             let header = unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut::<Header>(at)) };
-            // SAFETY: as above.
-            let piece = unsafe { header.cast::<Piece>().as_ref() };
-            let size = piece.size.get() as usize;
-            at += if piece.tag == PADDING { size } else { room_for(size) };
-            if piece.tag & !1 != TAG_FREED {
+            // SAFETY: as above; padding has these two words at least.
+            let start = unsafe { header.cast::<Padding>().as_ref() };
+            let size = start.room as usize;
+            at += if start.tag == PADDING { size } else { room_for(size) };
+            if start.tag & !1 != TAG_FREED {
                 // SAFETY: neither free nor padding: a live member.
                 visit(unsafe { Chunk::from_header(header) });
             }
@@ -186,28 +199,35 @@ impl Block {
 
 impl Piece {
     /// Makes free room, at least a header's, known as such.
-    pub(super) fn mark(at: usize, room: usize, next: Option<NonNull<Piece>>) -> Option<NonNull<Piece>> {
+    pub(super) fn mark(
+        at: usize,
+        room: usize,
+        next: Option<NonNull<Piece>>,
+        freed_at: *const c_char,
+    ) -> Option<NonNull<Piece>> {
         debug_assert!(room >= HEADER);
-        Piece::write(
-            at,
-            Piece { tag: TAG_FREED, size: Cell::new((room - HEADER) as u32), next: Cell::new(next) },
-        )
-    }
-
-    /// Makes a few free bytes known as nobody's.
-    pub(super) fn pad(at: usize, room: usize) {
-        Piece::write(at, Piece { tag: PADDING, size: Cell::new(room as u32), next: Cell::new(None) });
-    }
-
-    fn write(at: usize, piece: Piece) -> Option<NonNull<Piece>> {
+        let piece = Piece {
+            tag: TAG_FREED,
+            size: (room - HEADER) as u32,
+            next: Cell::new(next),
+            unused: [0; 3],
+            freed_at,
+        };
         let place = NonNull::new(ptr::with_exposed_provenance_mut::<Piece>(at))?;
-        // SAFETY: at least 16 bytes of free room of a block, aligned like every member.
+        // SAFETY: free room of a block, long enough, and aligned like every member.
         unsafe { place.write(piece) };
         Some(place)
     }
 
+    /// Makes a few free bytes, 16 at least, known as nobody's.
+    pub(super) fn pad(at: usize, room: usize) {
+        let padding = Padding { tag: PADDING, room: room as u32 };
+        // SAFETY: as in `mark`.
+        unsafe { ptr::with_exposed_provenance_mut::<Padding>(at).write(padding) };
+    }
+
     /// Bytes of the room.
     pub(super) fn room(&self) -> usize {
-        room_for(self.size.get() as usize)
+        room_for(self.size as usize)
     }
 }

@@ -27,11 +27,12 @@ pub(crate) use block::Block;
 use block::{BLOCK, room_for};
 use zone::Zone;
 
-use super::chunk::{Chunk, HEADER, Header, MEMBER, POOL};
+use super::chunk::{Chunk, HEADER, MEMBER, POOL};
 use super::store;
+use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::lock::{Held, Lock};
 use crate::mem::span::SpanRef;
-use crate::process::{self, MODE_MALLOC, TAG_FREED};
+use crate::process::{self, MODE_MALLOC};
 
 /// The smallest overflow block, in bytes.
 const OVERFLOW_FIRST: usize = 2 << 10;
@@ -48,6 +49,8 @@ const ANNOUNCED_BLOCK_MAX: usize = 1 << 20;
 pub struct Pool {
     irregular: Cell<bool>,
     shared: Cell<bool>,
+    /// Its own chunk has been freed; the pool goes with the last member.
+    orphaned: Cell<bool>,
     lock: Lock,
     /// Bytes of room that were asked for.
     announced_room: Cell<usize>,
@@ -83,7 +86,9 @@ impl PoolRef {
     pub(super) fn create(size: usize, room: usize) -> Option<Chunk> {
         let room = room.next_multiple_of(16);
         let front = FRONT + size.next_multiple_of(16);
-        let in_first = if room <= ANNOUNCED_BLOCK_MAX { room } else { ANNOUNCED_BLOCK_MAX };
+        // All of a block lies in one segment, so that its members can be found.
+        let in_first = room.min(ANNOUNCED_BLOCK_MAX);
+        let in_first = if front + in_first <= USABLE_SLICES * SLICE { in_first } else { 0 };
         let (at, _) = store::take_block(front + in_first)?;
         // SAFETY: a slot that is long enough for all of it, nobody else's.
         unsafe {
@@ -93,6 +98,7 @@ impl PoolRef {
             let pool = Pool {
                 irregular: Cell::new(false),
                 shared: Cell::new(false),
+                orphaned: Cell::new(false),
                 lock: Lock::new(),
                 announced_room: Cell::new(room),
                 promised: Cell::new(room - in_first),
@@ -190,9 +196,9 @@ impl PoolRef {
     fn find_room(self, room: usize) -> Option<usize> {
         let promised = self.promised.get();
         if promised >= room {
-            let bytes = promised.min(ANNOUNCED_BLOCK_MAX);
+            let bytes = promised.min(ANNOUNCED_BLOCK_MAX).max(room);
+            self.announced.add(self.new_block(bytes, false)?);
             self.promised.set(promised - bytes);
-            self.announced.add(self.new_block(bytes.max(room), false)?);
             return self.announced.cut(room);
         }
         if room > OVERFLOW_MEMBER_MAX {
@@ -228,26 +234,27 @@ impl PoolRef {
         let zone = pool.zone(block);
         let room = room_for(member.size());
         member.stamp_freed(location);
-        if zone.put_back(block, member.address().addr().get(), room)
-            && (pool.chunk_is_gone() || !zone.is_tidy())
+        if zone.put_back(block, member.address().addr().get(), room, location)
+            && (pool.orphaned.get() || !zone.is_tidy())
         {
-            drop(held);
-            pool.zone_emptied(location);
+            pool.zone_emptied(held, location);
         }
     }
 
     /// The pool's own chunk is gone; its members may live on elsewhere.
     pub(super) fn chunk_freed(self, location: *const c_char) {
+        let held = self.hold();
         self.irregular.set(true);
-        self.zone_emptied(location);
+        self.orphaned.set(true);
+        self.zone_emptied(held, location);
     }
 
-    /// Nothing in a zone is alive: its room comes back. With nothing alive at all, the pool goes.
+    /// Nothing in a zone is alive: its room comes back. With nothing alive at all, the pool goes: who
+    /// holds the lock when the last of it dies sees that, and nobody else.
     #[cold]
-    fn zone_emptied(self, location: *const c_char) {
-        let held = self.hold();
+    fn zone_emptied(self, held: Option<Held<'_>>, location: *const c_char) {
         let (announced, overflow) = (self.announced.live.get(), self.overflow.live.get());
-        if announced + overflow == 0 && self.chunk_is_gone() {
+        if announced + overflow == 0 && self.orphaned.get() {
             drop(held);
             return self.give_back(location);
         }
@@ -268,12 +275,6 @@ impl PoolRef {
             room += block.end.get() - block.first();
         });
         self.promised.set(self.promised.get() + room);
-    }
-
-    #[inline(always)]
-    fn chunk_is_gone(self) -> bool {
-        // SAFETY: the header of the pool's chunk lies right behind the record.
-        unsafe { self.0.add(1).cast::<Header>().as_ref() }.tag.get() == TAG_FREED
     }
 
     /// Gives all blocks back, and with them everything that is still in them.
@@ -350,7 +351,7 @@ impl PoolRef {
     /// # Safety
     /// Nobody changes the pool meanwhile.
     pub(super) unsafe fn for_each_chunk(self, visit: &mut dyn FnMut(Chunk)) {
-        if !self.chunk_is_gone() {
+        if !self.orphaned.get() {
             // SAFETY: the header of the pool's chunk lies right behind the record.
             visit(unsafe { Chunk::from_header(self.0.add(1).cast()) });
         }

@@ -5,7 +5,8 @@
 //! the block is used up.
 
 use core::cell::Cell;
-use core::ptr::NonNull;
+use core::ffi::c_char;
+use core::ptr::{self, NonNull};
 
 use super::block::{Block, Piece};
 use crate::tree::chunk::{Chunk, HEADER};
@@ -57,7 +58,7 @@ impl Zone {
         if let Some(used_up) = self.newest() {
             let rest = used_up.rest();
             if rest >= HEADER {
-                self.keep(used_up.bump.get(), rest);
+                self.keep(used_up.bump.get(), rest, ptr::null());
                 used_up.bump.set(used_up.end.get());
             }
         }
@@ -68,12 +69,11 @@ impl Zone {
 
     /// Takes back the `room` bytes of a freed member at `at`. Says whether it was the last alive.
     #[inline(always)]
-    pub(super) fn put_back(&self, block: &Block, at: usize, room: usize) -> bool {
+    pub(super) fn put_back(&self, block: &Block, at: usize, room: usize, location: *const c_char) -> bool {
         if at + room == block.bump.get() {
             block.bump.set(at);
         } else {
-            // Only the first two words change: the stamp stays readable.
-            self.keep(at, room);
+            self.keep(at, room, location);
         }
         let live = self.live.get() - 1;
         self.live.set(live);
@@ -122,7 +122,7 @@ impl Zone {
                 if has >= room {
                     link.set(head.next.get());
                     let at = piece.addr().get();
-                    self.keep(at + room, has - room);
+                    self.keep(at + room, has - room, ptr::null());
                     return Some(at);
                 }
                 link = &head.next;
@@ -131,12 +131,12 @@ impl Zone {
         None
     }
 
-    /// Keeps free room for later, if it is enough for anything.
-    fn keep(&self, at: usize, room: usize) {
+    /// Keeps free room for later, if it is enough for anything. It was freed at `location`, or is nobody's.
+    fn keep(&self, at: usize, room: usize, location: *const c_char) {
         if room >= HEADER {
             self.kept.set(true);
             let bin = &self.bins[bin_of(room)];
-            bin.set(Piece::mark(at, room, bin.get()));
+            bin.set(Piece::mark(at, room, bin.get(), location));
         } else if room > 0 {
             Piece::pad(at, room);
         }
@@ -149,7 +149,7 @@ impl Zone {
         } else if new > old {
             return false;
         } else {
-            self.keep(at + new, old - new);
+            self.keep(at + new, old - new, ptr::null());
         }
         true
     }

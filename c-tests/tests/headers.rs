@@ -17,7 +17,7 @@ const MODERN_CXX: [&str; 2] = ["c++17", "c++20"];
 /// Compiles `source` in one dialect against the headers in `include`.
 fn compiles(source: &Path, compiler: Compiler, dialect: &str, include: Option<&Path>) -> Result<(), String> {
     let mut command = compiler.command(source);
-    command.arg(format!("-std={dialect}")).args(["-c", "-o", "/dev/null"]);
+    command.arg(format!("-std={dialect}")).args(["-D_GNU_SOURCE", "-c", "-o", "/dev/null"]);
     if let Some(include) = include {
         command.arg("-I").arg(include);
     }
@@ -71,6 +71,15 @@ fn main() -> ExitCode {
                         Ok(compiles(&source, compiler, dialect, include.as_deref())?)
                     }));
                 }
+            }
+            for source in sources("programs") {
+                let include = include.clone();
+                let dialect =
+                    if source.extension().is_some_and(|e| e == "cpp") { "gnu++17" } else { "gnu17" };
+                let test = format!("program {} ({}, {origin}'s)", name(&source), compiler.name);
+                trials.push(Trial::test(test, move || {
+                    Ok(compiles(&source, compiler, dialect, include.as_deref())?)
+                }));
             }
             for source in sources("headers/wrong") {
                 let include = include.clone();

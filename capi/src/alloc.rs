@@ -177,20 +177,20 @@ pub(crate) unsafe fn resized(
 ) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        if ptr.is_null() && size > 0 {
-            return named(context, size, name);
+        if ptr.is_null() {
+            return if size > 0 { named(context, size, name) } else { null_mut() };
         }
-        let (Ok(parent), Ok(old)) = (self::context(context), self::context(ptr)) else {
+        let Ok(old) = chunk(ptr) else {
             return null_mut();
         };
-        let Some(old) = old else {
-            return null_mut();
-        };
-        if size == 0 {
-            let _ = ops::unlink(parent, old, c"talloc_unlink".as_ptr());
-            return null_mut();
+        if size > 0 {
+            // The context is not looked at: programs pass what is none.
+            return grown(old, size, name);
         }
-        grown(old, size, name)
+        if let Ok(owner) = self::context(context) {
+            let _ = ops::unlink(owner, old, c"talloc_unlink".as_ptr());
+        }
+        null_mut()
     }
 }
 

@@ -95,7 +95,7 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
         return Ok(());
     }
     if chunk.child.get().is_some() {
-        chunk.set_flags(DYING);
+        chunk.set_leaving();
         drain(chunk, location, &frame)?;
     }
     bury(chunk, location);
@@ -105,7 +105,7 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let frame = Frame::new(chunk, chunk.parent());
-    chunk.set_flags(DYING);
+    chunk.set_leaving();
     drain(chunk, location, &frame)?;
     bury(chunk, location);
     Ok(())
@@ -304,7 +304,7 @@ fn descend(child: Chunk, parent: Chunk, root: Chunk, location: *const c_char, fr
         // place, and what refuses to die with it has no parent.
         reparent::relink(child, None);
     }
-    child.set_flags(DYING);
+    child.set_leaving();
     // In no list, it has no sibling: this is the way back.
     child.next.set(Some(parent));
     true

@@ -31,11 +31,15 @@ pub struct Visit {
 }
 
 /// Visits `root` and what lies below, parents before their children, newest first; `root` is at
-/// `depth`, and nothing deeper than `max_depth` is visited unless that is negative.
+/// `depth`, and nothing deeper than `max_depth` is visited unless that is negative. Of a root that is on
+/// its way out, nothing is.
 ///
 /// # Safety
 /// The tree does not change meanwhile.
 pub unsafe fn walk(root: Chunk, depth: i32, max_depth: i32, visit: &mut dyn FnMut(Visit)) {
+    if root.is_leaving() {
+        return;
+    }
     let totals = Totals::of(root, depth, max_depth);
     for (index, (chunk, depth)) in shown(root, depth, max_depth).enumerate() {
         if chunk.is_reference() && chunk != root {

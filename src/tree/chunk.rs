@@ -339,6 +339,19 @@ impl Chunk {
         self.tag.set(self.tag.get() & !flags);
     }
 
+    /// Marks a chunk that is out of its list as on its way out, with no way back into the tree. Its own
+    /// links are free: that `prev` leads to itself says so.
+    #[inline(always)]
+    pub(crate) fn set_leaving(self) {
+        self.set_flags(DYING);
+        self.prev.set(Some(self));
+    }
+
+    /// Whether it is on its way out itself, and not only its children are.
+    pub(crate) fn is_leaving(self) -> bool {
+        self.has(DYING) && self.prev.get() == Some(self)
+    }
+
     fn tag_bits(self) -> u32 {
         self.tag.get() & !FLAGS
     }

@@ -56,7 +56,9 @@ extern "C" fn end() {
             exit_report::write(file);
         }
     }
-    mem::threads::end(!is_process_exiting());
+    if !is_process_exiting() {
+        mem::threads::end();
+    }
 }
 
 unsafe extern "C" {

@@ -116,18 +116,17 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
-/// Called when the library is about to be unloaded, or the process to exit: no thread's end may call
-/// into the library after that, and what holds nothing is given back. If the library is `unloading`, no
-/// thread is in it, and the heaps of all threads are looked through. Should somebody allocate all the
-/// same, everything is made anew.
-pub fn end(unloading: bool) {
+/// Called when the library is about to be unloaded: no thread is in it, and none may call into it
+/// when it ends. What holds nothing is given back. (At the end of the process nothing is taken apart:
+/// other threads may still be at work.)
+pub fn end() {
     let key = KEY.swap(0, AcqRel);
     if key == 0 {
         return;
     }
     // SAFETY: the key exists, and nobody finds it any more.
     unsafe { libc::pthread_key_delete(key - 1) };
-    for heap in all().filter(|heap| unloading || heap.is_mine() || heap.adopt()) {
+    for heap in all() {
         // The heap must be this thread's to be touched.
         heap.set_owner(os::thread_pointer());
         heap.collect();
@@ -135,7 +134,7 @@ pub fn end(unloading: bool) {
         heap.set_owner(NOBODY);
     }
     segment::release_free_memory();
-    if segment::mapped_bytes() == 0 && all().all(|heap| heap.owner() == NOBODY) {
+    if segment::mapped_bytes() == 0 {
         let mut heap = HeapRef::from_raw(HEAPS.swap(core::ptr::null_mut(), AcqRel));
         while let Some(gone) = heap {
             heap = HeapRef::from_raw(gone.next.load(Acquire));

@@ -1,10 +1,10 @@
 //! Frees in progress, as far as a destructor can disturb them.
 //!
-//! While a destructor runs, the free that called it still has to come back to two chunks: its root,
-//! and the *heir*, the parent that the root had, to which children go that refuse to die. The root is
-//! marked as dying, so that nobody frees or moves it. The heir is alive and may be freed or moved by
-//! the destructor: it carries [`ANCHOR`], and whoever frees or moves such a chunk tells the frames,
-//! which hang on the thread's heap.
+//! While a destructor runs, the free that called it still has to come back to its root, and to the
+//! parent that the root had, to which children go that refuse to die. The root is marked as dying, so that
+//! nobody frees or moves it. If it is out of its parent's list already, who frees or moves that parent
+//! would not find it: so the parent carries [`ANCHOR`], and whoever frees or moves such a chunk tells the
+//! frames, which hang on the thread's heap.
 
 use core::cell::Cell;
 use core::ptr;
@@ -17,7 +17,8 @@ use crate::tree::{Chunk, store};
 #[derive(Debug)]
 pub(super) struct Frame {
     root: Chunk,
-    heir: Cell<Option<Chunk>>,
+    /// The root is out of its parent's list.
+    detached: Cell<bool>,
     /// The root is to be freed when its children are: somebody asked for it meanwhile.
     doomed: Cell<bool>,
     outer: Cell<*const Frame>,
@@ -25,17 +26,24 @@ pub(super) struct Frame {
 
 impl Frame {
     /// A frame for a free of `root`, or of what is below it.
-    pub(super) fn new(root: Chunk, heir: Option<Chunk>) -> Frame {
-        Frame { root, heir: Cell::new(heir), doomed: Cell::new(false), outer: Cell::new(ptr::null()) }
+    pub(super) fn new(root: Chunk) -> Frame {
+        Frame { root, detached: Cell::new(false), doomed: Cell::new(false), outer: Cell::new(ptr::null()) }
     }
 
-    /// Where children of the root go that refuse to die.
-    pub(super) fn heir(&self) -> Option<Chunk> {
-        self.heir.get()
+    /// The root has left its parent's list.
+    pub(super) fn detached(self) -> Frame {
+        self.set_detached();
+        self
     }
 
-    pub(super) fn set_heir(&self, heir: Option<Chunk>) {
-        self.heir.set(heir);
+    /// [`detached`](Frame::detached), for a frame that is in use.
+    pub(super) fn set_detached(&self) {
+        self.detached.set(true);
+    }
+
+    /// The parent that the root has, or had.
+    fn anchor(&self) -> Option<Chunk> {
+        if self.detached.get() { self.root.parent() } else { None }
     }
 
     pub(super) fn is_doomed(&self) -> bool {
@@ -51,16 +59,15 @@ impl Frame {
         let Some(heap) = store::own_heap(self.root) else { return foreign() };
         self.outer.set(from(heap.annex().get().cast()).next().map_or(ptr::null(), ptr::from_ref));
         heap.annex().set(ptr::from_ref(self).cast());
-        let heir = self.heir.get();
-        if let Some(heir) = heir {
-            heir.set_flags(ANCHOR);
+        if let Some(anchor) = self.anchor() {
+            anchor.set_flags(ANCHOR);
         }
         let result = foreign();
         heap.annex().set(self.outer.get().cast());
-        if let Some(heir) = self.heir.get()
-            && !self.outer_frames().any(|frame| frame.heir.get() == Some(heir))
+        if let Some(anchor) = self.anchor()
+            && !self.outer_frames().any(|frame| frame.anchor() == Some(anchor))
         {
-            heir.clear_flags(ANCHOR);
+            anchor.clear_flags(ANCHOR);
         }
         result
     }
@@ -93,12 +100,8 @@ fn from(innermost: *const Frame) -> impl Iterator<Item = &'static Frame> {
 /// The anchor `chunk` is about to be gone; `now` stands for it: where it moved, or its parent.
 #[cold]
 pub(super) fn replace(chunk: Chunk, now: Option<Chunk>) {
-    for frame in all().filter(|frame| frame.heir.get() == Some(chunk)) {
-        frame.heir.set(now);
-        // A root that is out of its parent's list is not found there by who moves the parent.
-        if frame.root.parent() == Some(chunk) {
-            frame.root.parent.set(now);
-        }
+    for frame in all().filter(|frame| frame.anchor() == Some(chunk)) {
+        frame.root.parent.set(now);
         if let Some(now) = now {
             now.set_flags(ANCHOR);
         }

@@ -85,10 +85,10 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let frame = Frame::new(chunk, None);
+    let frame = Frame::new(chunk);
     begin(chunk, location, &frame).map_err(|refusal| refusal.error)?;
-    frame.set_heir(chunk.parent());
     links::detach(chunk);
+    frame.set_detached();
     if store::is_regular_pool(chunk) {
         leave(chunk);
         store::release_pool(chunk, location);
@@ -104,7 +104,7 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let frame = Frame::new(chunk, chunk.parent());
+    let frame = Frame::new(chunk).detached();
     chunk.set_leaving();
     drain(chunk, location, &frame)?;
     bury(chunk, location);
@@ -123,7 +123,7 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(),
         // They are being freed already.
         return Ok(());
     }
-    let frame = Frame::new(chunk, chunk.parent());
+    let frame = Frame::new(chunk);
     chunk.set_flags(DYING);
     let drained = drain_all_but_name(chunk, location, &frame);
     chunk.clear_flags(DYING);
@@ -142,7 +142,7 @@ fn drain_all_but_name(chunk: Chunk, location: *const c_char, frame: &Frame) -> R
         let name = chunk.name_child();
         let Some(child) = chunk.children().find(|&child| Some(child) != name) else { return Ok(()) };
         child.verify().map_err(FreeError::Corrupt)?;
-        if descend(child, chunk, chunk, location, frame) {
+        if descend(child, chunk, location, frame) {
             drain(child, location, frame)?;
             bury(child, location);
         }
@@ -236,7 +236,7 @@ fn drain(root: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Free
         free_simple_leaves(at, location).map_err(FreeError::Corrupt)?;
         match at.child.get() {
             Some(child) => {
-                if descend(child, at, root, location, frame) {
+                if descend(child, at, location, frame) {
                     at = child;
                 }
             }
@@ -276,14 +276,13 @@ fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
 
 /// Begins the free of `child`, of the dying `parent`. Says whether its children come next; if not,
 /// it is gone, or has refused and been given to somebody else.
-fn descend(child: Chunk, parent: Chunk, root: Chunk, location: *const c_char, frame: &Frame) -> bool {
+fn descend(child: Chunk, parent: Chunk, location: *const c_char, frame: &Frame) -> bool {
     if !child.is_simple() {
         if let Err(refusal) = begin(child, location, frame) {
             if child.parent() == Some(parent) {
                 let to = match refusal.heir {
                     Heir::Owner(owner) => Some(owner),
                     Heir::Nobody => None,
-                    Heir::Grandparent if parent == root => frame.heir(),
                     Heir::Grandparent => parent.parent(),
                 };
                 reparent::relink(child, to.or_else(roots::null_context));

@@ -1,4 +1,7 @@
-/* No verb makes a context its own ancestor; what would is refused and logged. */
+/*
+ * No verb makes a context its own ancestor. One stolen by what lies below it changes
+ * places with that; where there is no place to take, it is refused and logged.
+ */
 #include "ours.h"
 
 static int deaths;
@@ -30,27 +33,39 @@ int main(void)
 	b = node(a, "b");
 	c = node(b, "c");
 
-	puts("steal below a descendant");
-	check(talloc_steal(b, a) == NULL);
-	expect_refusal();
-	check(talloc_steal(c, a) == NULL);
-	expect_refusal();
+	puts("stolen by a child: it takes the place");
+	check(talloc_steal(b, a) == a);
+	check(talloc_parent(b) == root && talloc_parent(a) == b);
+	check(talloc_parent(c) == b && talloc_total_blocks(root) == 4);
+	check(ours_log[0] == '\0');
+
+	puts("by a grandchild, by move, by reparent");
+	talloc_steal(root, a);
+	talloc_steal(a, b);
+	check(talloc_steal(c, a) == a);
+	check(talloc_parent(c) == root && talloc_parent(a) == c);
+	check(talloc_parent(b) == a && talloc_total_blocks(root) == 4);
+	p = c;
+	check(talloc_move(b, &p) == c && p == NULL);
+	check(talloc_parent(b) == root && talloc_parent(c) == b);
+	check(talloc_parent(a) == c && talloc_total_blocks(root) == 4);
+	check(talloc_reparent(root, a, b) == b);
+	check(talloc_parent(a) == root && talloc_parent(b) == a);
+	check(talloc_parent(c) == b && talloc_total_blocks(root) == 4);
+	check(ours_log[0] == '\0');
+
+	puts("where there is no place to take: refused");
 	check(talloc_steal(c, root) == NULL);
 	expect_refusal();
-	check(talloc_parent(a) == root && talloc_parent(b) == a);
-	check(talloc_parent(c) == b && talloc_parent(root) == NULL);
-
-	puts("move below a descendant: the caller keeps the pointer");
-	p = a;
+	check(talloc_steal(a, root) == NULL);
+	expect_refusal();
+	p = root;
 	check(talloc_move(c, &p) == NULL);
-	check(p == a);
+	check(p == root);
 	expect_refusal();
-
-	puts("reparent below a descendant");
-	check(talloc_reparent(root, c, a) == NULL);
+	check(talloc_reparent(NULL, c, root) == NULL);
 	expect_refusal();
-	check(talloc_reparent(NULL, a, root) == NULL);
-	expect_refusal();
+	check(talloc_parent(root) == NULL && talloc_total_blocks(root) == 4);
 
 	puts("to itself: nothing");
 	check(talloc_steal(a, a) == a);
@@ -62,10 +77,10 @@ int main(void)
 	for (i = 0; i < 20000; i++) {
 		p = node(p, "link");
 	}
-	check(talloc_steal(p, a) == NULL);
+	check(talloc_steal(p, root) == NULL);
 	expect_refusal();
-	check(talloc_steal(a, p) == p);
-	check(talloc_parent(p) == a);
+	check(talloc_steal(p, a) == a);
+	check(talloc_parent(p) == root && talloc_parent(a) == p);
 	expect_no_fault();
 	check(talloc_total_blocks(root) == 20004);
 	check(talloc_free(root) == 0);

@@ -35,7 +35,8 @@ static int refer_to_myself(char *p)
 static int steal_myself_below_my_child(char *p)
 {
 	deaths++;
-	check(talloc_steal(other, p) == NULL);
+	/* Whether they change places or not: both are in the tree that dies. */
+	(void)!talloc_steal(other, p);
 	return 0;
 }
 

@@ -42,10 +42,18 @@ pub(crate) static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::nu
 /// Held while the children of the null context change.
 pub(crate) static NULL_LIST: Lock = Lock::new();
 
+/// Held while a pool is used that two trees draw on: which one, its address says.
+static POOLS: [Lock; 16] = [const { Lock::new() }; 16];
+
+/// The lock of the pool whose record lies at `address`.
+pub(crate) fn pool_lock(address: usize) -> &'static Lock {
+    &POOLS[(address >> 6) % POOLS.len()]
+}
+
 /// The locks above, in the order in which they are taken: a fork takes them all, so that its child
 /// finds each free and what it guards whole.
-pub(crate) fn locks() -> [&'static Lock; 3] {
-    [&SETUP, &ROOTS, &NULL_LIST]
+pub(crate) fn locks() -> impl Iterator<Item = &'static Lock> {
+    [&SETUP, &ROOTS, &NULL_LIST].into_iter().chain(&POOLS)
 }
 
 /// The options that are in force: `MODE_…` bits, 0 for the ordinary case.

@@ -21,7 +21,7 @@ pub const USABLE_SLICES: usize = SLICES - 1;
 /// Bytes of a span descriptor.
 pub const DESCRIPTOR: usize = 128;
 /// Bits of a user address on the supported systems.
-pub const ADDRESS_BITS: u32 = 47;
+pub const ADDRESS_BITS: u32 = if cfg!(target_arch = "x86_64") { 47 } else { 48 };
 
 /// The segment that `address` lies in.
 #[inline]

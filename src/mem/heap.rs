@@ -15,7 +15,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{
     AtomicPtr, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
 };
 
 use super::os;
@@ -38,11 +38,14 @@ pub struct Heap {
     /// The next heap of the process.
     pub(super) next: AtomicPtr<Heap>,
     /// What the layer above hangs on the thread that owns this heap.
-    annex: Cell<*const ()>,
+    annex: Cell<Option<NonNull<()>>>,
     uses: Cell<u32>,
     classes: [Class; CLASSES],
     mailbox: AtomicPtr<Span>,
 }
+
+/// The most address space that a growing block gets beyond its size: 64 MiB.
+const GROWTH: usize = 64 << 20;
 
 /// Owner of a heap that waits for a thread.
 pub(super) const NOBODY: usize = 0;
@@ -74,7 +77,7 @@ impl HeapRef {
         let heap = Heap {
             owner: AtomicUsize::new(owner),
             next: AtomicPtr::new(core::ptr::null_mut()),
-            annex: Cell::new(core::ptr::null()),
+            annex: Cell::new(None),
             uses: Cell::new(0),
             classes: core::array::from_fn(|_| no_class()),
             mailbox: AtomicPtr::new(core::ptr::null_mut()),
@@ -114,11 +117,13 @@ impl HeapRef {
     }
 
     pub(super) fn owner(self) -> usize {
-        self.owner.load(Acquire)
+        self.owner.load(SeqCst)
     }
 
+    /// In one order with the mailbox: who leaves looks into it after that, and who mails looks at the
+    /// owner after that, so that one of them sees the other.
     pub(super) fn set_owner(self, owner: usize) {
-        self.owner.store(owner, Release);
+        self.owner.store(owner, SeqCst);
     }
 
     /// Makes the calling thread the owner if nobody is.
@@ -171,7 +176,7 @@ impl HeapRef {
     /// [`take_single`](HeapRef::take_single) for a block that grows: with address space behind it.
     #[cold]
     pub fn take_growing(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
-        let span = segment::own(self.0, bytes, bytes.saturating_mul(64))?;
+        let span = segment::own(self.0, bytes, bytes.saturating_mul(64).min(bytes + GROWTH))?;
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
@@ -194,7 +199,7 @@ impl HeapRef {
     /// given back too.
     #[cold]
     pub(super) fn collect_unowned(self) {
-        while !self.mailbox.load(Acquire).is_null() && self.adopt() {
+        while !self.mailbox.load(SeqCst).is_null() && self.adopt() {
             self.collect();
             self.set_owner(NOBODY);
         }
@@ -215,12 +220,12 @@ impl HeapRef {
         let mut first = self.mailbox.load(Relaxed);
         loop {
             span.mail_next.set(SpanRef::from_raw(first));
-            match self.mailbox.compare_exchange_weak(first, span.as_ptr(), AcqRel, Relaxed) {
+            match self.mailbox.compare_exchange_weak(first, span.as_ptr(), SeqCst, Relaxed) {
                 Ok(_) => break,
                 Err(now) => first = now,
             }
         }
-        if self.owner.load(Acquire) == NOBODY {
+        if self.owner() == NOBODY {
             self.collect_unowned();
         }
     }
@@ -228,7 +233,7 @@ impl HeapRef {
 
 impl Heap {
     /// A word for the layer above, the owner's alone.
-    pub fn annex(&self) -> &Cell<*const ()> {
+    pub fn annex(&self) -> &Cell<Option<NonNull<()>>> {
         &self.annex
     }
 

@@ -1,10 +1,7 @@
 //! A lock of four bytes: one word that threads sleep on when it is taken.
 //!
-//! Not recursive. Never held while foreign code (a destructor, a callback) runs.
-//!
-//! fork: a lock that another thread held at the fork is held by nobody in the child. So a lock that is
-//! taken says in which generation of processes it was, and counts for nothing in a later one. (The few
-//! locks whose state must be whole in the child are taken around the fork, see `threads`.)
+//! Not recursive. Never held while foreign code (a destructor, a callback) runs. All locks are static and
+//! are taken around a fork (see `threads`), so that in the child each is free, and what it guards whole.
 
 use core::sync::atomic::{
     AtomicU32,
@@ -14,21 +11,6 @@ use core::sync::atomic::{
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
 const WAITED_FOR: u32 = 2;
-/// What a generation counts in a lock's word.
-const GENERATION: u32 = 4;
-
-/// The generation of this process, times [`GENERATION`].
-static NOW: AtomicU32 = AtomicU32::new(0);
-
-/// From now on, in a forked child, what other threads had locked is free.
-pub(super) fn begin_generation() {
-    NOW.fetch_add(GENERATION, Relaxed);
-}
-
-/// Whether `word` is that of a lock taken in an earlier generation.
-fn is_stale(word: u32, now: u32) -> bool {
-    word != FREE && word & !(GENERATION - 1) != now
-}
 
 /// A mutual exclusion lock. See the module.
 #[derive(Debug)]
@@ -54,38 +36,30 @@ impl Lock {
     /// Takes the lock without a guard, for fork handlers, which release it in another function.
     #[inline]
     pub fn take(&self) {
-        let taken = TAKEN | NOW.load(Relaxed);
-        if self.0.compare_exchange(FREE, taken, Acquire, Relaxed).is_err() {
+        if self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_err() {
             self.take_contended();
         }
     }
 
-    /// Releases what [`take`](Lock::take) took, in a forked child also before the fork.
+    /// Releases what [`take`](Lock::take) took; in a forked child, whoever took it.
     #[inline]
     pub fn release(&self) {
-        if self.0.swap(FREE, Release) & WAITED_FOR != 0 {
+        if self.0.swap(FREE, Release) == WAITED_FOR {
             wake_one(&self.0);
         }
     }
 
     #[cold]
     fn take_contended(&self) {
-        let now = NOW.load(Relaxed);
         for _ in 0..64 {
-            let word = self.0.load(Relaxed);
-            if (word == FREE || is_stale(word, now))
-                && self.0.compare_exchange(word, TAKEN | now, Acquire, Relaxed).is_ok()
+            if self.0.load(Relaxed) == FREE && self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
             {
                 return;
             }
             core::hint::spin_loop();
         }
-        loop {
-            let before = self.0.swap(WAITED_FOR | now, Acquire);
-            if before == FREE || is_stale(before, now) {
-                return;
-            }
-            wait(&self.0, WAITED_FOR | now);
+        while self.0.swap(WAITED_FOR, Acquire) != FREE {
+            wait(&self.0, WAITED_FOR);
         }
     }
 }
@@ -124,16 +98,6 @@ mod tests {
     struct Counter(Lock, UnsafeCell<usize>);
     // SAFETY: the count is touched only while the lock is held.
     unsafe impl Sync for Counter {}
-
-    #[test]
-    fn what_was_taken_before_a_fork_is_free_after_it() {
-        let lock = Lock::new();
-        lock.take();
-        assert!(!is_stale(lock.0.load(Relaxed), NOW.load(Relaxed)));
-        assert!(is_stale(lock.0.load(Relaxed), NOW.load(Relaxed) + GENERATION));
-        lock.release();
-        assert_eq!(lock.0.load(Relaxed), FREE);
-    }
 
     #[test]
     fn excludes() {

@@ -16,7 +16,7 @@ use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicPtr, AtomicU32, AtomicUsize,
+    AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -56,7 +56,7 @@ pub struct Span {
     /// The tag, mixed with [`NO_TAG`], so that descriptors start out as zeros.
     key: AtomicU32,
     back: Cell<u8>,
-    state: Cell<State>,
+    state: AtomicU8,
     class: Cell<u8>,
     zeroed: Cell<bool>,
     heap: AtomicPtr<Heap>,
@@ -184,7 +184,7 @@ impl SpanRef {
         self.capacity.set((slices * SLICE / slot) as u32);
         self.carved.set(0);
         self.used.set(0);
-        self.state.set(State::Full);
+        self.set_state(State::Full);
     }
 
     /// Makes this the head of a span that is one block of `len` bytes.
@@ -199,7 +199,7 @@ impl SpanRef {
         self.become_span(heap, tag, slices, zeroed);
         self.len.store(len, Relaxed);
         self.reciprocal.set(0);
-        self.state.set(State::Single);
+        self.set_state(State::Single);
     }
 
     fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
@@ -272,7 +272,7 @@ impl Span {
         Span {
             key: AtomicU32::new(0),
             back: Cell::new(0),
-            state: Cell::new(State::Full),
+            state: AtomicU8::new(State::Full as u8),
             class: Cell::new(0),
             zeroed: Cell::new(false),
             heap: AtomicPtr::new(core::ptr::null_mut()),
@@ -307,11 +307,16 @@ impl Span {
     /// Where it stands.
     #[inline(always)]
     pub fn state(&self) -> State {
-        self.state.get()
+        match self.state.load(Relaxed) {
+            0 => State::Current,
+            1 => State::Partial,
+            2 => State::Full,
+            _ => State::Single,
+        }
     }
 
     pub(super) fn set_state(&self, state: State) {
-        self.state.set(state);
+        self.state.store(state as u8, Relaxed);
     }
 
     /// Its size class, when it is a span of slots.
@@ -323,7 +328,7 @@ impl Span {
     /// Bytes that one user of it gets: a slot, or the whole block.
     #[inline]
     pub fn slot_bytes(&self) -> usize {
-        if self.state.get() == State::Single { self.len() } else { self.slot_size.get() as usize }
+        if self.state() == State::Single { self.len() } else { self.slot_size.get() as usize }
     }
 
     /// Whether its memory came zeroed from the system and no slot of it has been used twice.

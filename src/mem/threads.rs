@@ -19,7 +19,7 @@ use core::sync::atomic::{
 };
 
 use super::heap::{Heap, HeapRef, LOST, NOBODY};
-use super::lock::{self, Lock};
+use super::lock::Lock;
 use super::os;
 use super::segment;
 use crate::process;
@@ -94,8 +94,8 @@ fn key() -> Option<libc::pthread_key_t> {
             if unsafe { libc::pthread_key_create(&raw mut key, Some(detach)) } != 0 {
                 return None;
             }
-            KEY.store(key + 1, Release);
             watch_forks();
+            KEY.store(key + 1, Release);
         }
     }
     Some(KEY.load(Acquire) - 1)
@@ -109,8 +109,8 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     {
         heap.collect();
         heap.retire_empty_spans();
-        // What the layer above left there was on the stack of the thread.
-        heap.annex().set(core::ptr::null());
+        // A free that the end of the thread has cut short is over.
+        heap.annex().set(None);
         heap.set_owner(NOBODY);
         heap.collect_unowned();
     }
@@ -126,7 +126,7 @@ pub fn end() {
     }
     // SAFETY: the key exists, and nobody finds it any more.
     unsafe { libc::pthread_key_delete(key - 1) };
-    for heap in all() {
+    for heap in all().filter(|heap| heap.owner() != LOST) {
         // The heap must be this thread's to be touched.
         heap.set_owner(os::thread_pointer());
         heap.collect();
@@ -169,13 +169,12 @@ unsafe extern "C" fn after_fork() {
 
 /// All locks of the library, in the order in which they are taken.
 fn locks() -> impl Iterator<Item = &'static Lock> {
-    process::locks().into_iter().chain([&SETUP, segment::lock()])
+    process::locks().chain([&SETUP, segment::lock()])
 }
 
 unsafe extern "C" fn in_child() {
     // SAFETY: as in the parent: all locks were taken by the thread that forked, which is this one.
     unsafe { after_fork() };
-    lock::begin_generation();
     let me = os::thread_pointer();
     for heap in all() {
         if heap.owner() != me && heap.owner() != NOBODY {

@@ -6,7 +6,7 @@
 
 use core::ffi::c_char;
 
-use super::frame::{self, Frame};
+use super::dying::{self, Root};
 use super::{reference, reparent, roots};
 use crate::error::{AllocError, Fault, FreeError};
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE};
@@ -66,8 +66,8 @@ pub unsafe fn free_quick(chunk: Chunk, location: *const c_char) -> bool {
 #[inline(never)]
 fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if chunk.has(DYING) {
-        frame::doom(chunk);
-        return Ok(());
+        // It is on its way out already; or its children are, and it must wait for them.
+        return if chunk.is_leaving() { Ok(()) } else { Err(FreeError::Vetoed) };
     }
     if let Some(first) = refs::all(chunk).next() {
         let only = refs::all(chunk).nth(1).is_none();
@@ -85,18 +85,15 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let frame = Frame::new(chunk);
-    begin(chunk, location, &frame).map_err(|refusal| refusal.error)?;
+    begin(chunk, location, None).map_err(|refusal| refusal.error)?;
     links::detach(chunk);
-    frame.set_detached();
     if store::is_regular_pool(chunk) {
         leave(chunk);
         store::release_pool(chunk, location);
         return Ok(());
     }
     if chunk.child.get().is_some() {
-        chunk.set_leaving();
-        drain(chunk, location, &frame)?;
+        drain_root(chunk, location)?;
     }
     bury(chunk, location);
     Ok(())
@@ -104,11 +101,16 @@ pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let frame = Frame::new(chunk).detached();
-    chunk.set_leaving();
-    drain(chunk, location, &frame)?;
+    drain_root(chunk, location)?;
     bury(chunk, location);
     Ok(())
+}
+
+/// Frees all below `chunk`, which has left its parent's list.
+fn drain_root(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let root = Root::new(chunk);
+    chunk.set_leaving();
+    drain(chunk, location, Some(&root))
 }
 
 /// Frees the children of `chunk`, but not the one that holds its name.
@@ -123,30 +125,23 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(),
         // They are being freed already.
         return Ok(());
     }
-    let frame = Frame::new(chunk);
     chunk.set_flags(DYING);
-    let drained = drain_all_but_name(chunk, location, &frame);
+    let drained = drain_all_but_name(chunk, location);
     chunk.clear_flags(DYING);
-    drained?;
-    if frame.is_doomed() {
-        // Whoever asked has been told that it is done; a veto now leaves it alive, and valid.
-        let _ = kill(chunk, location);
-    }
-    Ok(())
+    drained
 }
 
 /// Frees the children of `chunk`, which is marked as dying, but for the one that holds its name: whichever
 /// that is at the time, for a destructor may give it another.
-fn drain_all_but_name(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), FreeError> {
-    loop {
-        let name = chunk.name_child();
-        let Some(child) = chunk.children().find(|&child| Some(child) != name) else { return Ok(()) };
+fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    while let Some(child) = chunk.children().find(|child| child.ptr().cast_const() != chunk.name().cast()) {
         child.verify().map_err(FreeError::Corrupt)?;
-        if descend(child, chunk, location, frame) {
-            drain(child, location, frame)?;
+        if descend(child, chunk, location, None) {
+            drain(child, location, None)?;
             bury(child, location);
         }
     }
+    Ok(())
 }
 
 /// A chunk that goes on living.
@@ -181,7 +176,7 @@ impl Refusal {
 }
 
 /// The first half of a free, up to the point of no return: references and the destructor.
-fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Refusal> {
+fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), Refusal> {
     if chunk.has(DYING) {
         return Err(Refusal::VETO);
     }
@@ -199,7 +194,7 @@ fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Ref
                 }
             }
         }
-        run_destructor(chunk, side, frame)?;
+        run_destructor(chunk, side, root)?;
     }
     if chunk.has(REFERENCE) {
         refs::unhook(chunk);
@@ -207,11 +202,14 @@ fn begin(chunk: Chunk, location: *const c_char, frame: &Frame) -> Result<(), Ref
     Ok(())
 }
 
-fn run_destructor(chunk: Chunk, side: &Side, frame: &Frame) -> Result<(), Refusal> {
+fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), Refusal> {
     let Some(destructor) = side.destructor.take() else { return Ok(()) };
     side.running.set(Running::Yes);
+    if let Some(root) = root {
+        root.list();
+    }
     // SAFETY: set for this chunk, whose payload is intact; the tree is valid, whatever it does to it.
-    let verdict = frame.during(|| unsafe { destructor(chunk.ptr()) });
+    let verdict = unsafe { destructor(chunk.ptr()) };
     let replaced = side.running.replace(Running::No) == Running::Replaced;
     if verdict == -1 {
         if !replaced {
@@ -229,23 +227,24 @@ pub(super) fn drop_reference(handle: Chunk, location: *const c_char) {
     bury(handle, location);
 }
 
-/// Frees all below `root`, which is marked as dying, but not `root`.
-fn drain(root: Chunk, location: *const c_char, frame: &Frame) -> Result<(), FreeError> {
-    let mut at = root;
+/// Frees all below `top`, which is marked as dying, but not `top`: the `root` of a free, or a child of a chunk
+/// that lives on, is in its list, and needs nobody to remember it.
+fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), FreeError> {
+    let mut at = top;
     loop {
         free_simple_leaves(at, location).map_err(FreeError::Corrupt)?;
         match at.child.get() {
             Some(child) => {
-                if descend(child, at, location, frame) {
+                if descend(child, at, location, root) {
                     at = child;
                 }
             }
-            None if at == root => return Ok(()),
+            None if at == top => return Ok(()),
             None => {
                 let up = at.next.get();
                 bury(at, location);
-                // Every dying chunk below the root has its way back.
-                at = up.unwrap_or(root);
+                // Every dying chunk below the top has its way back.
+                at = up.unwrap_or(top);
             }
         }
     }
@@ -276,9 +275,9 @@ fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
 
 /// Begins the free of `child`, of the dying `parent`. Says whether its children come next; if not,
 /// it is gone, or has refused and been given to somebody else.
-fn descend(child: Chunk, parent: Chunk, location: *const c_char, frame: &Frame) -> bool {
+fn descend(child: Chunk, parent: Chunk, location: *const c_char, root: Option<&Root>) -> bool {
     if !child.is_simple() {
-        if let Err(refusal) = begin(child, location, frame) {
+        if let Err(refusal) = begin(child, location, root) {
             if child.parent() == Some(parent) {
                 let to = match refusal.heir {
                     Heir::Owner(owner) => Some(owner),
@@ -317,8 +316,8 @@ fn bury(chunk: Chunk, location: *const c_char) {
 
 /// Tells frees in progress, and the process, that `chunk` goes.
 fn leave(chunk: Chunk) {
-    if chunk.has(ANCHOR) {
-        frame::replace(chunk, chunk.parent());
+    if chunk.has(ANCHOR | GUARDED) {
+        dying::replace_anchor(chunk, chunk.parent());
     }
     if chunk.has(GUARDED) {
         roots::forget_null_context(chunk);

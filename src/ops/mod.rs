@@ -6,7 +6,7 @@
 //! one, and expects anything after.
 
 mod alloc;
-mod frame;
+mod dying;
 mod free;
 mod realloc;
 mod reference;

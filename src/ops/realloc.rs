@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::frame;
+use super::dying;
 use crate::error::AllocError;
 use crate::ops::MAX_SIZE;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL, REFERENCE};
@@ -105,7 +105,7 @@ fn slide(chunk: Chunk, size: usize) -> Option<Chunk> {
 fn settle(from: Chunk, to: Chunk, anchored: bool) {
     links::relocate(from, to);
     if anchored {
-        frame::replace(from, Some(to));
+        dying::replace_anchor(from, Some(to));
     }
 }
 

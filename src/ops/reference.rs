@@ -5,7 +5,7 @@ use core::ffi::c_char;
 use super::free::{drop_reference, kill};
 use super::{alloc, reparent, roots};
 use crate::error::{AllocError, FreeError};
-use crate::tree::chunk::{DYING, MEMBER};
+use crate::tree::chunk::{DYING, GUARDED, MEMBER};
 use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, links, refs, store};
 
@@ -57,13 +57,15 @@ pub unsafe fn reference_locations(chunk: Chunk) -> impl Iterator<Item = *const c
 /// references to the one and the children of the other, so that it is found soon if either has few.
 pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
     let mut references = refs::all(chunk);
-    let mut children = context.and_then(|context| context.child.get());
+    // The null context's children are other threads' too.
+    let searched = context.filter(|context| !context.has(GUARDED));
+    let mut children = searched.and_then(|context| context.child.get());
     loop {
         let handle = references.next()?;
         if handle.parent() == context {
             return Some(handle);
         }
-        if context.is_some() {
+        if searched.is_some() {
             let child = children?;
             if child.is_reference() && refs::target(child) == chunk {
                 return Some(child);

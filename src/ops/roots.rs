@@ -84,7 +84,9 @@ pub(crate) fn is_retired(chunk: Chunk) -> bool {
 
 /// The null context is being freed itself, with all below it: tracking ends.
 pub(super) fn forget_null_context(context: Chunk) {
-    let _ = NULL_CONTEXT.compare_exchange(context.ptr(), ptr::null_mut(), AcqRel, Relaxed);
+    for place in [&NULL_CONTEXT, &RETIRED] {
+        let _ = place.compare_exchange(context.ptr(), ptr::null_mut(), AcqRel, Relaxed);
+    }
     context.clear_flags(GUARDED);
 }
 

@@ -129,15 +129,9 @@ impl Totals {
                 (last, last_depth) = (made, depth);
                 made += 1;
             }
-            // What lies too deep to be shown counts for the last one above it that is.
-            let mut for_whom = last;
-            let mut its_depth = last_depth;
-            while !is_shown && its_depth > max_depth.max(0) {
-                for_whom = entries[for_whom].parent as usize;
-                its_depth -= 1;
-            }
-            entries[for_whom].size += ops::bytes(chunk);
-            entries[for_whom].blocks += 1;
+            // What lies too deep to be shown counts for the last one shown, which is above it.
+            entries[last].size += ops::bytes(chunk);
+            entries[last].blocks += 1;
         }
         for index in (1..entries.len()).rev() {
             let (size, blocks, parent) = (entries[index].size, entries[index].blocks, entries[index].parent);

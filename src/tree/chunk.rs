@@ -40,7 +40,7 @@ pub const REFERENCE: u32 = 0x10;
 pub const GUARDED: u32 = 0x20;
 /// It lies in a block of a pool.
 pub const MEMBER: u32 = 0x40;
-/// A free in progress will look at it: see `ops::frame`.
+/// The root of a free in progress had it as its parent: see `ops::dying`.
 pub const ANCHOR: u32 = 0x80;
 /// All flags.
 pub const FLAGS: u32 = 0xff;
@@ -241,7 +241,7 @@ impl Chunk {
     /// # Safety
     /// It is a live one.
     #[inline(always)]
-    pub(super) unsafe fn from_header(header: NonNull<Header>) -> Chunk {
+    pub(crate) unsafe fn from_header(header: NonNull<Header>) -> Chunk {
         Chunk(header)
     }
 
@@ -372,17 +372,6 @@ impl Chunk {
             Some(side) => side.name.set(name),
             None => self.name.set(name.cast()),
         }
-    }
-
-    /// The child that holds the name, when a child does.
-    pub fn name_child(self) -> Option<Chunk> {
-        if process::mode() & MODE_MALLOC != 0 {
-            // There, what lies before any string cannot be looked at.
-            return self.children().find(|child| child.ptr().cast_const() == self.name().cast());
-        }
-        // SAFETY: any address can be checked, and the tree is the caller's.
-        let child = unsafe { Chunk::check(self.name().cast()) }.ok()?;
-        (child.parent() == Some(self)).then_some(child)
     }
 
     /// The side record, when there is one.

@@ -2,7 +2,10 @@
 //! its parent.
 //!
 //! Invariants: `parent.child` is the child whose `prev` is `None`; `c.next.prev` is `c`; all in one
-//! list have the same parent. A detached chunk keeps its `parent` word, as what it was.
+//! list have the same parent.
+//!
+//! A chunk on its way out is in no list. Its `parent` word says what its parent was, `prev` leads to itself
+//! as the sign of it, and `next` is the free's: the way back up, or the next root (`ops::dying`).
 //!
 //! The list of a [`GUARDED`] parent (the null context) is used by all threads, under one lock.
 

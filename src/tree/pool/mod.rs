@@ -13,7 +13,7 @@
 //! freed by giving its blocks back: its members need not be visited.
 //!
 //! A pool is used by whoever owns the tree it lies in, without a lock, until a member is moved out of
-//! that tree: from then on, trees of two threads may draw on it, and it takes its lock.
+//! that tree: from then on, trees of two threads may draw on it, and it takes a lock.
 
 mod block;
 mod zone;
@@ -30,7 +30,7 @@ use zone::Zone;
 use super::chunk::{Chunk, HEADER, MEMBER, POOL};
 use super::store;
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
-use crate::mem::lock::{Held, Lock};
+use crate::mem::lock::Held;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_MALLOC};
 
@@ -41,7 +41,7 @@ const OVERFLOW_LAST: usize = 1 << 20;
 /// The largest room that a member gets in the overflow. What needs more comes from the heap.
 const OVERFLOW_MEMBER_MAX: usize = 32 << 10;
 /// The largest block of announced room. Larger pools have several.
-const ANNOUNCED_BLOCK_MAX: usize = 1 << 20;
+const ANNOUNCED_BLOCK_MAX: usize = 3 << 20;
 
 /// The record of a pool, in front of its chunk's header. See the module.
 #[repr(C, align(16))]
@@ -51,7 +51,6 @@ pub struct Pool {
     shared: Cell<bool>,
     /// Its own chunk has been freed; the pool goes with the last member.
     orphaned: Cell<bool>,
-    lock: Lock,
     /// Bytes of room that were asked for.
     announced_room: Cell<usize>,
     /// Bytes of announced room that have no block yet.
@@ -60,6 +59,9 @@ pub struct Pool {
     announced: Zone,
     overflow: Zone,
 }
+
+/// The largest room in a block: all of it lies in one segment, so that its members can be found.
+const BLOCK_ROOM_MAX: usize = USABLE_SLICES * SLICE - BLOCK;
 
 const POOL_RECORD: usize = size_of::<Pool>();
 /// Bytes in front of the payload of a pool's chunk.
@@ -75,7 +77,7 @@ impl Deref for PoolRef {
     #[inline(always)]
     fn deref(&self) -> &Pool {
         // SAFETY: a pool's record lives while a member or the pool's chunk does, which is how one
-        // comes to a PoolRef; all fields are cells or a lock.
+        // comes to a PoolRef; all fields are cells.
         unsafe { self.0.as_ref() }
     }
 }
@@ -99,7 +101,6 @@ impl PoolRef {
                 irregular: Cell::new(false),
                 shared: Cell::new(false),
                 orphaned: Cell::new(false),
-                lock: Lock::new(),
                 announced_room: Cell::new(room),
                 promised: Cell::new(room - in_first),
                 next_overflow: Cell::new(OVERFLOW_FIRST),
@@ -154,8 +155,8 @@ impl PoolRef {
     }
 
     #[inline(always)]
-    fn hold(&self) -> Option<Held<'_>> {
-        if self.shared.get() { Some(self.lock.hold()) } else { None }
+    fn hold(self) -> Option<Held<'static>> {
+        if self.shared.get() { Some(process::pool_lock(self.0.addr().get()).hold()) } else { None }
     }
 
     fn first_block(self) -> NonNull<Block> {
@@ -194,6 +195,9 @@ impl PoolRef {
 
     #[inline(never)]
     fn find_room(self, room: usize) -> Option<usize> {
+        if room > BLOCK_ROOM_MAX {
+            return None;
+        }
         let promised = self.promised.get();
         if promised >= room {
             let bytes = promised.min(ANNOUNCED_BLOCK_MAX).max(room);
@@ -252,7 +256,7 @@ impl PoolRef {
     /// Nothing in a zone is alive: its room comes back. With nothing alive at all, the pool goes: who
     /// holds the lock when the last of it dies sees that, and nobody else.
     #[cold]
-    fn zone_emptied(self, held: Option<Held<'_>>, location: *const c_char) {
+    fn zone_emptied(self, held: Option<Held<'static>>, location: *const c_char) {
         let (announced, overflow) = (self.announced.live.get(), self.overflow.live.get());
         if announced + overflow == 0 && self.orphaned.get() {
             drop(held);

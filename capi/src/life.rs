@@ -6,13 +6,12 @@
 //! - `report=FILE`: at the end, a report on all that is still allocated is added to FILE, in whose
 //!   name `%p` stands for the process id.
 //!
-//! The beginning does not touch our heap. A file that cannot be written is let be: the program never
-//! notices.
+//! The beginning touches no heap, neither ours nor the C library's, which may not be ready. A file
+//! that cannot be written is let be: the program never notices.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::zeroed;
-use core::ptr::{null, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use tmempool::{mem, process};
 
 use crate::{exit_report, roots};
@@ -36,7 +35,6 @@ static BEGINNING: extern "C" fn() = beginning;
 static END: extern "C" fn() = end;
 
 extern "C" fn beginning() {
-    watch_exit();
     if let Some(path) = process::option("notify").and_then(terminated::<PATH>) {
         notify(&path);
     }
@@ -56,43 +54,7 @@ extern "C" fn end() {
             exit_report::write(file);
         }
     }
-    if !is_process_exiting() {
-        mem::threads::end();
-    }
-}
-
-unsafe extern "C" {
-    fn __cxa_atexit(
-        handler: unsafe extern "C" fn(*mut libc::sem_t) -> c_int,
-        argument: *mut libc::sem_t,
-        library: *const c_void,
-    ) -> c_int;
-}
-
-/// Posted when the process exits. The handler that does so is the C library's and the semaphore lies in
-/// its heap, so that both outlive this library, should it be unloaded before: those few bytes are left
-/// behind each time.
-static EXITING: AtomicPtr<libc::sem_t> = AtomicPtr::new(null_mut());
-
-fn watch_exit() {
-    // SAFETY: a block of the size of a semaphore, which becomes one; sem_post() takes just a pointer to
-    // it, and a handler that belongs to no library is called only when the process exits.
-    unsafe {
-        let semaphore: *mut libc::sem_t = libc::malloc(size_of::<libc::sem_t>()).cast();
-        if !semaphore.is_null() && libc::sem_init(semaphore, 0, 0) == 0 {
-            __cxa_atexit(libc::sem_post, semaphore, null());
-            EXITING.store(semaphore, Ordering::Release);
-        }
-    }
-}
-
-/// Whether the library's end is that of the process, where other threads may still be in it, and not
-/// that of dlclose(). When that is not known, it is.
-fn is_process_exiting() -> bool {
-    let semaphore = EXITING.load(Ordering::Acquire);
-    let mut posted = 0;
-    // SAFETY: a semaphore that lives as long as the process, and a number to fill.
-    semaphore.is_null() || unsafe { libc::sem_getvalue(semaphore, &mut posted) } != 0 || posted > 0
+    mem::threads::end();
 }
 
 /// `text` with a NUL behind it; None if it is too long or empty.

@@ -3,9 +3,11 @@
 //! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
 //! arithmetic; [`span`] describes a run of slices, [`segment`] hands them out
 //! (and `budget` says which go back to the kernel), [`heap`] cuts them
-//! into slots for one thread, and [`threads`] says whose heap is whose.
+//! into slots for one thread, and [`threads`] says whose heap is whose (and
+//! `exit` whether there is anything left to do for them).
 
 mod budget;
+mod exit;
 pub mod geometry;
 pub mod heap;
 pub mod lock;

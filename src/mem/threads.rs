@@ -18,6 +18,7 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
+use super::exit;
 use super::heap::{Heap, HeapRef, LOST, NOBODY};
 use super::lock::Lock;
 use super::os;
@@ -49,6 +50,10 @@ pub fn current() -> Option<HeapRef> {
 fn attach() -> Option<HeapRef> {
     process::setup();
     let key = key();
+    {
+        let _held = SETUP.hold();
+        exit::watch();
+    }
     let heap = find().or_else(create)?;
     if let Some(key) = key {
         // SAFETY: the key exists. When the threads library has no memory for it, the heap is found
@@ -116,10 +121,13 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
-/// Called when the library is about to be unloaded: no thread is in it, and none may call into it
-/// when it ends. What holds nothing is given back. (At the end of the process nothing is taken apart:
-/// other threads may still be at work.)
+/// Called at the end of the library. If it is about to be unloaded, no thread is in it, and none may call
+/// into it when it ends; what holds nothing is given back. At the end of the process nothing is taken apart:
+/// other threads may still be at work.
 pub fn end() {
+    if exit::is_exiting() {
+        return;
+    }
     let key = KEY.swap(0, AcqRel);
     if key == 0 {
         return;

@@ -5,6 +5,7 @@
  * then, has parents up to a root, and in the end nothing is left.
  *
  *   chaos              a few thousand programs
+ *   chaos FIRST LAST   those
  *   chaos SEED         one, with a trace
  */
 #include "ours.h"
@@ -296,23 +297,25 @@ static void run(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed;
+	uint64_t seed, first, last;
 
 	talloc_set_log_fn(ours_collect);
 	signal(SIGSEGV, tell);
 	signal(SIGABRT, tell);
 	signal(SIGALRM, tell);
 	alarm(150);
-	if (argc > 1) {
+	if (argc == 2) {
 		tracing = true;
 		current = strtoul(argv[1], NULL, 10);
 		run(current);
 		return 0;
 	}
-	for (seed = 1; seed <= 3000; seed++) {
+	first = argc == 3 ? strtoul(argv[1], NULL, 10) : 1;
+	last = argc == 3 ? strtoul(argv[2], NULL, 10) : 3000;
+	for (seed = first; seed <= last; seed++) {
 		current = seed;
 		run(seed);
 	}
-	printf("%lu programs\n", seed - 1);
+	printf("%lu programs\n", last - first + 1);
 	return 0;
 }

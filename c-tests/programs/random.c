@@ -11,9 +11,11 @@
  *   random threads FIRST LAST  each program alone, and then in one of four threads
  *                              that run at once: the checksums are the same
  *
- * Left out on purpose, since talloc itself loses track there:
+ * Left out on purpose, mostly since talloc itself loses track there:
  * - rings of children and references, since a chunk may become its own ancestor
  *   when the heir of a dying context lies below it;
+ * - a second reference from one context to the same chunk: which of the two goes
+ *   first is not promised;
  * - freeing a context whose children are just being freed by talloc_free_children();
  * - freeing a context that is not its parent's newest child: it is moved to the
  *   front first, because talloc then loses the way to its orphans' heir.
@@ -243,6 +245,19 @@ static bool reaches(int from, int to)
 	return false;
 }
 
+/* Might that context refer to that chunk already? */
+static bool refers(int from, int to)
+{
+	int n;
+
+	for (n = 0; n < link_count; n++) {
+		if (links[n].from == from && links[n].to == to) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void to_front(int i)
 {
 	void *parent = talloc_parent(chunks[i].ptr);
@@ -446,7 +461,8 @@ static void step(void)
 	case 11: case 12:
 		if (i >= 0 && link_count < MAX_LINKS) {
 			q = chance(10) == 0 ? NULL : pointer(j);
-			if (q != NULL && reaches(i, j)) {
+			if ((q != NULL && reaches(i, j)) ||
+			    refers(q == NULL ? -1 : j, i)) {
 				break;
 			}
 			links[link_count].from = q == NULL ? -1 : j;
@@ -475,7 +491,8 @@ static void step(void)
 			/* It may move the parent's link: both links are kept. */
 			if (to != NULL && link_count < MAX_LINKS &&
 			    (from != NULL || links[n].from < 0) &&
-			    !(p != NULL && reaches(links[n].to, i))) {
+			    !(p != NULL && reaches(links[n].to, i)) &&
+			    !refers(i, links[n].to)) {
 				out("reparent %s from %s to %s\n", label_of(to),
 				    label_of(from), label(i));
 				out("reparent: %s\n",

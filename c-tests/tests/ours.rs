@@ -29,6 +29,25 @@ fn self_checking(source: &Path, compiler: Compiler, dist: &Dist, test: &str) -> 
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }
 
+/// Destructors that do anything, with each chunk a block of malloc, so that malloc
+/// and Valgrind see every misstep.
+fn on_malloc(valgrind: bool, compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
+    let at = scratch(Path::new(SCRATCH), test)?;
+    let (program, witness) = (at.join("program"), at.join("witness"));
+    let includes = [dist.include(), directory("programs")];
+    compiler.build(&directory("ours").join("chaos.c"), &includes, &[dist.drop_in()], &program)?;
+    let mut command = if valgrind {
+        let mut command = with_library(Path::new("valgrind"), Some(&dist.drop_in()), &witness);
+        command.args(["--quiet", "--error-exitcode=9"]).arg(&program).args(["201", "260"]);
+        command
+    } else {
+        with_library(&program, Some(&dist.drop_in()), &witness)
+    };
+    command.env("TMEMPOOL_OPTIONS", "backend=malloc");
+    run(command)?.clean()?;
+    fs::remove_dir_all(&at).map_err(|e| e.to_string())
+}
+
 /// Limits that nothing ever reaches change nothing, whatever a program does. (In
 /// talloc they do: it loses count and hangs.)
 fn unreached_limits(compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
@@ -85,6 +104,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let valgrind = Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success());
+    if !valgrind {
+        eprintln!("note: valgrind is not installed: `chaos under valgrind` is skipped");
+    }
     let mut trials = Vec::new();
     let mut add = |test: String, body: Body| {
         trials.push(Trial::test(test.clone(), move || Ok(body(&test)?)));
@@ -94,6 +117,18 @@ fn main() -> ExitCode {
             let dist = dist.clone();
             let test = format!("{} ({})", name(&source), compiler.name);
             add(test, Box::new(move |test| self_checking(&source, compiler, &dist, test)));
+        }
+        let this = dist.clone();
+        add(
+            format!("chaos with malloc below ({})", compiler.name),
+            Box::new(move |test| on_malloc(false, compiler, &this, test)),
+        );
+        if valgrind {
+            let this = dist.clone();
+            add(
+                format!("chaos under valgrind ({})", compiler.name),
+                Box::new(move |test| on_malloc(true, compiler, &this, test)),
+            );
         }
         let this = dist.clone();
         add(

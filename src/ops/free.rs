@@ -1,16 +1,12 @@
-//! Free: a chunk and everything below it, in constant stack.
-//!
-//! The order is the contract's: a chunk's destructor, out of its parent's list, its children by the
-//! same rule, its memory. A chunk on the way out still says what its parent was: that is where a child
-//! goes that refuses to die.
+//! Free: a chunk and everything below it.
 
 use core::ffi::c_char;
 
-use super::dying::{self, Root};
-use super::{reference, reparent, roots};
-use crate::error::{AllocError, Fault, FreeError};
-use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE};
-use crate::tree::side::{Running, Side};
+use super::drain::{begin, bury, descend, drain, drain_root, leave};
+use super::{reference, roots};
+use crate::error::{AllocError, FreeError};
+use crate::tree::chunk::DYING;
+use crate::tree::side::Running;
 use crate::tree::{Chunk, Destructor, links, refs, store};
 
 /// Sets the function that is called before `chunk` is freed, and may refuse; `None` takes it away.
@@ -106,13 +102,6 @@ fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> 
     Ok(())
 }
 
-/// Frees all below `chunk`, which has left its parent's list.
-fn drain_root(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let root = Root::new(chunk);
-    chunk.set_leaving();
-    drain(chunk, location, Some(&root))
-}
-
 /// Frees the children of `chunk`, but not the one that holds its name.
 ///
 /// # Errors
@@ -144,182 +133,9 @@ fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeE
     Ok(())
 }
 
-/// A chunk that goes on living.
-struct Refusal {
-    error: FreeError,
-    heir: Heir,
-}
-
-/// Who gets a chunk that goes on living when its parent dies.
-enum Heir {
-    /// The parent of the dying parent.
-    Grandparent,
-    /// The owner of the newest reference.
-    Owner(Chunk),
-    /// Nobody: the newest reference came from below the chunk itself.
-    Nobody,
-}
-
-impl Refusal {
-    const VETO: Refusal = Refusal { error: FreeError::Vetoed, heir: Heir::Grandparent };
-
-    /// For a chunk that the reference `handle` saves, perhaps among others.
-    fn saved_by(handle: Chunk, chunk: Chunk) -> Refusal {
-        let heir = match handle.parent() {
-            None => Heir::Grandparent,
-            Some(owner) if owner.has(GUARDED) => Heir::Grandparent,
-            Some(owner) if chunk.is_above(owner) => Heir::Nobody,
-            Some(owner) => Heir::Owner(owner),
-        };
-        Refusal { error: FreeError::HasReferences, heir }
-    }
-}
-
-/// The first half of a free, up to the point of no return: references and the destructor.
-fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), Refusal> {
-    if chunk.has(DYING) {
-        return Err(Refusal::VETO);
-    }
-    if let Some(side) = chunk.side() {
-        if side.running.get() != Running::No {
-            return Err(Refusal::VETO);
-        }
-        if let Some(newest) = refs::all(chunk).next() {
-            let refusal = Refusal::saved_by(newest, chunk);
-            while let Some(handle) = refs::all(chunk).next() {
-                let from_below = chunk.is_above(handle);
-                drop_reference(handle, location);
-                if !from_below {
-                    return Err(refusal);
-                }
-            }
-        }
-        run_destructor(chunk, side, root)?;
-    }
-    if chunk.has(REFERENCE) {
-        refs::unhook(chunk);
-    }
-    Ok(())
-}
-
-fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), Refusal> {
-    let Some(destructor) = side.destructor.take() else { return Ok(()) };
-    side.running.set(Running::Yes);
-    if let Some(root) = root {
-        root.list();
-    }
-    // SAFETY: set for this chunk, whose payload is intact; the tree is valid, whatever it does to it.
-    let verdict = unsafe { destructor(chunk.ptr()) };
-    let replaced = side.running.replace(Running::No) == Running::Replaced;
-    if verdict == -1 {
-        if !replaced {
-            side.destructor.set(Some(destructor));
-        }
-        return Err(Refusal::VETO);
-    }
-    Ok(())
-}
-
 /// Frees the reference `handle`; its target stays.
 pub(super) fn drop_reference(handle: Chunk, location: *const c_char) {
     refs::unhook(handle);
     links::detach(handle);
     bury(handle, location);
-}
-
-/// Frees all below `top`, which is marked as dying, but not `top`: the `root` of a free, or a child of a chunk
-/// that lives on, is in its list, and needs nobody to remember it.
-fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), FreeError> {
-    let mut at = top;
-    loop {
-        free_simple_leaves(at, location).map_err(FreeError::Corrupt)?;
-        match at.child.get() {
-            Some(child) => {
-                if descend(child, at, location, root) {
-                    at = child;
-                }
-            }
-            None if at == top => return Ok(()),
-            None => {
-                let up = at.next.get();
-                bury(at, location);
-                // Every dying chunk below the top has its way back.
-                at = up.unwrap_or(top);
-            }
-        }
-    }
-}
-
-/// Frees the leading children of `at` that have nothing to act on, and verifies the first that has:
-/// no foreign code runs, so the list is mended once, at the end.
-#[inline(always)]
-fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
-    let mut next = at.child.get();
-    let mut verified = Ok(());
-    while let Some(child) = next {
-        verified = child.verify();
-        if verified.is_err() || !child.is_simple() || child.child.get().is_some() {
-            break;
-        }
-        next = child.next.get();
-        store::release(child, location);
-    }
-    at.child.set(next);
-    if let Some(next) = next
-        && verified.is_ok()
-    {
-        next.prev.set(None);
-    }
-    verified
-}
-
-/// Begins the free of `child`, of the dying `parent`. Says whether its children come next; if not,
-/// it is gone, or has refused and been given to somebody else.
-fn descend(child: Chunk, parent: Chunk, location: *const c_char, root: Option<&Root>) -> bool {
-    if !child.is_simple() {
-        if let Err(refusal) = begin(child, location, root) {
-            if child.parent() == Some(parent) {
-                let to = match refusal.heir {
-                    Heir::Owner(owner) => Some(owner),
-                    Heir::Nobody => None,
-                    Heir::Grandparent => parent.parent(),
-                };
-                reparent::relink(child, to.or_else(roots::null_context));
-            }
-            return false;
-        }
-        if store::is_regular_pool(child) {
-            links::detach(child);
-            leave(child);
-            store::release_pool(child, location);
-            return false;
-        }
-    }
-    if child.parent() == Some(parent) {
-        links::detach(child);
-    } else {
-        // It moved itself, and dies all the same. Nothing watches over where it went, so it leaves that
-        // place, and what refuses to die with it has no parent.
-        reparent::relink(child, None);
-    }
-    child.set_leaving();
-    // In no list, it has no sibling: this is the way back.
-    child.next.set(Some(parent));
-    true
-}
-
-/// Gives back the memory of a chunk without children that is out of the tree.
-fn bury(chunk: Chunk, location: *const c_char) {
-    leave(chunk);
-    store::release(chunk, location);
-}
-
-/// Tells frees in progress, and the process, that `chunk` goes.
-fn leave(chunk: Chunk) {
-    if chunk.has(ANCHOR | GUARDED) {
-        dying::replace_anchor(chunk, chunk.parent());
-    }
-    if chunk.has(GUARDED) {
-        roots::forget_null_context(chunk);
-    }
 }

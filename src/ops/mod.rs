@@ -6,6 +6,7 @@
 //! one, and expects anything after.
 
 mod alloc;
+mod drain;
 mod dying;
 mod free;
 mod realloc;

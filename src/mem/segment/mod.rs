@@ -1,8 +1,7 @@
 //! Segments: large aligned pieces of address space, cut into spans.
 //!
 //! A segment of 4 MiB serves spans of up to 63 slices; a larger block, or one that keeps growing, gets
-//! a mapping of its own that looks like a segment with one span and may have address space to spare. A bitmap over all addresses says where segments lie, so that
-//! any number, however wild, can be asked about without touching memory.
+//! a [mapping of its own](own). The [`map`] says where segments lie.
 //!
 //! Memory given back: free slices that have been written to stay resident within a
 //! [budget](super::budget); past it they are purged at once, and segments with nothing in them
@@ -18,53 +17,26 @@
 use core::cell::{Cell, UnsafeCell};
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+mod map;
+mod own;
 
 use super::budget::Budget;
-use super::geometry::{self, ADDRESS_BITS, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
+use super::geometry::{self, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
 use super::heap::Heap;
 use super::lock::{Held, Lock};
 use super::os;
 use super::span::{Span, SpanRef};
 use crate::process;
+use map::set_covered;
+pub use map::{covers, has_covered};
+pub(super) use own::{move_own, own};
 
 /// Bytes of address space that are mapped before huge pages are asked for.
 const SMALL_PROCESS: usize = 2 * SEGMENT;
 /// Slices of a huge page.
 const HUGE_SLICES: usize = (2 << 20) / SLICE;
-
-const SEGMENT_NUMBERS: usize = 1 << (ADDRESS_BITS - SEGMENT.trailing_zeros());
-
-type Map = [AtomicU64; SEGMENT_NUMBERS / 64];
-
-/// A bit for each segment of the address space: set where one of ours lies.
-static MAP: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
-/// The same, but never cleared.
-static EVER: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
-
-/// Whether `address` lies in a segment, so that its descriptor may be looked at.
-#[inline(always)]
-pub fn covers(address: usize) -> bool {
-    let number = geometry::segment_number(address);
-    number < SEGMENT_NUMBERS && MAP[number / 64].load(Relaxed) & (1 << (number % 64)) != 0
-}
-
-/// Whether `address` has ever lain in a segment: what led there once is no stranger's pointer.
-pub fn has_covered(address: usize) -> bool {
-    let number = geometry::segment_number(address);
-    number < SEGMENT_NUMBERS && EVER[number / 64].load(Relaxed) & (1 << (number % 64)) != 0
-}
-
-fn set_covered(base: usize, covered: bool) {
-    let number = geometry::segment_number(base);
-    let bit = 1 << (number % 64);
-    if covered {
-        MAP[number / 64].fetch_or(bit, Relaxed);
-        EVER[number / 64].fetch_or(bit, Relaxed);
-    } else {
-        MAP[number / 64].fetch_and(!bit, Relaxed);
-    }
-}
 
 /// What stands at the head of a segment, in the place of the first slice's descriptor. Its first
 /// word is where a descriptor has its key, and is always 0: no pointer into slice 0 passes a check.
@@ -208,31 +180,6 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     Some(span)
 }
 
-/// A span that is one block of at least `bytes`, in a mapping of its own with address space for
-/// `reserve` bytes, if there is that much.
-pub(super) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> Option<SpanRef> {
-    let mut held = SEGMENTS.lock.hold();
-    let lists = SEGMENTS.lists(&mut held);
-    let slices = geometry::slices_for(bytes);
-    let len = own_len(bytes)?;
-    let (segment, zeroed) = match lists.take_spare(len) {
-        Some(segment) => (segment, false),
-        None => (lists.map(own_len(reserve.max(bytes))?).or_else(|| lists.map(len))?, true),
-    };
-    segment.used.set(u64::MAX);
-    lists.extend(segment, 0, slices);
-    let span = segment.descriptor(1);
-    span.become_single(heap, lists.new_tag(), USABLE_SLICES, slices * SLICE, zeroed);
-    Some(span)
-}
-
-/// Bytes to map for a block of `bytes` with a mapping of its own: whole slices, and more than a
-/// segment, which tells it from those that are shared.
-fn own_len(bytes: usize) -> Option<usize> {
-    let len = geometry::round_up(bytes.checked_add(SLICE)?, SLICE)?;
-    Some(len.max(SEGMENT + SLICE))
-}
-
 /// Gives a whole span back. Nobody uses any of it.
 pub(super) fn release(span: SpanRef) {
     let mut held = SEGMENTS.lock.hold();
@@ -255,28 +202,10 @@ pub(super) fn resize(span: SpanRef, bytes: usize) -> bool {
     let segment = SegmentRef::of(span);
     let (have, want) = (geometry::slices_for(span.len()), geometry::slices_for(bytes));
     if segment.is_shared() {
-        return resize_slices(lists, segment, span, want);
-    }
-    if (want + 1) * SLICE > segment.len.get() {
-        let len = (want + 1) * SLICE;
-        // SAFETY: the whole mapping, which grows.
-        if !unsafe { os::resize_in_place(segment.bytes(), segment.len.get(), len) } {
-            return false;
-        }
-        SEGMENTS.mapped.fetch_add(len - segment.len.get(), Relaxed);
-        segment.len.set(len);
-    }
-    if want > have {
-        lists.extend(segment, have, want);
+        resize_slices(lists, segment, span, want)
     } else {
-        let dirty = segment.dirty.replace(want as u64) as usize;
-        lists.budget.free(have - want);
-        lists.budget.give_back(dirty - want);
-        // SAFETY: the caller has given up what is cut off; whole slices of the mapping.
-        unsafe { os::purge(segment.slice(1 + want), (dirty - want) * SLICE) };
+        own::resize(lists, segment, span, have, want)
     }
-    span.set_len(want * SLICE);
-    true
 }
 
 fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: usize) -> bool {
@@ -295,33 +224,6 @@ fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: us
     }
     span.set_len(want * SLICE);
     true
-}
-
-/// Moves a block with a mapping of its own to where it can be `bytes` long, without copying it.
-pub(super) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
-    let mut held = SEGMENTS.lock.hold();
-    let lists = SEGMENTS.lists(&mut held);
-    let segment = SegmentRef::of(span);
-    let len = own_len(bytes)?;
-    let old = segment.len.get();
-    if segment.is_shared() || len <= old {
-        return None;
-    }
-    lists.unlink(segment);
-    set_covered(segment.base(), false);
-    // SAFETY: the whole mapping of this segment, which grows.
-    let moved = unsafe { os::move_pages(segment.bytes(), old, len, SEGMENT) };
-    let now = moved.map_or(segment, |to| SegmentRef(to.cast()));
-    set_covered(now.base(), true);
-    lists.link(now);
-    moved?;
-    SEGMENTS.mapped.fetch_add(len - old, Relaxed);
-    now.len.set(len);
-    let span = now.descriptor(1);
-    let slices = geometry::slices_for(bytes);
-    lists.extend(now, geometry::slices_for(span.len()), slices);
-    span.set_len(slices * SLICE);
-    Some(span)
 }
 
 /// Purges all free memory and unmaps empty segments. Returns the bytes that were given back.
@@ -432,42 +334,6 @@ impl Lists {
                 self.enlist(segment, used);
             }
         }
-    }
-
-    /// Keeps the mapping of a block that was `slices` long, if that is not too much.
-    fn spare_or_unmap(&mut self, segment: SegmentRef, slices: usize) {
-        self.drop_spare();
-        self.budget.free(slices);
-        if self.budget.is_exceeded() {
-            self.budget.give_back(segment.dirty.get() as usize);
-            self.unmap(segment);
-        } else {
-            self.spare = Some(segment);
-        }
-    }
-
-    /// The spare mapping, if it is at least `len` long.
-    fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
-        self.spare.take_if(|spare| spare.len.get() >= len)
-    }
-
-    /// The block with a mapping of its own that had `have` slices gets `want`, more.
-    fn extend(&mut self, segment: SegmentRef, have: usize, want: usize) {
-        let dirty = segment.dirty.get() as usize;
-        self.budget.claim(want - have, dirty.clamp(have, want) - have);
-        segment.dirty.set(dirty.max(want) as u64);
-        if want * SLICE >= SEGMENT && !segment.huge_pages.replace(true) {
-            os::prefer_huge_pages(segment.bytes(), segment.len.get(), true);
-        }
-    }
-
-    /// Unmaps the spare mapping. Returns the bytes that it held.
-    fn drop_spare(&mut self) -> usize {
-        let Some(segment) = self.spare.take() else { return 0 };
-        let resident = segment.dirty.get() as usize;
-        self.budget.give_back(resident);
-        self.unmap(segment);
-        resident * SLICE
     }
 
     /// Purges the second of a segment's two huge pages if nothing of it is in use. The first one holds

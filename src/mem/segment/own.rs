@@ -1,0 +1,136 @@
+//! Blocks with a mapping of their own: those that are larger than a segment, and those that keep growing.
+//!
+//! Such a mapping looks like a segment with one span, and is told from a shared one by its length. It may have
+//! address space to spare, so that the block grows without moving; when it must move, its pages move and are
+//! not copied. Here `dirty` counts the slices that may hold something else than zeros, and all of `used` is
+//! set. One mapping that nobody uses any more is kept for the next block.
+
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::map::set_covered;
+use super::{Lists, SEGMENTS, SegmentRef};
+use crate::mem::geometry::{self, SEGMENT, SLICE, USABLE_SLICES};
+use crate::mem::heap::Heap;
+use crate::mem::os;
+use crate::mem::span::SpanRef;
+
+/// A span that is one block of at least `bytes`, in a mapping of its own with address space for
+/// `reserve` bytes, if there is that much.
+pub(in crate::mem) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> Option<SpanRef> {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let slices = geometry::slices_for(bytes);
+    let len = own_len(bytes)?;
+    let (segment, zeroed) = match lists.take_spare(len) {
+        Some(segment) => (segment, false),
+        None => (lists.map(own_len(reserve.max(bytes))?).or_else(|| lists.map(len))?, true),
+    };
+    segment.used.set(u64::MAX);
+    lists.extend(segment, 0, slices);
+    let span = segment.descriptor(1);
+    span.become_single(heap, lists.new_tag(), USABLE_SLICES, slices * SLICE, zeroed);
+    Some(span)
+}
+
+/// Bytes to map for a block of `bytes` with a mapping of its own: whole slices, and more than a
+/// segment, which tells it from those that are shared.
+fn own_len(bytes: usize) -> Option<usize> {
+    let len = geometry::round_up(bytes.checked_add(SLICE)?, SLICE)?;
+    Some(len.max(SEGMENT + SLICE))
+}
+
+/// Gives the block `span`, which has `have` slices, `want`, if that can be without moving it.
+pub(super) fn resize(
+    lists: &mut Lists,
+    segment: SegmentRef,
+    span: SpanRef,
+    have: usize,
+    want: usize,
+) -> bool {
+    if (want + 1) * SLICE > segment.len.get() {
+        let len = (want + 1) * SLICE;
+        // SAFETY: the whole mapping, which grows.
+        if !unsafe { os::resize_in_place(segment.bytes(), segment.len.get(), len) } {
+            return false;
+        }
+        SEGMENTS.mapped.fetch_add(len - segment.len.get(), Relaxed);
+        segment.len.set(len);
+    }
+    if want > have {
+        lists.extend(segment, have, want);
+    } else {
+        let dirty = segment.dirty.replace(want as u64) as usize;
+        lists.budget.free(have - want);
+        lists.budget.give_back(dirty - want);
+        // SAFETY: the caller has given up what is cut off; whole slices of the mapping.
+        unsafe { os::purge(segment.slice(1 + want), (dirty - want) * SLICE) };
+    }
+    span.set_len(want * SLICE);
+    true
+}
+
+/// Moves a block with a mapping of its own to where it can be `bytes` long, without copying it.
+pub(in crate::mem) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let segment = SegmentRef::of(span);
+    let len = own_len(bytes)?;
+    let old = segment.len.get();
+    if segment.is_shared() || len <= old {
+        return None;
+    }
+    lists.unlink(segment);
+    set_covered(segment.base(), false);
+    // SAFETY: the whole mapping of this segment, which grows.
+    let moved = unsafe { os::move_pages(segment.bytes(), old, len, SEGMENT) };
+    let now = moved.map_or(segment, |to| SegmentRef(to.cast()));
+    set_covered(now.base(), true);
+    lists.link(now);
+    moved?;
+    SEGMENTS.mapped.fetch_add(len - old, Relaxed);
+    now.len.set(len);
+    let span = now.descriptor(1);
+    let slices = geometry::slices_for(bytes);
+    lists.extend(now, geometry::slices_for(span.len()), slices);
+    span.set_len(slices * SLICE);
+    Some(span)
+}
+
+impl Lists {
+    /// Keeps the mapping of a block that was `slices` long, if that is not too much.
+    pub(super) fn spare_or_unmap(&mut self, segment: SegmentRef, slices: usize) {
+        self.drop_spare();
+        self.budget.free(slices);
+        if self.budget.is_exceeded() {
+            self.budget.give_back(segment.dirty.get() as usize);
+            self.unmap(segment);
+        } else {
+            self.spare = Some(segment);
+        }
+    }
+
+    /// The spare mapping, if it is at least `len` long.
+    fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
+        self.spare.take_if(|spare| spare.len.get() >= len)
+    }
+
+    /// The block with a mapping of its own that had `have` slices gets `want`, more.
+    fn extend(&mut self, segment: SegmentRef, have: usize, want: usize) {
+        let dirty = segment.dirty.get() as usize;
+        self.budget.claim(want - have, dirty.clamp(have, want) - have);
+        segment.dirty.set(dirty.max(want) as u64);
+        if want * SLICE >= SEGMENT && !segment.huge_pages.replace(true) {
+            os::prefer_huge_pages(segment.bytes(), segment.len.get(), true);
+        }
+    }
+
+    /// Unmaps the spare mapping. Returns the bytes that it held.
+    pub(super) fn drop_spare(&mut self) -> usize {
+        let Some(segment) = self.spare.take() else { return 0 };
+        let resident = segment.dirty.get() as usize;
+        self.budget.give_back(resident);
+        self.unmap(segment);
+        resident * SLICE
+    }
+}

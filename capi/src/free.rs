@@ -26,6 +26,7 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
         match Chunk::check_quick(ptr) {
             Some(chunk) if ops::free_quick(chunk, location) => 0,
             Some(chunk) => free_checked(chunk, location),
+            None if ops::free_member_quick(ptr, location) => 0,
             None => free_slow(ptr, location),
         }
     }

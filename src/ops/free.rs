@@ -1,6 +1,6 @@
 //! Free: a chunk and everything below it.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 
 use super::drain::{begin, bury, descend, drain, drain_root, leave};
 use super::{reference, roots};
@@ -57,6 +57,16 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 #[inline(always)]
 pub unsafe fn free_quick(chunk: Chunk, location: *const c_char) -> bool {
     store::quick_release(chunk, location)
+}
+
+/// [`free_quick`] for a pointer that [`Chunk::check_quick`] has turned down: it may lead to a member of a
+/// pool. If it does not, nothing has happened.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn free_member_quick(payload: *const c_void, location: *const c_char) -> bool {
+    store::quick_release_member(payload, location)
 }
 
 #[inline(never)]

@@ -6,11 +6,12 @@
 use core::ffi::{c_char, c_void};
 use core::ptr::NonNull;
 
-use super::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, SIDE};
+use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE};
 use super::pool::PoolRef;
 use super::{limit, links};
 use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
+use crate::mem::segment;
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
@@ -26,8 +27,11 @@ const GROWS_ALONE: usize = 128 << 10;
 /// parent's heap is the calling thread's.
 #[inline(always)]
 pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
-    if size > QUICK || !parent.is_plain_parent() || process::mode() & MODE_MALLOC != 0 {
+    if size > QUICK || process::mode() & MODE_MALLOC != 0 {
         return None;
+    }
+    if !parent.is_plain_parent() {
+        return pool_child(parent, size, name);
     }
     let heap = heap_of(parent);
     if !heap.is_mine() {
@@ -39,7 +43,7 @@ pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Op
 }
 
 /// A new child of `parent` from the pool that serves it, if one does, without a limit, and has room.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     if parent.has(LIMITED | GUARDED) {
         return None;
@@ -154,6 +158,18 @@ pub(crate) fn quick_release(chunk: Chunk, location: *const c_char) -> bool {
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
     unsafe { heap::give_mine(span, chunk.address()) };
     true
+}
+
+/// [`quick_release`] for what may be the payload of a member of a pool.
+#[inline(never)]
+pub(crate) fn quick_release_member(payload: *const c_void, location: *const c_char) -> bool {
+    let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+    let Some(header) = NonNull::new(header) else { return false };
+    process::mode() == 0
+        && segment::covers(header.addr().get())
+        && header.is_aligned()
+        // SAFETY: as was just seen.
+        && unsafe { PoolRef::release_quick(header, location) }
 }
 
 /// Gives a chunk's bytes back. It is out of the tree and has no children.

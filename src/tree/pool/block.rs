@@ -12,7 +12,7 @@ use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use super::Pool;
-use crate::mem::span::SpanRef;
+use crate::mem::span::{NO_TAG, SpanRef};
 use crate::process::TAG_FREED;
 use crate::tree::chunk::{Chunk, HEADER, Header};
 use crate::tree::store;
@@ -81,7 +81,35 @@ impl Block {
     pub(super) fn of_member(member: Chunk) -> &'static Block {
         let at = member.address().addr().get();
         // SAFETY: a member lies in a block, which fills a slot of a span in use.
-        unsafe { &*ptr::with_exposed_provenance::<Block>(SpanRef::of(at).slot_start(at)) }
+        unsafe { Block::filling_slot_of(SpanRef::of(at), at) }
+    }
+
+    /// What would be the block around `at`, if the slot there is one.
+    ///
+    /// # Safety
+    /// `at` lies in `span`, which is in use; what the slot holds decides what the fields mean.
+    #[inline(always)]
+    unsafe fn filling_slot_of(span: SpanRef, at: usize) -> &'static Block {
+        // SAFETY: slots are mapped, aligned, and large enough for a head.
+        unsafe { &*ptr::with_exposed_provenance::<Block>(span.slot_start(at)) }
+    }
+
+    /// The block in which a member with no flag but that lies at `at`, in the span of `slice`, if that is
+    /// what is there.
+    ///
+    /// # Safety
+    /// `slice` is the descriptor of the slice that `at`, aligned like a header, lies in.
+    #[inline(always)]
+    pub(super) unsafe fn around_plain_member(slice: SpanRef, at: usize) -> Option<&'static Block> {
+        if slice.tag() == NO_TAG {
+            return None;
+        }
+        // SAFETY: the slice belongs to a span in use; all its memory can be read.
+        unsafe {
+            let block = Block::filling_slot_of(SpanRef::of(at), at);
+            let tag = (*ptr::with_exposed_provenance::<Header>(at)).tag.get();
+            (block.is_marked(slice.tag()) && tag == block.tag()).then_some(block)
+        }
     }
 
     /// The tag of the members of the block in the slot at `start` of a span with `span_tag`.
@@ -140,10 +168,12 @@ impl Block {
         }
     }
 
+    #[inline(always)]
     pub(super) fn pool(&self) -> NonNull<Pool> {
         self.pool.get()
     }
 
+    #[inline(always)]
     pub(super) fn tag(&self) -> u32 {
         self.tag.get()
     }
@@ -153,6 +183,7 @@ impl Block {
     }
 
     /// Whether a slot whose first word is this block's belongs to a span with `span_tag`.
+    #[inline(always)]
     pub(super) fn is_marked(&self, span_tag: u32) -> bool {
         self.mark.get() == !span_tag
     }

@@ -27,8 +27,8 @@ pub(crate) use block::Block;
 use block::{BLOCK, room_for};
 use zone::Zone;
 
-use super::chunk::{Chunk, HEADER, MEMBER, POOL};
-use super::store;
+use super::chunk::{Chunk, GUARDED, HEADER, Header, MEMBER, POOL};
+use super::{links, store};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::lock::Held;
 use crate::mem::span::SpanRef;
@@ -232,7 +232,11 @@ impl PoolRef {
     /// Takes back the room of `member`, which is freed.
     #[inline(always)]
     pub(super) fn put_back(member: Chunk, location: *const c_char) {
-        let block = Block::of_member(member);
+        PoolRef::put_back_into(Block::of_member(member), member, location);
+    }
+
+    #[inline(always)]
+    fn put_back_into(block: &Block, member: Chunk, location: *const c_char) {
         let pool = PoolRef(block.pool());
         let held = pool.hold();
         let zone = pool.zone(block);
@@ -243,6 +247,33 @@ impl PoolRef {
         {
             pool.zone_emptied(held, location);
         }
+    }
+
+    /// Frees the member whose header is at `header`, if there is one with nothing to act on and no children,
+    /// in a list without a guard. If not, nothing has happened.
+    ///
+    /// # Safety
+    /// The address is aligned and lies in a mapped segment.
+    #[inline]
+    pub(super) unsafe fn release_quick(header: NonNull<Header>, location: *const c_char) -> bool {
+        let at = header.addr().get();
+        // SAFETY: the caller's.
+        let Some(block) = (unsafe { Block::around_plain_member(SpanRef::slice_of(at), at) }) else {
+            return false;
+        };
+        // SAFETY: as was just seen.
+        let member = unsafe { Chunk::from_header(header) };
+        if member.child.get().is_some() {
+            return false;
+        }
+        if let Some(parent) = member.parent() {
+            if parent.has(GUARDED) {
+                return false;
+            }
+            links::bridge(member, parent);
+        }
+        PoolRef::put_back_into(block, member, location);
+        true
     }
 
     /// The pool's own chunk is gone; its members may live on elsewhere.

@@ -42,7 +42,8 @@ impl Compiler {
         let mut command = Command::new(if is_cxx { self.cxx } else { self.c });
         command
             .current_dir(source.parent().expect("a source lies in a directory"))
-            .args(["-Wall", "-Wextra", "-Werror", "-g"])
+            // Valgrind does not read all that clang writes by default.
+            .args(["-Wall", "-Wextra", "-Werror", "-gdwarf-4"])
             .arg(source.file_name().expect("a source has a name"));
         command
     }

@@ -120,19 +120,20 @@ pub(super) fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) ->
     }
 }
 
-/// Frees the leading children of `at` that have nothing to act on, and verifies the first that has:
+/// Frees the leading children of `at` that have nothing to act on, and verifies the first one after them:
 /// no foreign code runs, so the list is mended once, at the end.
 #[inline(always)]
 fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
     let mut next = at.child.get();
     let mut verified = Ok(());
     while let Some(child) = next {
-        verified = child.verify();
-        if verified.is_err() || !child.is_simple() || child.child.get().is_some() {
-            break;
+        match store::release_leaf(child, location) {
+            Some(after) => next = after,
+            None => {
+                verified = child.verify();
+                break;
+            }
         }
-        next = child.next.get();
-        store::release(child, location);
     }
     at.child.set(next);
     if let Some(next) = next

@@ -172,6 +172,48 @@ pub(crate) fn quick_release_member(payload: *const c_void, location: *const c_ch
         && unsafe { PoolRef::release_quick(header, location) }
 }
 
+/// Gives back what a link of a tree that is being freed leads to, if it is a chunk with nothing to act on
+/// and no children, and says what its next sibling is. If not, nothing has happened, and it is not known to
+/// be a chunk at all. The list is the caller's to mend.
+#[inline(always)]
+pub(crate) fn release_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    if process::mode() != 0 {
+        return release_leaf_in_mode(leaf, location);
+    }
+    // SAFETY: any address may be asked about, and the tree is this thread's.
+    match unsafe { Chunk::check_quick(leaf.ptr()) } {
+        Some(chunk) if chunk.is_plain() && chunk.child.get().is_none() => {
+            let next = chunk.next.get();
+            chunk.stamp_freed(location);
+            // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+            unsafe { heap::give(chunk.address()) };
+            Some(next)
+        }
+        Some(_) => None,
+        None => release_member_leaf(leaf, location),
+    }
+}
+
+#[inline(never)]
+fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    let header = leaf.address().cast::<Header>();
+    if !segment::covers(header.addr().get()) || !header.is_aligned() {
+        return None;
+    }
+    // SAFETY: as was just seen.
+    unsafe { PoolRef::release_leaf(header, location) }
+}
+
+#[cold]
+fn release_leaf_in_mode(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    if leaf.verify().is_err() || !leaf.is_simple() || leaf.child.get().is_some() {
+        return None;
+    }
+    let next = leaf.next.get();
+    release(leaf, location);
+    Some(next)
+}
+
 /// Gives a chunk's bytes back. It is out of the tree and has no children.
 #[inline(always)]
 pub(crate) fn release(chunk: Chunk, location: *const c_char) {

@@ -249,6 +249,21 @@ impl PoolRef {
         }
     }
 
+    /// The member whose header is at `header`, and its block, if there is one, with nothing that a free must act
+    /// on and no children.
+    ///
+    /// # Safety
+    /// The address is aligned and lies in a mapped segment.
+    #[inline(always)]
+    unsafe fn plain_leaf(header: NonNull<Header>) -> Option<(&'static Block, Chunk)> {
+        let at = header.addr().get();
+        // SAFETY: the caller's.
+        let block = unsafe { Block::around_plain_member(SpanRef::slice_of(at), at) }?;
+        // SAFETY: as was just seen.
+        let member = unsafe { Chunk::from_header(header) };
+        member.child.get().is_none().then_some((block, member))
+    }
+
     /// Frees the member whose header is at `header`, if there is one with nothing to act on and no children,
     /// in a list without a guard. If not, nothing has happened.
     ///
@@ -256,16 +271,8 @@ impl PoolRef {
     /// The address is aligned and lies in a mapped segment.
     #[inline]
     pub(super) unsafe fn release_quick(header: NonNull<Header>, location: *const c_char) -> bool {
-        let at = header.addr().get();
         // SAFETY: the caller's.
-        let Some(block) = (unsafe { Block::around_plain_member(SpanRef::slice_of(at), at) }) else {
-            return false;
-        };
-        // SAFETY: as was just seen.
-        let member = unsafe { Chunk::from_header(header) };
-        if member.child.get().is_some() {
-            return false;
-        }
+        let Some((block, member)) = (unsafe { PoolRef::plain_leaf(header) }) else { return false };
         if let Some(parent) = member.parent() {
             if parent.has(GUARDED) {
                 return false;
@@ -274,6 +281,22 @@ impl PoolRef {
         }
         PoolRef::put_back_into(block, member, location);
         true
+    }
+
+    /// The same for a member that is out of the tree but for its next sibling, which is returned.
+    ///
+    /// # Safety
+    /// As for [`release_quick`](PoolRef::release_quick).
+    #[inline]
+    pub(super) unsafe fn release_leaf(
+        header: NonNull<Header>,
+        location: *const c_char,
+    ) -> Option<Option<Chunk>> {
+        // SAFETY: the caller's.
+        let (block, member) = unsafe { PoolRef::plain_leaf(header) }?;
+        let next = member.next.get();
+        PoolRef::put_back_into(block, member, location);
+        Some(next)
     }
 
     /// The pool's own chunk is gone; its members may live on elsewhere.

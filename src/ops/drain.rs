@@ -4,7 +4,8 @@
 //! same rule, its memory. A chunk on the way out still says what its parent was: that is where a child
 //! goes that refuses to die.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
+use core::ptr;
 
 use super::dying::{self, Root};
 use super::free::drop_reference;
@@ -102,7 +103,7 @@ fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), 
 pub(super) fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), FreeError> {
     let mut at = top;
     loop {
-        free_simple_leaves(at, location).map_err(FreeError::Corrupt)?;
+        free_simple_leaves(at, location, ptr::null()).map_err(FreeError::Corrupt)?;
         match at.child.get() {
             Some(child) => {
                 if descend(child, at, location, root) {
@@ -120,13 +121,21 @@ pub(super) fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) ->
     }
 }
 
-/// Frees the leading children of `at` that have nothing to act on, and verifies the first one after them:
+/// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and
+/// verifies the first one after them:
 /// no foreign code runs, so the list is mended once, at the end.
 #[inline(always)]
-fn free_simple_leaves(at: Chunk, location: *const c_char) -> Result<(), Fault> {
+pub(super) fn free_simple_leaves(
+    at: Chunk,
+    location: *const c_char,
+    but: *const c_void,
+) -> Result<(), Fault> {
     let mut next = at.child.get();
     let mut verified = Ok(());
     while let Some(child) = next {
+        if child.ptr().cast_const() == but {
+            break;
+        }
         match store::release_leaf(child, location) {
             Some(after) => next = after,
             None => {

@@ -2,7 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
-use super::drain::{begin, bury, descend, drain, drain_root, leave};
+use super::drain::{begin, bury, descend, drain, drain_root, free_simple_leaves, leave};
 use super::{reference, roots};
 use crate::error::{AllocError, FreeError};
 use crate::tree::chunk::DYING;
@@ -133,14 +133,18 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(),
 /// Frees the children of `chunk`, which is marked as dying, but for the one that holds its name: whichever
 /// that is at the time, for a destructor may give it another.
 fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    while let Some(child) = chunk.children().find(|child| child.ptr().cast_const() != chunk.name().cast()) {
+    loop {
+        let name = chunk.name().cast::<c_void>();
+        free_simple_leaves(chunk, location, name).map_err(FreeError::Corrupt)?;
+        let Some(child) = chunk.children().find(|child| child.ptr().cast_const() != name) else {
+            return Ok(());
+        };
         child.verify().map_err(FreeError::Corrupt)?;
         if descend(child, chunk, location, None) {
             drain(child, location, None)?;
             bury(child, location);
         }
     }
-    Ok(())
 }
 
 /// Frees the reference `handle`; its target stays.

@@ -8,7 +8,6 @@ use core::ffi::{c_char, c_void};
 use core::ptr;
 
 use super::dying::{self, Root};
-use super::free::drop_reference;
 use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE};
@@ -202,4 +201,11 @@ pub(super) fn leave(chunk: Chunk) {
     if chunk.has(GUARDED) {
         roots::forget_null_context(chunk);
     }
+}
+
+/// Frees the reference `handle`; its target stays.
+pub(super) fn drop_reference(handle: Chunk, location: *const c_char) {
+    refs::unhook(handle);
+    links::detach(handle);
+    bury(handle, location);
 }

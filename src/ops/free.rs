@@ -146,10 +146,3 @@ fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeE
         }
     }
 }
-
-/// Frees the reference `handle`; its target stays.
-pub(super) fn drop_reference(handle: Chunk, location: *const c_char) {
-    refs::unhook(handle);
-    links::detach(handle);
-    bury(handle, location);
-}

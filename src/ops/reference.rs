@@ -2,7 +2,8 @@
 
 use core::ffi::c_char;
 
-use super::free::{drop_reference, kill};
+use super::drain::drop_reference;
+use super::free::kill;
 use super::{alloc, reparent, roots};
 use crate::error::{AllocError, FreeError};
 use crate::tree::chunk::{DYING, GUARDED, MEMBER};

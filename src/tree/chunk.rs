@@ -11,7 +11,7 @@
 //! - `parent`, `next`, `prev`, `child`: the tree. Each child knows its parent; `child` is the newest.
 //! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have.
 //!
-//! A freed header keeps the mark [`TAG_FREED`](crate::process::TAG_FREED) in `tag` and the location
+//! A freed header keeps the mark [`TAG_FREED`] in `tag` and the location
 //! of the free in `name` until its memory is used again.
 
 use core::cell::Cell;

@@ -1,5 +1,5 @@
 //! Chunks and how they hang together: headers, links, side records, pools, references, limits.
-//! [`store`] is the one crossing to the memory below.
+//! `store` is the one crossing to the memory below.
 
 pub mod chunk;
 pub mod limit;

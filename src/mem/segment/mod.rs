@@ -1,10 +1,10 @@
 //! Segments: large aligned pieces of address space, cut into spans.
 //!
 //! A segment of 4 MiB serves spans of up to 63 slices; a larger block, or one that keeps growing, gets
-//! a [mapping of its own](own). The [`map`] says where segments lie.
+//! a mapping of its own (`own`). The `map` says where segments lie.
 //!
 //! Memory given back: free slices that have been written to stay resident within a
-//! [budget](super::budget); past it they are purged at once, and segments with nothing in them
+//! budget (`mem::budget`); past it they are purged at once, and segments with nothing in them
 //! unmapped.
 //!
 //! Huge pages: the first segments do without, so that a small process stays small; from then on

@@ -4,7 +4,7 @@
 //! first block: ├ Block ─┼ Pool ─┼ header of the pool's chunk ┼ its payload ┼ members … ┤
 //! others:      ├ Block ─┼ members … ┤
 //! ```
-//! Members come from the announced [zone](zone) while it has room, then from the overflow, whose
+//! Members come from the announced zone (`zone.rs`) while it has room, then from the overflow, whose
 //! blocks double in size. When no member of a zone is alive its room comes back, whatever lives in
 //! the other. Pools do not lie in each other: a pool below a pool has blocks of its own.
 //!

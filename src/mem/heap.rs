@@ -40,10 +40,14 @@ pub struct Heap {
     /// What the layer above hangs on the thread that owns this heap.
     annex: Cell<Option<NonNull<()>>>,
     uses: Cell<u32>,
+    /// How many spans of slots it has.
+    spans: Cell<u32>,
     classes: [Class; CLASSES],
     mailbox: AtomicPtr<Span>,
 }
 
+/// A heap with more spans than this, 4 MiB, takes huge pages.
+const LARGE: u32 = 64;
 /// The most address space that a growing block gets beyond its size: 64 MiB.
 const GROWTH: usize = 64 << 20;
 
@@ -79,6 +83,7 @@ impl HeapRef {
             next: AtomicPtr::new(core::ptr::null_mut()),
             annex: Cell::new(None),
             uses: Cell::new(0),
+            spans: Cell::new(0),
             classes: core::array::from_fn(|_| no_class()),
             mailbox: AtomicPtr::new(core::ptr::null_mut()),
         };
@@ -156,7 +161,11 @@ impl HeapRef {
         }
         let span = match lists.pop_first() {
             Some(span) => span,
-            None => segment::slots(self.0, class)?,
+            None => {
+                let span = segment::slots(self.0, class, self.spans.get() >= LARGE)?;
+                self.spans.set(self.spans.get() + 1);
+                span
+            }
         };
         span.set_state(State::Current);
         lists.current.set(span);
@@ -211,9 +220,15 @@ impl HeapRef {
             let span = lists.current.get();
             if span != SpanRef::none() && span.used.get() == 0 {
                 lists.current.set(SpanRef::none());
-                segment::release(span);
+                self.release(span);
             }
         }
+    }
+
+    /// Gives a span of slots back that holds nothing.
+    fn release(self, span: SpanRef) {
+        self.spans.set(self.spans.get() - 1);
+        segment::release(span);
     }
 
     fn mail(self, span: SpanRef) {
@@ -331,7 +346,7 @@ fn settle(span: SpanRef) {
     }
     if span.used.get() == 0 && span.state() == State::Partial {
         lists.remove(span);
-        segment::release(span);
+        heap.release(span);
     }
 }
 

@@ -7,9 +7,10 @@
 //! budget (`mem::budget`); past it they are purged at once, and segments with nothing in them
 //! unmapped.
 //!
-//! Huge pages: the first segments do without, so that a small process stays small; from then on
-//! segments ask for them, which makes touching new memory several times cheaper. Of such a segment
-//! only whole huge pages are purged.
+//! Huge pages make touching new memory several times cheaper, but what lies unused beside it becomes
+//! resident too. So there are two kinds of segments: those that ask for huge pages, for the small slots of
+//! large heaps, and those that do without, for all else. Of a segment of huge pages only whole ones are
+//! purged.
 //!
 //! One lock guards the lists and the slice bitmaps of all segments. It is taken for a span, never
 //! for a slot.
@@ -33,8 +34,6 @@ use map::set_covered;
 pub use map::{covers, has_covered};
 pub(super) use own::{move_own, own};
 
-/// Bytes of address space that are mapped before huge pages are asked for.
-const SMALL_PROCESS: usize = 2 * SEGMENT;
 /// Slices of a huge page.
 const HUGE_SLICES: usize = (2 << 20) / SLICE;
 
@@ -106,10 +105,10 @@ impl SegmentRef {
 
 struct Lists {
     all: Option<SegmentRef>,
-    /// Segments with a free slice and one in use.
-    open: Option<SegmentRef>,
-    /// Segments with nothing in use.
-    empty: Option<SegmentRef>,
+    /// Segments with a free slice and one in use, without and with huge pages.
+    open: [Option<SegmentRef>; 2],
+    /// Segments with nothing in use, without and with huge pages.
+    empty: [Option<SegmentRef>; 2],
     budget: Budget,
     /// A mapping that was a block's own, kept for the next.
     spare: Option<SegmentRef>,
@@ -130,8 +129,8 @@ static SEGMENTS: Segments = Segments {
     lock: Lock::new(),
     lists: UnsafeCell::new(Lists {
         all: None,
-        open: None,
-        empty: None,
+        open: [None; 2],
+        empty: [None; 2],
         budget: Budget::new(),
         spare: None,
         generation: 0,
@@ -157,12 +156,12 @@ pub(super) fn lock() -> &'static Lock {
     &SEGMENTS.lock
 }
 
-/// A span of slots of `class` for `heap`.
-pub(super) fn slots(heap: NonNull<Heap>, class: usize) -> Option<SpanRef> {
+/// A span of slots of `class` for `heap`, which may be of huge pages if the slots are small.
+pub(super) fn slots(heap: NonNull<Heap>, class: usize, huge_pages: bool) -> Option<SpanRef> {
     let slices = super::size::span_slices(class);
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let (span, zeroed) = lists.take(slices)?;
+    let (span, zeroed) = lists.take(slices, huge_pages && slices == 1)?;
     span.become_slots(heap, lists.new_tag(), class, slices, zeroed);
     Some(span)
 }
@@ -175,7 +174,7 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     }
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let (span, zeroed) = lists.take(slices)?;
+    let (span, zeroed) = lists.take(slices, false)?;
     span.become_single(heap, lists.new_tag(), slices, slices * SLICE, zeroed);
     Some(span)
 }
@@ -231,12 +230,13 @@ pub(super) fn release_free_memory() -> usize {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let mut given = lists.drop_spare();
-    while let Some(segment) = lists.empty {
+    while let Some(segment) = lists.empty[1].or(lists.empty[0]) {
         given += (segment.dirty.get() & !1).count_ones() as usize * SLICE;
         lists.unmap(segment);
     }
-    let mut next = lists.open;
-    while let Some(segment) = next {
+    let mut next = lists.open[0];
+    let mut then = lists.open[1];
+    while let Some(segment) = next.or_else(|| then.take()) {
         next = segment.next_open.get();
         let mut rest = !segment.used.get() & segment.dirty.get();
         given += rest.count_ones() as usize * SLICE;
@@ -273,10 +273,13 @@ pub unsafe fn for_each_span(visit: &mut dyn FnMut(SpanRef)) {
 
 impl Lists {
     /// A run of `slices` free slices, claimed, and whether it is all zeros.
-    fn take(&mut self, slices: usize) -> Option<(SpanRef, bool)> {
-        let mut next = self.open;
+    fn take(&mut self, slices: usize, huge_pages: bool) -> Option<(SpanRef, bool)> {
+        let kind = usize::from(huge_pages);
+        let mut next = self.open[kind];
         let (segment, start) = loop {
-            let Some(segment) = next.or(self.empty) else { break (self.map(SEGMENT)?, 1) };
+            let Some(segment) = next else {
+                break (self.empty[kind].or_else(|| self.map(SEGMENT, huge_pages))?, 1);
+            };
             if let Some(start) = geometry::find_run(segment.used.get(), slices, 1) {
                 break (segment, start);
             }
@@ -316,7 +319,7 @@ impl Lists {
             }
         }
         while self.budget.is_exceeded()
-            && let Some(empty) = self.empty
+            && let Some(empty) = self.empty[1].or(self.empty[0])
         {
             self.unmap(empty);
         }
@@ -354,13 +357,11 @@ impl Lists {
         }
     }
 
-    fn map(&mut self, len: usize) -> Option<SegmentRef> {
+    fn map(&mut self, len: usize, huge_pages: bool) -> Option<SegmentRef> {
         let segment = SegmentRef(os::map(len, SEGMENT)?.cast());
-        let mapped = SEGMENTS.mapped.fetch_add(len, Relaxed) + len;
-        // A block's own mapping may stay small for long.
-        let huge = len == SEGMENT && mapped > SMALL_PROCESS;
-        os::prefer_huge_pages(segment.bytes(), len, huge);
-        segment.huge_pages.set(huge);
+        SEGMENTS.mapped.fetch_add(len, Relaxed);
+        os::prefer_huge_pages(segment.bytes(), len, huge_pages);
+        segment.huge_pages.set(huge_pages);
         segment.len.set(len);
         segment.used.set(1);
         self.link(segment);
@@ -403,12 +404,13 @@ impl Lists {
         }
     }
 
-    fn list_for(&mut self, used: u64) -> &mut Option<SegmentRef> {
-        if used == 1 { &mut self.empty } else { &mut self.open }
+    fn list_for(&mut self, segment: SegmentRef, used: u64) -> &mut Option<SegmentRef> {
+        let kind = usize::from(segment.huge_pages.get());
+        if used == 1 { &mut self.empty[kind] } else { &mut self.open[kind] }
     }
 
     fn enlist(&mut self, segment: SegmentRef, used: u64) {
-        let list = self.list_for(used);
+        let list = self.list_for(segment, used);
         segment.prev_open.set(None);
         segment.next_open.set(*list);
         if let Some(first) = *list {
@@ -420,7 +422,7 @@ impl Lists {
     fn delist(&mut self, segment: SegmentRef, used: u64) {
         match segment.prev_open.get() {
             Some(prev) => prev.next_open.set(segment.next_open.get()),
-            None => *self.list_for(used) = segment.next_open.get(),
+            None => *self.list_for(segment, used) = segment.next_open.get(),
         }
         if let Some(next) = segment.next_open.get() {
             next.prev_open.set(segment.prev_open.get());

@@ -24,7 +24,7 @@ pub(in crate::mem) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> 
     let len = own_len(bytes)?;
     let (segment, zeroed) = match lists.take_spare(len) {
         Some(segment) => (segment, false),
-        None => (lists.map(own_len(reserve.max(bytes))?).or_else(|| lists.map(len))?, true),
+        None => (lists.map(own_len(reserve.max(bytes))?, false).or_else(|| lists.map(len, false))?, true),
     };
     segment.used.set(u64::MAX);
     lists.extend(segment, 0, slices);

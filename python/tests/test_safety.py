@@ -1,0 +1,263 @@
+"""Misuse, threads, fork and the end of the interpreter: exceptions, never a signal."""
+
+import gc
+import importlib
+import random
+import sys
+import threading
+
+import pytest
+
+import tmempool
+
+MISUSE = r'''
+import copy, ctypes, gc, pickle
+import tmempool, tmempool.talloc
+
+class Pointed(ctypes.Structure):
+    _fields_ = [("inner", ctypes.c_char_p * 2)]
+
+class Object(ctypes.Structure):
+    _fields_ = [("it", ctypes.py_object)]
+
+c = tmempool.Context("c")
+b = c.bytes(8)
+dead = tmempool.Context("dead"); dead_bytes = dead.bytes(4); dead.free()
+Stale, Wrong = tmempool.StaleContextError, tmempool.WrongTypeError
+cases = [
+    (ValueError, lambda: c.bytes(-1)),
+    (ValueError, lambda: c.array("d", -1)),
+    (ValueError, lambda: c.pool(-1)),
+    (MemoryError, lambda: c.bytes(1 << 28)),
+    (MemoryError, lambda: c.bytes(1 << 200)),
+    (MemoryError, lambda: c.array("d", 1 << 61)),
+    (MemoryError, lambda: c.array("d", (1 << 64) + 1)),
+    (MemoryError, lambda: c.pool(1 << 63)),
+    (TypeError, lambda: c.bytes(1.5)),
+    (TypeError, lambda: c.bytes("8")),
+    (TypeError, lambda: c.bytes(None)),
+    (ValueError, lambda: c.array("x", 1)),
+    (ValueError, lambda: c.array("dd", 1)),
+    (ValueError, lambda: c.array("", 1)),
+    (TypeError, lambda: c.array(3, 1)),
+    (Wrong, lambda: tmempool.Context(5)),
+    (Wrong, lambda: tmempool.Context(None)),
+    (ValueError, lambda: tmempool.Context("a\0b")),
+    (ValueError, lambda: tmempool.Context("\ud800")),
+    (ValueError, lambda: c.string("a\0b")),
+    (Wrong, lambda: c.string(b"a")),
+    (Wrong, lambda: c.steal(5)),
+    (Wrong, lambda: c.steal(None)),
+    (Wrong, lambda: b.reference(b)),
+    (Wrong, lambda: b.reference(None)),
+    (Wrong, lambda: b.unlink(3)),
+    (ValueError, lambda: b.unlink(None)),
+    (ValueError, lambda: c.steal(c)),
+    (Wrong, lambda: c.new(int)),
+    (Wrong, lambda: c.new(ctypes.c_int)),
+    (Wrong, lambda: c.new(Pointed)),
+    (Wrong, lambda: c.new(Object)),
+    (Wrong, lambda: c.set_destructor(3)),
+    (Wrong, lambda: tmempool.Buffer()),
+    (Wrong, lambda: tmempool.Pool()),
+    (TypeError, lambda: copy.deepcopy(c)),
+    (TypeError, lambda: copy.copy(b)),
+    (TypeError, lambda: pickle.dumps(b)),
+    (IndexError, lambda: b[8]),
+    (IndexError, lambda: b[-9]),
+    (IndexError, lambda: b[1 << 100]),
+    (TypeError, lambda: b["x"]),
+    (Wrong, lambda: tmempool.talloc.total_blocks(3)),
+    (Stale, dead.free),
+    (Stale, dead_bytes.free),
+    (Stale, dead_bytes.view),
+    (Stale, lambda: dead_bytes[0]),
+    (Stale, lambda: dead.bytes(1)),
+    (Stale, lambda: dead.child("x")),
+    (Stale, lambda: dead.steal(b)),
+    (Stale, lambda: c.steal(dead)),
+    (Stale, lambda: b.reference(dead)),
+    (Stale, lambda: dead_bytes.reference(c)),
+    (Stale, lambda: b.unlink(dead)),
+    (Stale, lambda: dead.__enter__()),
+    (Stale, dead.report),
+    (Stale, dead.tree),
+    (Stale, lambda: dead.parent),
+    (Stale, lambda: dead.set_destructor(print)),
+    (Stale, lambda: tmempool.talloc.report_full(dead)),
+]
+for number, (kind, call) in enumerate(cases):
+    try:
+        call()
+    except kind:
+        pass
+    else:
+        raise SystemExit(f"case {number} raised nothing")
+assert c.total_blocks == 2, c.report()
+repr(dead), str(dead_bytes), hash(dead), dead == c
+c.free()
+print("done", len(cases))
+'''
+
+
+def test_misuse_gives_exceptions(run_python):
+    out, _ = run_python(MISUSE)
+    assert out.startswith("done")
+
+
+def test_the_interpreter_can_end_at_any_time(run_python):
+    run_python(
+        "import ctypes, tmempool\n"
+        "from tmempool import _library as c\n"
+        "c.library.talloc_enable_leak_report_full()\n"
+        "a = tmempool.Context('a'); b = a.bytes(4); view = b.view()\n"
+        "a.set_destructor(lambda obj: print('not run at exit'))\n"
+        "c.library.talloc_autofree_context.restype = ctypes.c_void_p\n"
+        "auto = tmempool.Context('auto')\n"
+        "c.steal(c.library.talloc_autofree_context(), auto._entry.address, b'here')\n"
+        "class Late:\n"
+        "    def __del__(self):\n"
+        "        view[0] = 1\n"
+        "        assert not a.alive\n"
+        "late = Late()\n"
+    )
+
+
+def test_the_leak_report_has_the_names(run_python):
+    _, err = run_python(
+        "import tmempool\n"
+        "tmempool._library.library.talloc_enable_leak_report_full()\n"
+        "a = tmempool.Context('a' + str(5)); b = a.bytes(4, 'left ' + str(7))\n"
+    )
+    assert "a5" in err and "left 7" in err
+
+
+def test_fork(run_python):
+    out, _ = run_python(
+        "import os, threading, time, tmempool\n"
+        "a = tmempool.Context('a'); b = a.array('i', 3); stop = []\n"
+        "def busy():\n"
+        "    while not stop:\n"
+        "        with tmempool.Context('t') as t: t.bytes(10)\n"
+        "thread = threading.Thread(target=busy); thread.start()\n"
+        "for _ in range(20):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        b[0] = 5; a.free(); tmempool.Context('c').free(); os._exit(0)\n"
+        "    assert os.waitpid(pid, 0)[1] == 0 and b[0] == 0\n"
+        "stop.append(1); thread.join(); a.free(); print('both')\n"
+    )
+    assert out == "both\n"
+
+
+def run_threads(count, body):
+    errors = []
+
+    def guarded(number):
+        try:
+            body(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert errors == []
+
+
+def test_threads_with_their_own_trees():
+    def body(number):
+        for i in range(100):
+            with tmempool.Context(f"thread {number}") as ctx:
+                numbers = ctx.child("x").array("q", 20)
+                numbers[i % 20] = number
+                assert sum(numbers) == number and ctx.total_blocks == 3
+
+    run_threads(4, body)
+
+
+def test_threads_on_one_tree():
+    """Each may free what others use: they see it whole, or gone."""
+    root = tmempool.Context("root")
+    shared = [root.bytes(8) for _ in range(20)]
+
+    def body(number):
+        dice = random.Random(number)
+        for _ in range(400):
+            place = dice.randrange(20)
+            buffer = shared[place]
+            try:
+                if dice.random() < 0.3:
+                    buffer.free()
+                    shared[place] = root.bytes(8)
+                else:
+                    with buffer.view() as view:
+                        view[3] = number
+                        assert len(view) == 8
+            except (tmempool.StaleContextError, BufferError):
+                pass
+
+    run_threads(4, body)
+    root.free()
+    assert not any(buffer.alive for buffer in shared)
+
+
+def test_contexts_can_be_made_within_destructors():
+    made = []
+    ctx = tmempool.Context("a")
+    ctx.set_destructor(lambda obj: made.extend([obj.bytes(3), tmempool.Context("own")]))
+    ctx.free()
+    assert [item.alive for item in made] == [False, True]
+    made[1].free()
+
+
+def test_finalizers_may_free():
+    """Whenever the collector runs, also in the middle of an operation."""
+    class Owner:
+        def __init__(self):
+            self.me, self.ctx = self, tmempool.Context("owned")
+            self.ctx.bytes(5)
+
+        def __del__(self):
+            self.ctx.free()
+
+    gc.collect()
+    before = len(tmempool._registry.live)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(5, 2, 2)
+    try:
+        for _ in range(300):
+            Owner()
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    with tmempool.Context("last"):
+        pass
+    assert len(tmempool._registry.live) == before
+
+
+def test_subinterpreters_are_refused():
+    names = ("_interpreters", "_xxsubinterpreters")
+    found = [module for module in map(import_if_there, names) if module is not None]
+    if not found:
+        pytest.skip("this Python has no module for subinterpreters")
+    sub = found[0].create()
+    result = found[0].run_string(
+        sub,
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "try:\n    import tmempool\n"
+        "except ImportError as error:\n    assert 'interpreter' in str(error), error\n"
+        "else:\n    raise AssertionError('it was imported')\n",
+    )
+    assert result is None
+    found[0].destroy(sub)
+
+
+def import_if_there(name):
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

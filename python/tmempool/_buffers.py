@@ -1,0 +1,149 @@
+"""Objects with bytes: `Buffer`, and what gives its bytes a meaning.
+
+Bytes are handed out in place, writable, and as long as anybody has them the free is refused. The
+methods that read and write single items hand nothing out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+from types import TracebackType
+from typing import Any, Generic, Iterator, Optional, SupportsIndex, Type, TypeVar, Union, cast
+
+from ._errors import WrongTypeError
+from ._handle import Handle
+from ._registry import in_use, work
+
+S = TypeVar("S", bound=ctypes.Structure)
+
+_PLAIN = frozenset("cbB?hHiIlLqQfdgu")
+
+
+def require_plain(kind: Any) -> None:
+    """TypeError unless `kind` is a ctypes structure without pointers: those would not keep alive
+    what they point to."""
+    if not (isinstance(kind, type) and issubclass(kind, ctypes.Structure)):
+        raise WrongTypeError(f"not a ctypes structure: {kind!r}")
+    todo = [kind]
+    while todo:
+        part: Any = todo.pop()
+        if issubclass(part, (ctypes.Structure, ctypes.Union)):
+            for base in part.__mro__:
+                todo.extend(item[1] for item in base.__dict__.get("_fields_", ()))
+        elif issubclass(part, ctypes.Array):
+            todo.append(part._type_)
+        elif getattr(part, "_type_", None) not in _PLAIN:
+            raise WrongTypeError(f"{kind.__name__} has a pointer in it: {part.__name__}")
+
+
+class Buffer(Handle):
+    """Bytes that can be read and written in place.
+
+    `view()` gives a memoryview for struct, numpy.frombuffer, recv_into and others; from Python
+    3.12 on they take the buffer itself. While a view or what was made from it is alive, the free
+    of the buffer, or of what owns it, raises BufferError.
+    """
+
+    __slots__ = ()
+    _format = "B"
+
+    @property
+    def size(self) -> int:
+        """The length in bytes."""
+        self._entry.check()
+        return self._entry.size
+
+    @property
+    def exported(self) -> bool:
+        """Whether somebody has the bytes, so that a free is refused."""
+        with work:
+            return in_use(self._entry)
+
+    def view(self) -> memoryview:
+        """The items, in place and writable. `with buffer.view() as view:` ends its use."""
+        with work:
+            memory = memoryview(self._entry.bytes_in_place()).cast("B")
+            return memory if self._format == "B" else memory.cast(cast(Any, self._format))
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return self.view()
+
+    def __len__(self) -> int:
+        with self.view() as view:
+            return len(view)
+
+    def __getitem__(self, index: Union[SupportsIndex, slice]) -> Any:
+        """An item; or a list of items, or bytes, for a slice."""
+        with self.view() as view:
+            if isinstance(index, slice):
+                with view[index] as part:
+                    return part.tobytes() if self._format == "B" else part.tolist()
+            return view[operator.index(index)]
+
+    def __setitem__(self, index: SupportsIndex, value: Any) -> None:
+        with self.view() as view:
+            view[operator.index(index)] = value
+
+    def __iter__(self) -> Iterator[Any]:
+        with self.view() as view:
+            return iter(view.tolist())
+
+    def __enter__(self: B) -> B:
+        self._entry.check()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        if self.alive:
+            self.free()
+
+
+B = TypeVar("B", bound=Buffer)
+
+
+class Array(Buffer):
+    """Numbers of one type; made by `Context.array()`."""
+
+    __slots__ = ()
+
+    @property
+    def typecode(self) -> str:
+        """The type, as `array` and `struct` call it."""
+        return cast(str, self._entry.detail)
+
+    @property
+    def _format(self) -> str:  # type: ignore[override]
+        return self.typecode
+
+
+class String(Buffer):
+    """A C string; made by `Context.string()`. Its bytes include the NUL at the end."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """The text up to the first NUL."""
+        with self.view() as view:
+            return view.tobytes().split(b"\0", 1)[0].decode(errors="backslashreplace")
+
+    def __str__(self) -> str:
+        return self.text if self.alive else repr(self)
+
+
+class Record(Buffer, Generic[S]):
+    """A ctypes structure; made by `Context.new()`."""
+
+    __slots__ = ()
+
+    @property
+    def fields(self) -> S:
+        """The structure, in place. While it is held, the free is refused."""
+        kind = cast(Type[S], self._entry.detail)
+        with work:
+            return kind.from_buffer(self._entry.bytes_in_place())

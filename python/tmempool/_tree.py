@@ -1,0 +1,105 @@
+"""Trees as Python sees them: `Node`, a copy that stays when the tree goes, and talloc's text."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import _library as c
+from ._registry import work
+
+
+@dataclass
+class Node:
+    """A chunk: its own `size` in bytes, and what it has below it, newest first.
+
+    For a reference, `is_reference` is set, `name` and `size` are those of the chunk that it refers
+    to, and there are no children.
+    """
+
+    name: str
+    size: int
+    reference_count: int = 0
+    is_reference: bool = False
+    children: List[Node] = field(default_factory=list)
+
+    def walk(self) -> List[Tuple[int, Node]]:
+        """All nodes with their depths, each before its children; of any depth."""
+        found = []
+        todo = [(0, self)]
+        while todo:
+            depth, node = todo.pop()
+            found.append((depth, node))
+            todo.extend((depth + 1, child) for child in reversed(node.children))
+        return found
+
+    @property
+    def total_size(self) -> int:
+        """The bytes of this node and all below it; references count nothing."""
+        return sum(node.size for _, node in self.walk() if not node.is_reference)
+
+    @property
+    def total_blocks(self) -> int:
+        """The number of nodes, this one included."""
+        return len(self.walk())
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The tree in dicts and lists."""
+        path: List[Dict[str, Any]] = []
+        for depth, node in self.walk():
+            entry: Dict[str, Any] = {
+                "name": node.name,
+                "size": node.size,
+                "reference_count": node.reference_count,
+                "is_reference": node.is_reference,
+                "children": [],
+            }
+            del path[depth:]
+            if path:
+                path[-1]["children"].append(entry)
+            path.append(entry)
+        return path[0]
+
+
+def _decode(name: Optional[bytes]) -> str:
+    return (name or b"").decode(errors="backslashreplace")
+
+
+def tree_of(address: int) -> Node:
+    """Copies the tree at a live address; within `work`."""
+    path: List[Node] = []
+    root: List[Node] = []
+
+    def visit(ptr: int, depth: int, _max: int, is_reference: int, _data: object) -> None:
+        node = Node(
+            _decode(c.get_name(ptr)),
+            c.get_size(ptr),
+            0 if is_reference else c.reference_count(ptr),
+            bool(is_reference),
+        )
+        del path[depth:]
+        (path[-1].children if path else root).append(node)
+        path.append(node)
+
+    outer, work.walking = work.walking, True
+    try:
+        c.visit(address, 0, -1, c.Visitor(visit), None)
+    finally:
+        work.walking = outer
+    return root[0]
+
+
+def report_text(address: Optional[int]) -> str:
+    """talloc's full report on the tree at a live address, or on the null context; within `work`."""
+    text, size = ctypes.c_void_p(), ctypes.c_size_t()
+    stream = c.open_memstream(ctypes.byref(text), ctypes.byref(size))
+    if not stream:
+        raise MemoryError("no memory for a report")
+    try:
+        c.report_to(address, 0, -1, stream)
+    finally:
+        c.fclose(stream)
+        content = ctypes.string_at(text.value or 0, size.value) if text.value else b""
+        c.libc_free(text)
+    return _decode(content)

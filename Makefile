@@ -105,6 +105,7 @@ check: all
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(MAKE) --no-print-directory oldest-rust
+	python/check.sh
 	$(CARGO) test --workspace --no-fail-fast
 
 # What the library promises to build with.

@@ -6,7 +6,7 @@ The library comes from target/dist/lib of the source tree, where `make` puts it.
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 from setuptools.errors import SetupError
@@ -26,15 +26,21 @@ class BuildWithLibrary(build_py):
             shutil.copyfile(LIBRARY, Path(self.build_lib) / "tmempool" / LIBRARY.name)
 
 
-class PlatformWheel(bdist_wheel):
-    """The package uses ctypes: any Python will do, but only this platform."""
+class PlatformDistribution(Distribution):
+    """Goes where packages with machine code go."""
 
-    def finalize_options(self):
-        super().finalize_options()
-        self.root_is_pure = False
+    def has_ext_modules(self):
+        return True
+
+
+class PlatformWheel(bdist_wheel):
+    """The package uses ctypes: any Python 3 will do, but only this platform."""
 
     def get_tag(self):
         return "py3", "none", super().get_tag()[2]
 
 
-setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel})
+setup(
+    distclass=PlatformDistribution,
+    cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel},
+)

@@ -1,11 +1,12 @@
 """Contexts: life, death, owners, destructors."""
 
+import ctypes
 import sys
 
 import pytest
 
 import tmempool
-from tmempool import _library
+from tmempool import _library, _registry
 
 
 def test_a_with_block_frees_the_tree():
@@ -159,10 +160,20 @@ def test_an_exception_in_a_destructor_is_reported(monkeypatch):
 
 
 def test_a_free_in_the_middle_of_an_operation_waits_for_its_end():
-    from tmempool._registry import work
-
     ctx = tmempool.Context("a")
-    with work:
+    with _registry.work:
         ctx.free()
         assert ctx.alive
     assert not ctx.alive
+
+
+def test_refused_memory_is_a_memory_error():
+    limit = _library.library.talloc_set_memlimit
+    limit.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    with tmempool.Context("a") as ctx:
+        assert limit(ctx._entry.address, 2000) == 0
+        for make in (ctx.bytes, ctx.pool, lambda n: ctx.array("b", n), lambda n: ctx.string("x" * n)):
+            with pytest.raises(MemoryError):
+                make(10000)
+        assert ctx.total_blocks == 1 and not _registry.in_the_making
+        ctx.bytes(100)

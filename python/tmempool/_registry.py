@@ -71,7 +71,7 @@ class Entry:
         address = self.check()
         if self.memory is None:
             self.memory = (ctypes.c_ubyte * self.size).from_address(address)
-            exported.add(self)
+        exported.add(self)
         return self.memory
 
 
@@ -93,11 +93,12 @@ def in_use(entry: Entry) -> bool:
     return entry.memory is not None and _count(entry) > _UNUSED
 
 
-# Live entries by address, and those whose bytes were ever handed out and may be in use.
+# Live entries by address.
 live: Dict[int, Entry] = {}
 # Entries from before the allocation to after the registration. One that an interrupt kept from being
 # registered stays, as its chunk has its name.
 in_the_making: Set[Entry] = set()
+# All live entries whose bytes are in use, and others.
 exported: Set[Entry] = set()
 
 
@@ -227,11 +228,11 @@ def _end(address: int) -> int:
                 entry.freed_at = None
                 entry.refused = True
                 return -1
+            c.set_name_const(address, _DYING_NAME)
             del live[address]
             exported.discard(entry)
             entry.memory = None
             entry.destructor = None
-            c.set_name_const(address, _DYING_NAME)
             return 0
         finally:
             work.depth -= 1
@@ -270,10 +271,12 @@ def register(entry: Entry, address: Optional[int], size: int) -> Entry:
 def require_unused_below(address: int) -> None:
     """BufferError if bytes of the chunk at `address` or of one below it are in use."""
     for entry in list(exported):
+        # A finalizer may ask for the bytes at any moment: what is in use then is listed again.
+        exported.discard(entry)
         if not in_use(entry):
-            entry.memory = None
-            exported.discard(entry)
-        elif c.is_parent(entry.address, address):
+            continue
+        exported.add(entry)
+        if c.is_parent(entry.address, address):
             raise BufferError(f"the memory of {entry.kind.__name__} {entry.name!r} is in use")
 
 

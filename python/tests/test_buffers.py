@@ -68,6 +68,9 @@ def test_strings(ctx):
     text[0] = ord("m")
     assert text.text == "mühle" and text.name == "Mühle"
     assert "Mühle" in ctx.report()
+    long = ctx.string("ü" * 5000)
+    assert long.text == "ü" * 5000 and long.size == 10001
+    assert long.name == "ü" * 99 + "…" == ctx.tree().children[0].name
 
 
 def test_structures(ctx):

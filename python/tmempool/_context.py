@@ -86,17 +86,19 @@ class Context(Handle):
         return Record._of(entry)
 
     def string(self, text: str) -> String:
-        """A C string, named by itself."""
+        """A C string, named by itself; one of more than 100 characters by how it begins."""
         data = encode(text, "a string")
         length = size_of(len(data) + 1)
-        # The name is the entry's copy, as the chunk's bytes may be written to. `bytes` have a NUL
-        # behind them.
+        name = text if len(text) <= 100 else text[:99] + "…"
+        # The name is the entry's copy, as the chunk's bytes may be written to.
+        c_name = encode(name, "a name")
+        # `bytes` have a NUL behind them, which is copied, too.
         return String._of(
             _make(
-                Entry(String, text, data, None),
+                Entry(String, name, c_name, None),
                 self._entry,
                 length,
-                lambda parent: c.memdup(parent, data, length, data),
+                lambda parent: c.memdup(parent, data, length, c_name),
             )
         )
 

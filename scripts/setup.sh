@@ -28,6 +28,7 @@ smbclient|smbclient, smbd
 ldb-tools|ldbadd, ldbsearch, ldbmodify, ldbdel
 notmuch|notmuch
 python3-notmuch2|notmuch from Python
+python3-venv|the tests of the Python package
 python3-talloc|talloc from Python
 python3-ldb|ldb from Python
 proot|proot

@@ -4,8 +4,7 @@
 //! cells. Others hand slots back through the spans' remote lists: the first to put a slot on an
 //! empty list also puts the span in the heap's mailbox, and the owner empties the mailbox when it
 //! next runs out of slots. Spans never change their heap; when a thread ends, its heap waits for the
-//! next thread (see `threads`). Heaps are unmapped only when the library ends
-//! with nothing in it.
+//! next thread (see `threads`). Heaps are unmapped only when the library is unloaded with nothing in it.
 //!
 //! Slots are taken from one span of a class until it has none left, so that what is allocated
 //! together lies together, however it was freed; spans wait for reuse first in, first out.

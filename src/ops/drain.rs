@@ -97,8 +97,9 @@ fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), 
     Ok(())
 }
 
-/// Frees all below `top`, which is marked as dying, but not `top`: the `root` of a free, or a child of a chunk
-/// that lives on, is in its list, and needs nobody to remember it.
+/// Frees all below `top`, which is marked as dying, but not `top` itself. That is the `root` of a free; or,
+/// without one, a child of a chunk whose children are being freed: nobody can free or move that chunk
+/// meanwhile, so there is nothing to watch over.
 pub(super) fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), FreeError> {
     let mut at = top;
     loop {
@@ -121,8 +122,7 @@ pub(super) fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) ->
 }
 
 /// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and
-/// verifies the first one after them:
-/// no foreign code runs, so the list is mended once, at the end.
+/// verifies the first one after them. No foreign code runs, so the list is mended once, at the end.
 #[inline(always)]
 pub(super) fn free_simple_leaves(
     at: Chunk,

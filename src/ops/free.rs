@@ -33,7 +33,7 @@ pub unsafe fn set_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Re
 /// If its only parent is the null context and it has one reference, the reference's owner keeps it.
 ///
 /// # Errors
-/// [`FreeError::HasReferences`] or [`FreeError::Vetoed`]; it lives on then.
+/// [`FreeError::HasReferences`] or [`FreeError::Vetoed`]; it lives on then. [`FreeError::Corrupt`].
 ///
 /// # Safety
 /// See the [module](super).

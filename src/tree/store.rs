@@ -11,7 +11,7 @@ use super::pool::PoolRef;
 use super::{limit, links};
 use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
-use crate::mem::segment;
+use crate::mem::segment::{self, GROWS_ALONE};
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
@@ -19,9 +19,6 @@ use crate::process::{self, MODE_FILL, MODE_MALLOC};
 
 /// The largest payload of the short way.
 const QUICK: usize = size::SMALL_MAX - HEADER;
-
-/// A block that has grown past this has a mapping of its own.
-const GROWS_ALONE: usize = 128 << 10;
 
 /// A new child of `parent`, the short way that most allocations go: no pool, no limit, and the
 /// parent's heap is the calling thread's.
@@ -71,8 +68,8 @@ pub(crate) fn own_heap(chunk: Chunk) -> Option<HeapRef> {
     threads::current()
 }
 
-/// A chunk for a child of `parent`, wherever it comes from; not in the tree yet. Its limits have
-/// been charged.
+/// A chunk for a child of `parent`, wherever it comes from; not in the tree yet, and not charged to any
+/// limit.
 pub(crate) fn chunk(parent: Option<Chunk>, size: usize) -> Option<Chunk> {
     if process::mode() & MODE_MALLOC != 0 {
         return malloc_chunk(size);

@@ -34,6 +34,8 @@ use map::set_covered;
 pub use map::{covers, has_covered};
 pub(super) use own::{move_own, own};
 
+/// A block that grows past this gets a mapping of its own.
+pub const GROWS_ALONE: usize = 128 << 10;
 /// Slices of a huge page.
 const HUGE_SLICES: usize = (2 << 20) / SLICE;
 
@@ -201,7 +203,9 @@ pub(super) fn resize(span: SpanRef, bytes: usize) -> bool {
     let segment = SegmentRef::of(span);
     let (have, want) = (geometry::slices_for(span.len()), geometry::slices_for(bytes));
     if segment.is_shared() {
-        resize_slices(lists, segment, span, want)
+        // What keeps growing is better moved to a mapping of its own while it is small.
+        let grows_alone = span.len() <= GROWS_ALONE && bytes > GROWS_ALONE;
+        !grows_alone && resize_slices(lists, segment, span, want)
     } else {
         own::resize(lists, segment, span, have, want)
     }

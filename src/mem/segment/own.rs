@@ -15,6 +15,9 @@ use crate::mem::heap::Heap;
 use crate::mem::os;
 use crate::mem::span::SpanRef;
 
+/// A block with this many slices, 1 MiB, asks for huge pages.
+const HUGE: usize = (1 << 20) / SLICE;
+
 /// A span that is one block of at least `bytes`, in a mapping of its own with address space for
 /// `reserve` bytes, if there is that much.
 pub(in crate::mem) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> Option<SpanRef> {
@@ -120,7 +123,7 @@ impl Lists {
         let dirty = segment.dirty.get() as usize;
         self.budget.claim(want - have, dirty.clamp(have, want) - have);
         segment.dirty.set(dirty.max(want) as u64);
-        if want * SLICE >= SEGMENT && !segment.huge_pages.replace(true) {
+        if want >= HUGE && !segment.huge_pages.replace(true) {
             os::prefer_huge_pages(segment.bytes(), segment.len.get(), true);
         }
     }

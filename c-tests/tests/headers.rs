@@ -33,9 +33,9 @@ fn dialects(source: &Path) -> Vec<&'static str> {
     }
 }
 
-/// A C source under a C++ name, for the dialects of C++.
-fn as_cxx(source: &Path) -> Result<PathBuf, String> {
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.cpp", name(source)));
+/// A C source under a C++ name, for the dialects of C++. Tests run side by side, so each has its own.
+fn as_cxx(source: &Path, test: usize) -> Result<PathBuf, String> {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{test}.cpp", name(source)));
     std::fs::copy(source, &copy).map_err(|e| format!("{}: {e}", copy.display()))?;
     Ok(copy)
 }
@@ -66,8 +66,10 @@ fn main() -> ExitCode {
                 for dialect in dialects(&source) {
                     let (source, include) = (source.clone(), include.clone());
                     let test = format!("{} {dialect} ({}, {origin}'s)", name(&source), compiler.name);
+                    let number = trials.len();
                     trials.push(Trial::test(test, move || {
-                        let source = if dialect.starts_with("c++") { as_cxx(&source)? } else { source };
+                        let is_cxx = dialect.starts_with("c++");
+                        let source = if is_cxx { as_cxx(&source, number)? } else { source };
                         Ok(compiles(&source, compiler, dialect, include.as_deref())?)
                     }));
                 }

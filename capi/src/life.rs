@@ -6,8 +6,8 @@
 //! - `report=FILE`: at the end, a report on all that is still allocated is added to FILE, in whose
 //!   name `%p` stands for the process id.
 //!
-//! The beginning touches no heap, neither ours nor the C library's, which may not be ready. A file
-//! that cannot be written is let be: the program never notices.
+//! The beginning does not touch our heap. A file that cannot be written is let be: the program never
+//! notices.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::zeroed;
@@ -35,6 +35,7 @@ static BEGINNING: extern "C" fn() = beginning;
 static END: extern "C" fn() = end;
 
 extern "C" fn beginning() {
+    mem::threads::begin();
     if let Some(path) = process::option("notify").and_then(terminated::<PATH>) {
         notify(&path);
     }

@@ -6,9 +6,11 @@
 //! before: those few bytes are left behind each time.
 //!
 //! Exit handlers run in the reverse order of their registration, and the loader's, which runs the
-//! destructors, is registered when `main` is about to start. One registered in a constructor comes too
-//! late. Therefore two are registered: by the first thread that allocates, perhaps before `main`, and by the
-//! second, which hardly is. A process in which they come too late has one thread, and nothing to lose.
+//! destructors, is registered when `main` is about to start. One registered before that comes too late.
+//! Therefore three are registered: when the library is loaded (which also makes the semaphore, in a thread
+//! that has a heap of the C library's anyway), by the first thread that allocates, perhaps before `main`,
+//! and by the second, which hardly is. A process in which all come too late has one thread, and nothing to
+//! lose.
 
 use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
@@ -18,7 +20,7 @@ use core::sync::atomic::{
 };
 
 /// How many handlers are registered.
-const HANDLERS: u32 = 2;
+const HANDLERS: u32 = 3;
 
 static EXITING: AtomicPtr<libc::sem_t> = AtomicPtr::new(null_mut());
 static REGISTERED: AtomicU32 = AtomicU32::new(0);
@@ -31,7 +33,7 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// A thread has come that had no heap. The caller holds a lock.
+/// The library has been loaded, or a thread has come that had no heap. The caller holds a lock.
 pub(super) fn watch() {
     if REGISTERED.load(Relaxed) >= HANDLERS {
         return;

@@ -121,6 +121,12 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
+/// Called when the library is loaded. Not to call it does no harm.
+pub fn begin() {
+    let _held = SETUP.hold();
+    exit::watch();
+}
+
 /// Called at the end of the library. If it is about to be unloaded, no thread is in it, and none may call
 /// into it when it ends; what holds nothing is given back. At the end of the process nothing is taken apart:
 /// other threads may still be at work.

@@ -113,8 +113,7 @@ OLDEST_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1.0/p' Cargo.toml)
 
 oldest-rust:
 	@if rustup run $(OLDEST_RUST) rustc --version 2> /dev/null; then \
-		rustup run $(OLDEST_RUST) cargo check --target-dir $(TARGET)/oldest-rust \
-			-p tmempool -p tmempool-capi; \
+		rustup run $(OLDEST_RUST) cargo check --workspace --target-dir $(TARGET)/oldest-rust; \
 	else \
 		echo "skipped: Rust $(OLDEST_RUST), the oldest that will do, is not installed"; \
 	fi

@@ -1,4 +1,5 @@
-//! What the whole process shares: a secret, options, and the roots. Nothing but atomics.
+//! What the whole process shares: a secret, the options, the null context, and the locks of what is
+//! shared above `mem`. Nothing but atomics, and locks, which are atomics too.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{

@@ -5,9 +5,10 @@
  * chunk frees the tree below it. Any chunk can be a context. "NULL" as a context means no parent.
  *
  * Pointers. A chunk pointer was given by this library and is still alive; NULL is allowed where
- * the function says so. Anything else is logged and aborts; where the program's abort function
- * returns, the call has no effect and gives NULL, 0 or -1. Names are kept as the pointers given:
- * a name must live as long as its chunk, as string literals do.
+ * the function says so. Anything else is logged and aborts, as long as its memory has not been given
+ * out anew: a pointer to what was freed is not told from one to what took its place. Where the
+ * program's abort function returns, the call has no effect and gives NULL, 0 or -1. Names are kept as
+ * the pointers given: a name must live as long as its chunk, as string literals do.
  *
  * Memory. Sizes are in bytes, without headers. A payload is aligned to 16 bytes. When memory is
  * refused, the call gives NULL, sets errno to ENOMEM and changes nothing.

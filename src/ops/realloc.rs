@@ -15,14 +15,6 @@ const WORTH_SHRINKING: usize = 1024;
 /// Where a block that was left by a realloc was freed.
 const LOCATION: &CStr = c"_talloc_realloc";
 
-/// Bytes of payload that `chunk` can have without moving. Those past its size may be scribbled on.
-///
-/// # Safety
-/// See the [module](super).
-pub unsafe fn capacity(chunk: Chunk) -> usize {
-    if chunk.has(LIMITED) { chunk.size() } else { store::capacity(chunk).min(MAX_SIZE - 1) }
-}
-
 /// Gives `chunk` `size` bytes without moving it. Says whether it could; if not, nothing has changed.
 ///
 /// # Safety

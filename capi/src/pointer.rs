@@ -18,11 +18,20 @@ pub(crate) struct Reported;
 /// The caller's tree is not changed by another thread meanwhile (contract).
 #[inline(always)]
 pub(crate) unsafe fn chunk(ptr: *const c_void) -> Result<Chunk, Reported> {
-    if ptr.is_null() {
-        return Err(report(Fault::Unknown));
-    }
-    // SAFETY: not null, and contract.
-    unsafe { Chunk::check(ptr) }.map_err(report)
+    // SAFETY: contract.
+    unsafe { Chunk::check_quick(ptr).or_else(|| chunk_slow(ptr)) }.ok_or(Reported)
+}
+
+/// [`chunk`], of what is no live chunk of the heap: it may be a member of a pool, or no chunk at all, which
+/// is reported.
+///
+/// # Safety
+/// As for [`chunk`].
+#[inline(never)]
+unsafe fn chunk_slow(ptr: *const c_void) -> Option<Chunk> {
+    // SAFETY: contract.
+    let checked = if ptr.is_null() { Err(Fault::Unknown) } else { unsafe { Chunk::check(ptr) } };
+    checked.inspect_err(|&fault| fault::bad_pointer(fault)).ok()
 }
 
 /// The context behind `ptr`, where NULL stands for "no parent".
@@ -36,12 +45,6 @@ pub(crate) unsafe fn context(ptr: *const c_void) -> Result<Option<Chunk>, Report
     }
     // SAFETY: as the caller promises.
     unsafe { chunk(ptr) }.map(Some)
-}
-
-#[cold]
-fn report(fault: Fault) -> Reported {
-    fault::bad_pointer(fault);
-    Reported
 }
 
 /// The payload of a new chunk, or NULL with `errno` set.

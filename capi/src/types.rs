@@ -3,6 +3,8 @@
 use core::ffi::{c_char, c_void};
 use core::ptr::null_mut;
 
+use tmempool::tree::Chunk;
+
 use crate::fault;
 use crate::names::{name_of, same};
 use crate::pointer::chunk;
@@ -10,6 +12,21 @@ use crate::pointer::chunk;
 /// Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        match Chunk::check_quick(ptr) {
+            Some(chunk) if !name.is_null() && chunk.name() == name => ptr.cast_mut(),
+            _ => check_name_slow(ptr, name),
+        }
+    }
+}
+
+/// [`talloc_check_name`] where the two names are not at one address.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_void {
     if ptr.is_null() {
         return null_mut();
     }

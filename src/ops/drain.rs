@@ -71,7 +71,7 @@ pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) 
                 }
             }
         }
-        run_destructor(chunk, side, root)?;
+        run_destructor(chunk, side, root).map_err(|_| Refusal::VETO)?;
     }
     if chunk.has(REFERENCE) {
         refs::unhook(chunk);
@@ -79,7 +79,9 @@ pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) 
     Ok(())
 }
 
-fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), Refusal> {
+/// Runs the destructor of `chunk`, if it has one. [`FreeError::Vetoed`] when that refuses.
+#[inline(always)]
+pub(super) fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), FreeError> {
     let Some(destructor) = side.destructor.take() else { return Ok(()) };
     side.running.set(Running::Yes);
     if let Some(root) = root {
@@ -92,7 +94,7 @@ fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), 
         if !replaced {
             side.destructor.set(Some(destructor));
         }
-        return Err(Refusal::VETO);
+        return Err(FreeError::Vetoed);
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use core::ffi::{c_char, c_void};
 
-use super::drain::{begin, bury, descend, drain, drain_root, free_simple_leaves, leave};
+use super::drain::{begin, bury, descend, drain, drain_root, free_simple_leaves, leave, run_destructor};
 use super::{reference, roots};
 use crate::error::{AllocError, FreeError};
-use crate::tree::chunk::DYING;
-use crate::tree::side::Running;
+use crate::tree::chunk::{DYING, SIDE};
+use crate::tree::side::{Running, Side};
 use crate::tree::{Chunk, Destructor, links, refs, store};
 
 /// Sets the function that is called before `chunk` is freed, and may refuse; `None` takes it away.
@@ -40,7 +40,7 @@ pub unsafe fn set_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Re
 #[inline(always)]
 pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if !chunk.is_simple() {
-        return free_slow(chunk, location);
+        return free_with_side(chunk, location);
     }
     links::detach(chunk);
     if chunk.child.get().is_some() {
@@ -69,6 +69,32 @@ pub unsafe fn free_member_quick(payload: *const c_void, location: *const c_char)
     store::quick_release_member(payload, location)
 }
 
+/// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor.
+#[inline(never)]
+fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    match leaf_with_side(chunk) {
+        Some(side) if side.running.get() == Running::No => run_destructor(chunk, side, None)?,
+        _ => return free_slow(chunk, location),
+    }
+    // The destructor may have done anything.
+    match leaf_with_side(chunk) {
+        Some(side) => {
+            links::detach(chunk);
+            store::release_with_side(chunk, side, location);
+            Ok(())
+        }
+        None => finish(chunk, location),
+    }
+}
+
+/// The side record of a chunk that has one and nothing else to act on: no references, no children.
+#[inline(always)]
+fn leaf_with_side(chunk: Chunk) -> Option<&'static Side> {
+    let side = chunk.side()?;
+    let leaf = chunk.has_only(SIDE) && chunk.child.get().is_none();
+    (leaf && side.references.get().is_none()).then_some(side)
+}
+
 #[inline(never)]
 fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if chunk.has(DYING) {
@@ -92,6 +118,11 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     begin(chunk, location, None).map_err(|refusal| refusal.error)?;
+    finish(chunk, location)
+}
+
+/// The second half of a free.
+fn finish(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     links::detach(chunk);
     if store::is_regular_pool(chunk) {
         leave(chunk);

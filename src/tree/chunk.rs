@@ -109,7 +109,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_quick(payload: *const c_void) -> Option<Chunk> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        if !segment::covers(header.addr()) || !header.is_aligned() {
+        if !segment::covers_quick(header.addr()) {
             return None;
         }
         // SAFETY: the address lies in a mapped segment, whose memory can all be read.
@@ -309,6 +309,12 @@ impl Chunk {
     #[inline(always)]
     pub fn has(self, flags: u32) -> bool {
         self.tag.get() & flags != 0
+    }
+
+    /// Whether `flags` are set, and no others.
+    #[inline(always)]
+    pub(crate) fn has_only(self, flags: u32) -> bool {
+        self.tag.get() & FLAGS == flags
     }
 
     /// Whether no flag is set: an ordinary chunk, for which every verb has a short way.

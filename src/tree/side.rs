@@ -50,15 +50,19 @@ pub struct Limit {
 
 impl Chunk {
     /// The side record, made now if there is none.
+    #[inline]
     pub(crate) fn side_or_new(self) -> Result<&'static Side, AllocError> {
-        if let Some(side) = self.side() {
-            return Ok(side);
-        }
-        let at = store::take_record(self, size_of::<Side>()).ok_or(AllocError::OutOfMemory)?.cast::<Side>();
+        self.side().or_else(|| self.new_side()).ok_or(AllocError::OutOfMemory)
+    }
+
+    /// A side record for a chunk without one; `None` when there is no memory for it.
+    #[inline(never)]
+    fn new_side(self) -> Option<&'static Side> {
+        let at = store::take_record(self, size_of::<Side>())?.cast::<Side>();
         let side = Side {
             not_a_tag: 0,
             running: Cell::new(Running::No),
-            name: Cell::new(self.name()),
+            name: Cell::new(self.name.get().cast()),
             destructor: Cell::new(None),
             references: Cell::new(None),
             limit: Cell::new(None),
@@ -71,7 +75,7 @@ impl Chunk {
             PoolRef::of_member(self).set_irregular();
         }
         // SAFETY: written just now; it lives as long as the chunk.
-        Ok(unsafe { at.as_ref() })
+        Some(unsafe { at.as_ref() })
     }
 
     /// Takes the side record away from a chunk that is about to be freed.

@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 
 use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE};
 use super::pool::PoolRef;
+use super::side::Side;
 use super::{limit, links};
 use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
@@ -59,13 +60,17 @@ fn heap_of(chunk: Chunk) -> HeapRef {
 
 /// The calling thread's heap, which is most likely that of `chunk`.
 pub(crate) fn own_heap(chunk: Chunk) -> Option<HeapRef> {
-    if process::mode() & MODE_MALLOC == 0 {
-        let heap = heap_of(chunk);
-        if heap.is_mine() {
-            return Some(heap);
-        }
+    if process::mode() & MODE_MALLOC != 0 {
+        return threads::current();
     }
-    threads::current()
+    heap_near(chunk)
+}
+
+/// [`own_heap`], without the malloc backend.
+#[inline(always)]
+fn heap_near(chunk: Chunk) -> Option<HeapRef> {
+    let heap = heap_of(chunk);
+    if heap.is_mine() { Some(heap) } else { threads::current() }
 }
 
 /// A chunk for a child of `parent`, wherever it comes from; not in the tree yet, and not charged to any
@@ -80,7 +85,8 @@ pub(crate) fn chunk(parent: Option<Chunk>, size: usize) -> Option<Chunk> {
         }
         pool.set_irregular();
     }
-    let (at, tag) = take(HEADER + size)?;
+    let heap = parent.map_or_else(threads::current, heap_near)?;
+    let (at, tag) = take(heap, HEADER + size)?;
     // SAFETY: a slot or block of at least this size, taken just now.
     Some(unsafe { Chunk::create(at, tag, size) })
 }
@@ -103,11 +109,11 @@ pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
         }
         pool.set_irregular();
     }
-    let bytes = HEADER + size;
+    let (heap, bytes) = (heap_near(chunk)?, HEADER + size);
     let (at, tag) = if bytes > GROWS_ALONE {
-        threads::current()?.take_growing(bytes)?
+        heap.take_growing(bytes)?
     } else {
-        take((bytes + bytes / 2).min(GROWS_ALONE))?
+        take(heap, (bytes + bytes / 2).min(GROWS_ALONE))?
     };
     // SAFETY: a slot or block of at least this size, taken just now.
     Some(unsafe { Chunk::create(at, tag, size) })
@@ -220,6 +226,20 @@ pub(crate) fn release(chunk: Chunk, location: *const c_char) {
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
     unsafe { heap::give(chunk.address()) };
+}
+
+/// [`release`] of a chunk with the side record `side` and no other flag.
+#[inline(always)]
+pub(crate) fn release_with_side(chunk: Chunk, side: &'static Side, location: *const c_char) {
+    if process::mode() != 0 {
+        return release_special(chunk, location);
+    }
+    chunk.stamp_freed(location);
+    // SAFETY: the record is the chunk's alone; a chunk that is no member starts at its slot, and it is freed now.
+    unsafe {
+        heap::give(NonNull::from_ref(side).cast());
+        heap::give(chunk.address());
+    }
 }
 
 #[inline(never)]
@@ -354,9 +374,8 @@ pub(crate) fn is_zeroed(chunk: Chunk) -> bool {
     process::mode() == 0 && !chunk.has(MEMBER | POOL) && unsafe { heap::is_zeroed(chunk.address()) }
 }
 
-/// A slot or block of at least `bytes`, and the tag of its span.
-fn take(bytes: usize) -> Option<(NonNull<u8>, u32)> {
-    let heap = threads::current()?;
+/// A slot or block of at least `bytes` from the calling thread's `heap`, and the tag of its span.
+fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
     if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }
 }
 
@@ -365,7 +384,7 @@ pub(super) fn take_record(chunk: Chunk, bytes: usize) -> Option<NonNull<u8>> {
     if process::mode() & MODE_MALLOC != 0 {
         return take_malloc(bytes);
     }
-    Some(own_heap(chunk)?.take(size::class_of(bytes))?.0)
+    Some(heap_near(chunk)?.take(size::class_of(bytes))?.0)
 }
 
 fn take_malloc(bytes: usize) -> Option<NonNull<u8>> {
@@ -389,7 +408,7 @@ pub(super) unsafe fn give_raw(at: NonNull<u8>) {
 
 /// Memory for a block of a pool, and how much it is.
 pub(super) fn take_block(bytes: usize) -> Option<(NonNull<u8>, usize)> {
-    let (at, _) = take(bytes)?;
+    let (at, _) = take(threads::current()?, bytes)?;
     // SAFETY: taken just now.
     Some((at, unsafe { heap::bytes_of(at) }))
 }

@@ -31,7 +31,7 @@ use super::os;
 use super::span::{Span, SpanRef};
 use crate::process;
 use map::set_covered;
-pub use map::{covers, has_covered};
+pub use map::{covers, covers_quick, has_covered};
 pub(super) use own::{move_own, own};
 
 /// A block that grows past this gets a mapping of its own.

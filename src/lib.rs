@@ -15,6 +15,8 @@
 //! - **block**: a piece of memory that a pool cuts members from: its buffer, or an overflow.
 //! - **member**: a chunk that lies in a block of a pool.
 //! - **reference**: a hidden child that keeps another chunk alive.
+//! - **resident**: what lives in a tree as a chunk and holds memory outside it: a cache, a mempool, a
+//!   genpool.
 #![no_std]
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ extern crate std;
 pub mod error;
 pub mod mem;
 pub mod ops;
+pub mod pools;
 pub mod process;
 pub mod report;
 pub mod tree;

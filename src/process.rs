@@ -46,6 +46,17 @@ pub(crate) static NULL_LIST: Lock = Lock::new();
 /// Held while a pool is used that two trees draw on: which one, its address says.
 static POOLS: [Lock; 16] = [const { Lock::new() }; 16];
 
+/// Held while the lists of what lives in trees (caches, mempools, …) change.
+pub(crate) static RESIDENTS: Lock = Lock::new();
+/// Held while one of them is used, by what cannot do without: which one, its address says. No thread holds
+/// two of them.
+static RESIDENT: [Lock; 64] = [const { Lock::new() }; 64];
+
+/// The lock of the resident at `address`.
+pub fn resident_lock(address: usize) -> &'static Lock {
+    &RESIDENT[(address >> 6) % RESIDENT.len()]
+}
+
 /// The lock of the pool whose record lies at `address`.
 pub(crate) fn pool_lock(address: usize) -> &'static Lock {
     &POOLS[(address >> 6) % POOLS.len()]
@@ -54,7 +65,7 @@ pub(crate) fn pool_lock(address: usize) -> &'static Lock {
 /// The locks above, in the order in which they are taken: a fork takes them all, so that its child
 /// finds each free and what it guards whole.
 pub(crate) fn locks() -> impl Iterator<Item = &'static Lock> {
-    [&SETUP, &ROOTS, &NULL_LIST].into_iter().chain(&POOLS)
+    [&SETUP, &ROOTS, &NULL_LIST, &RESIDENTS].into_iter().chain(&RESIDENT).chain(&POOLS)
 }
 
 /// The options that are in force: `MODE_…` bits, 0 for the ordinary case.

@@ -3,9 +3,10 @@
 //! Everything here is off the fast paths, and nothing here allocates: a fault may be reported from
 //! a heap that is damaged.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use tmempool::error::{AllocError, Fault};
 use tmempool::ops;
+use tmempool::pools::{notice, resident::Kind};
 use tmempool::tree::Chunk;
 
 use crate::hooks;
@@ -37,6 +38,21 @@ impl Message {
         message
     }
 
+    fn add_digits(&mut self, mut value: usize, base: usize, prefix: &CStr) {
+        let mut digits = [0u8; 21];
+        let mut from = digits.len() - 1;
+        loop {
+            from -= 1;
+            digits[from] = b"0123456789abcdef"[value % base];
+            value /= base;
+            if value == 0 {
+                break;
+            }
+        }
+        self.add(prefix);
+        self.add(CStr::from_bytes_until_nul(&digits[from..]).unwrap_or_default());
+    }
+
     /// Room is kept for one more byte and the NUL, so that [`line`](Self::line) always fits.
     fn add(&mut self, piece: &CStr) {
         let room = Message::CAPACITY - 2 - self.length;
@@ -58,6 +74,81 @@ impl Message {
         self.text[self.length] = 0;
         self.text.as_ptr()
     }
+}
+
+/// A part of a message.
+#[derive(Clone, Copy)]
+pub(crate) enum Piece<'a> {
+    Text(&'a CStr),
+    /// A C string, or null, which reads `(null)`.
+    Foreign(*const c_char),
+    Address(*const c_void),
+    Number(usize),
+}
+
+/// Logs one line made of `pieces`.
+#[cold]
+#[inline(never)]
+pub(crate) fn say(pieces: &[Piece<'_>]) {
+    let mut message = Message { text: [0; Message::CAPACITY], length: 0 };
+    for piece in pieces {
+        match *piece {
+            Piece::Text(text) => message.add(text),
+            Piece::Foreign(text) if text.is_null() => message.add(c"(null)"),
+            // SAFETY: a C string, as its type says.
+            Piece::Foreign(text) => message.add(unsafe { CStr::from_ptr(text) }),
+            Piece::Address(address) => message.add_digits(address.addr(), 16, c"0x"),
+            Piece::Number(number) => message.add_digits(number, 10, c""),
+        }
+    }
+    // SAFETY: a line is a C string.
+    unsafe { hooks::log(message.line()) }
+}
+
+/// Says that `function` was called with what makes no sense, and why: a log line, and `errno` is `EINVAL`.
+#[cold]
+pub(crate) fn misuse(function: &CStr, why: &[Piece<'_>]) {
+    let mut pieces = [const { Piece::Text(c"") }; 8];
+    pieces[0] = Piece::Text(function);
+    pieces[1] = Piece::Text(c": ");
+    for (place, piece) in pieces[2..].iter_mut().zip(why) {
+        *place = *piece;
+    }
+    say(&pieces);
+    invalid();
+}
+
+/// [`misuse`]: `ptr` is no `what` that is alive.
+#[cold]
+pub(crate) fn no_resident(function: &CStr, what: &CStr, ptr: *const c_void, fault: Fault) {
+    let (verdict, location) = match fault {
+        Fault::Freed { location } if location.is_null() => (c" that is alive: it was freed", c"".as_ptr()),
+        Fault::Freed { location } => (c" that is alive: it was freed at ", location),
+        Fault::Unknown => (c"", c"".as_ptr()),
+    };
+    let what = [Piece::Address(ptr), Piece::Text(c" is no "), Piece::Text(what), Piece::Text(verdict)];
+    let [address, is_no, what, verdict] = what;
+    misuse(function, &[address, is_no, what, verdict, Piece::Foreign(location)]);
+}
+
+/// Logs that the tree freed a resident that was in use. Set as the core's handler whenever a resident is made.
+pub(crate) fn hear_notices() {
+    notice::set_handler(|notice| {
+        let (what, parts) = match notice.kind {
+            Kind::Cache => (c"cache '", c" objects"),
+            Kind::Mempool => (c"mempool '", c" elements"),
+            Kind::Genpool => (c"genpool '", c" ranges"),
+        };
+        say(&[
+            Piece::Text(c"WARNING: "),
+            Piece::Text(what),
+            Piece::Foreign(notice.name),
+            Piece::Text(c"' was freed with its context while "),
+            Piece::Number(notice.in_use),
+            Piece::Text(parts),
+            Piece::Text(c" were in use"),
+        ]);
+    });
 }
 
 /// Logs one line made of `pieces`.

@@ -36,8 +36,12 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 mod exit_report;
+#[allow(dead_code, reason = "what stands on it follows")]
 mod fault;
 mod life;
+#[allow(dead_code, reason = "what stands on it follows")]
+mod opaque;
+#[allow(dead_code, reason = "what stands on it follows")]
 mod pointer;
 mod shim;
 

@@ -1,9 +1,10 @@
 //! The door between C pointers and chunks: every pointer that comes in is checked here, once, and
 //! every result that goes out becomes a pointer here.
 
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
 use core::ptr::null_mut;
 use tmempool::error::{AllocError, Fault};
+use tmempool::pools::resident::{Resident, ResidentRef};
 use tmempool::tree::Chunk;
 
 use crate::fault;
@@ -32,6 +33,24 @@ unsafe fn chunk_slow(ptr: *const c_void) -> Option<Chunk> {
     // SAFETY: contract.
     let checked = if ptr.is_null() { Err(Fault::Unknown) } else { unsafe { Chunk::check(ptr) } };
     checked.inspect_err(|&fault| fault::bad_pointer(fault)).ok()
+}
+
+/// The resident (a cache, a mempool, a genpool) behind `ptr`, for `function`. What is none is logged, and
+/// `errno` is `EINVAL`; nothing aborts.
+///
+/// # Safety
+/// No other thread frees the resident meanwhile (contract).
+#[inline(always)]
+pub(crate) unsafe fn resident<T: Resident>(
+    function: &CStr,
+    what: &CStr,
+    ptr: *const c_void,
+) -> Result<ResidentRef<T>, Reported> {
+    // SAFETY: as the caller promises.
+    unsafe { ResidentRef::check(ptr) }.map_err(|fault| {
+        fault::no_resident(function, what, ptr, fault);
+        Reported
+    })
 }
 
 /// The context behind `ptr`, where NULL stands for "no parent".

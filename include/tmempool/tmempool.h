@@ -15,6 +15,21 @@
 extern "C" {
 #endif
 
+/*
+ * The residents: what lives in a tree as a context does, and holds memory of its own. A pointer to one is a
+ * talloc pointer, too: it has a parent and a name, talloc_steal() moves it, talloc_report() shows it, and it
+ * is freed with its parent. Making and destroying one is bound to the rule of the tree, one thread at a
+ * time; all else may be called from any number of threads at once. A pointer that leads to no living
+ * resident of the kind is refused with a log line, and errno is EINVAL.
+ */
+
+/** A cache of objects of one kind, which stay constructed between uses. */
+typedef struct tm_cache tm_cache;
+/** A reserve of elements, so that an allocation cannot fail. */
+typedef struct tm_mempool tm_mempool;
+/** Ranges of memory that the user brings. */
+typedef struct tm_genpool tm_genpool;
+
 /**
  * The version of the library, "major.minor.patch"; a literal.
  */

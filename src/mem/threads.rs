@@ -30,6 +30,49 @@ static HEAPS: AtomicPtr<Heap> = AtomicPtr::new(core::ptr::null_mut());
 /// The key, plus one; 0 while there is none.
 static KEY: AtomicU32 = AtomicU32::new(0);
 static SETUP: Lock = Lock::new();
+/// Who wants to know of the ends of threads and of forks.
+static OBSERVERS: AtomicPtr<Observer> = AtomicPtr::new(core::ptr::null_mut());
+
+/// A part of the layers above that keeps something for each thread.
+#[derive(Debug)]
+pub struct Observer {
+    thread_ends: fn(),
+    forked: fn(),
+    next: AtomicPtr<Observer>,
+    observes: AtomicU32,
+}
+
+impl Observer {
+    /// `thread_ends` is called by each thread that has a heap when it ends, while it still has it, perhaps
+    /// more than once; `forked` in the child of a fork, its only thread, with all locks free.
+    pub const fn new(thread_ends: fn(), forked: fn()) -> Observer {
+        let (next, observes) = (AtomicPtr::new(core::ptr::null_mut()), AtomicU32::new(0));
+        Observer { thread_ends, forked, next, observes }
+    }
+
+    /// From now on it is told.
+    #[inline]
+    pub fn observe(&'static self) {
+        if self.observes.load(Relaxed) == 0 && self.observes.swap(1, AcqRel) == 0 {
+            let _ = key();
+            let this = core::ptr::from_ref(self).cast_mut();
+            let mut first = OBSERVERS.load(Relaxed);
+            loop {
+                self.next.store(first, Relaxed);
+                match OBSERVERS.compare_exchange_weak(first, this, AcqRel, Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => first = now,
+                }
+            }
+        }
+    }
+}
+
+fn observers() -> impl Iterator<Item = &'static Observer> {
+    // SAFETY: only statics are in the list.
+    let observer = |at: &AtomicPtr<Observer>| unsafe { at.load(Acquire).as_ref() };
+    core::iter::successors(observer(&OBSERVERS), move |last| observer(&last.next))
+}
 
 /// The calling thread's heap; made when it has none. `None` when there is no memory for one.
 #[inline]
@@ -112,6 +155,7 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     if let Some(heap) = HeapRef::from_raw(heap.cast())
         && heap.is_mine()
     {
+        observers().for_each(|observer| (observer.thread_ends)());
         heap.collect();
         heap.retire_empty_spans();
         // A free that the end of the thread has cut short is over.
@@ -195,4 +239,5 @@ unsafe extern "C" fn in_child() {
             heap.set_owner(LOST);
         }
     }
+    observers().for_each(|observer| (observer.forked)());
 }

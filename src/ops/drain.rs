@@ -5,14 +5,14 @@
 //! goes that refuses to die.
 
 use core::ffi::{c_char, c_void};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use super::dying::{self, Root};
 use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE};
 use crate::tree::side::{Running, Side};
-use crate::tree::{Chunk, links, refs, store};
+use crate::tree::{Chunk, Finalizer, links, refs, store};
 
 /// Frees all below `chunk`, which has left its parent's list.
 pub(super) fn drain_root(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
@@ -72,6 +72,9 @@ pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) 
             }
         }
         run_destructor(chunk, side, root).map_err(|_| Refusal::VETO)?;
+        if let Some(finalizer) = side.finalizer.take() {
+            run_finalizer(chunk, side, root, finalizer);
+        }
     }
     if chunk.has(REFERENCE) {
         refs::unhook(chunk);
@@ -97,6 +100,17 @@ pub(super) fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> 
         return Err(FreeError::Vetoed);
     }
     Ok(())
+}
+
+#[cold]
+fn run_finalizer(chunk: Chunk, side: &Side, root: Option<&Root>, finalizer: Finalizer) {
+    side.running.set(Running::Yes);
+    if let Some(root) = root {
+        root.list();
+    }
+    // SAFETY: set for this chunk, whose payload is intact and never null.
+    unsafe { finalizer(NonNull::new_unchecked(chunk.ptr())) };
+    side.running.set(Running::No);
 }
 
 /// Frees all below `top`, which is marked as dying, but not `top` itself. That is the `root` of a free; or,

@@ -7,7 +7,7 @@ use super::{reference, roots};
 use crate::error::{AllocError, FreeError};
 use crate::tree::chunk::{DYING, SIDE};
 use crate::tree::side::{Running, Side};
-use crate::tree::{Chunk, Destructor, links, refs, store};
+use crate::tree::{Chunk, Destructor, Finalizer, links, refs, store};
 
 /// Sets the function that is called before `chunk` is freed, and may refuse; `None` takes it away.
 ///
@@ -25,6 +25,18 @@ pub unsafe fn set_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Re
     if side.running.get() == Running::Yes {
         side.running.set(Running::Replaced);
     }
+    Ok(())
+}
+
+/// Sets the function that is called when `chunk` is certain to be freed.
+///
+/// # Errors
+/// [`AllocError::OutOfMemory`]: nothing has changed.
+///
+/// # Safety
+/// See the [module](super); the function may be called with the payload until the chunk is freed.
+pub unsafe fn set_finalizer(chunk: Chunk, finalizer: Finalizer) -> Result<(), AllocError> {
+    chunk.side_or_new()?.finalizer.set(Some(finalizer));
     Ok(())
 }
 
@@ -87,12 +99,13 @@ fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError
     }
 }
 
-/// The side record of a chunk that has one and nothing else to act on: no references, no children.
+/// The side record of a chunk that has one and nothing else to act on: no references, no children, no
+/// finalizer.
 #[inline(always)]
 fn leaf_with_side(chunk: Chunk) -> Option<&'static Side> {
     let side = chunk.side()?;
     let leaf = chunk.has_only(SIDE) && chunk.child.get().is_none();
-    (leaf && side.references.get().is_none()).then_some(side)
+    (leaf && side.references.get().is_none() && side.finalizer.get().is_none()).then_some(side)
 }
 
 #[inline(never)]

@@ -16,7 +16,7 @@ mod roots;
 mod totals;
 
 pub use alloc::{MAX_SIZE, alloc, alloc_quick, alloc_zeroed, pool, pooled_object};
-pub use free::{free, free_children, free_member_quick, free_quick, set_destructor};
+pub use free::{free, free_children, free_member_quick, free_quick, set_destructor, set_finalizer};
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};
 pub use reparent::{reparent, steal};

@@ -18,7 +18,7 @@ const LOCATION: &CStr = c"_talloc_realloc";
 /// Gives `chunk` `size` bytes without moving it. Says whether it could; if not, nothing has changed.
 ///
 /// # Safety
-/// See the [module](super).
+/// See the [module](super). The chunk has no finalizer.
 pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
     if chunk.has(POOL) || size >= MAX_SIZE {
         return false;
@@ -47,8 +47,8 @@ pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
 /// way, so that its name is to be set anew. What the old and the new size share is kept.
 ///
 /// # Errors
-/// [`AllocError`]; [`AllocError::Refused`] when the chunk is referenced, a pool, or being freed. It is
-/// intact then.
+/// [`AllocError`]; [`AllocError::Refused`] when the chunk is referenced, a pool, or being freed, or has a
+/// finalizer. It is intact then.
 ///
 /// # Safety
 /// See the [module](super). If the chunk moved, the old handle is dead.
@@ -80,7 +80,8 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
 }
 
 fn may_change(chunk: Chunk) -> bool {
-    !chunk.has(POOL | DYING | REFERENCE) && refs::all(chunk).next().is_none() && !chunk.is_running()
+    let fixed = || refs::all(chunk).next().is_some() || chunk.is_running() || chunk.has_finalizer();
+    !chunk.has(POOL | DYING | REFERENCE) && !fixed()
 }
 
 /// The only member of a pool goes to the start of the room before it grows.

@@ -11,4 +11,4 @@ pub(crate) mod store;
 pub mod walk;
 
 pub use chunk::Chunk;
-pub use side::{Destructor, Limit};
+pub use side::{Destructor, Finalizer, Limit};

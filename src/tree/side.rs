@@ -14,6 +14,11 @@ use crate::error::AllocError;
 /// A function that is called with the payload of a chunk before it is freed; -1 refuses.
 pub type Destructor = unsafe extern "C" fn(*mut c_void) -> c_int;
 
+/// A function that is called with the payload of a chunk that will certainly be freed, after its
+/// destructor has agreed and before its children go. It cannot refuse, and no user of the chunk can take it
+/// away; a chunk that has one is not resized. For what the chunk holds outside the tree.
+pub type Finalizer = unsafe fn(NonNull<c_void>);
+
 /// See the module. The first word is 0, so that nobody who walks over slots takes it for a chunk.
 #[repr(C)]
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub struct Side {
     pub(crate) running: Cell<Running>,
     pub(crate) name: Cell<*const c_char>,
     pub(crate) destructor: Cell<Option<Destructor>>,
+    pub(crate) finalizer: Cell<Option<Finalizer>>,
     /// The newest reference to the chunk.
     pub(crate) references: Cell<Option<NonNull<Reference>>>,
     pub(crate) limit: Cell<Option<Limit>>,
@@ -64,6 +70,7 @@ impl Chunk {
             running: Cell::new(Running::No),
             name: Cell::new(self.name.get().cast()),
             destructor: Cell::new(None),
+            finalizer: Cell::new(None),
             references: Cell::new(None),
             limit: Cell::new(None),
         };
@@ -92,6 +99,11 @@ impl Chunk {
     /// Whether its destructor is running at this moment.
     pub(crate) fn is_running(self) -> bool {
         self.side().is_some_and(|side| side.running.get() != Running::No)
+    }
+
+    /// Whether it has a finalizer.
+    pub(crate) fn has_finalizer(self) -> bool {
+        self.side().is_some_and(|side| side.finalizer.get().is_some())
     }
 
     /// The memory limit set on this chunk itself.

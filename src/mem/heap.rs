@@ -1,9 +1,8 @@
 //! A thread's heap: its spans, one list for each size class.
 //!
 //! A heap has at most one owner, a thread, named by its thread pointer; only the owner touches its
-//! cells. Others hand slots back through the spans' remote lists: the first to put a slot on an
-//! empty list also puts the span in the heap's mailbox, and the owner empties the mailbox when it
-//! next runs out of slots. Spans never change their heap; when a thread ends, its heap waits for the
+//! cells. Others hand slots back through the spans' remote lists and the heap's mailbox (`remote`), which the
+//! owner empties when it next runs out of slots. Spans never change their heap; when a thread ends, its heap waits for the
 //! next thread (see `threads`). Heaps are unmapped only when the library is unloaded with nothing in it.
 //!
 //! Slots are taken from one span of a class until it has none left, so that what is allocated
@@ -12,15 +11,14 @@
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{
-    AtomicPtr, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
-};
+use core::sync::atomic::AtomicPtr;
 
 use super::os;
+use super::owner::Owner;
+use super::remote::{Mailbox, Mailed, Slot};
 use super::segment;
 use super::size::{self, CLASSES};
-use super::span::{Slot, Span, SpanRef, State};
+use super::span::{Span, SpanRef, State};
 
 /// The spans of one size class.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ struct Class {
 /// See the module.
 #[derive(Debug)]
 pub struct Heap {
-    owner: AtomicUsize,
+    pub(super) owner: Owner,
     /// The next heap of the process.
     pub(super) next: AtomicPtr<Heap>,
     /// What the layer above hangs on the thread that owns this heap.
@@ -42,19 +40,13 @@ pub struct Heap {
     /// How many spans of slots it has.
     spans: Cell<u32>,
     classes: [Class; CLASSES],
-    mailbox: AtomicPtr<Span>,
+    mailbox: Mailbox<Span>,
 }
 
 /// A heap with more spans than this, 4 MiB, takes huge pages.
 const LARGE: u32 = 64;
 /// The most address space that a growing block gets beyond its size: 64 MiB.
 const GROWTH: usize = 64 << 20;
-
-/// Owner of a heap that waits for a thread.
-pub(super) const NOBODY: usize = 0;
-/// Owner of a heap whose thread a fork has left behind, perhaps in the middle of a change: nobody
-/// takes from it any more. What lies in it can be used and freed.
-pub(super) const LOST: usize = 1;
 
 /// A heap. Heaps live as long as the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +70,13 @@ impl HeapRef {
         let no_class =
             || Class { current: Cell::new(SpanRef::none()), first: Cell::new(None), last: Cell::new(None) };
         let heap = Heap {
-            owner: AtomicUsize::new(owner),
+            owner: Owner::new(owner),
             next: AtomicPtr::new(core::ptr::null_mut()),
             annex: Cell::new(None),
             uses: Cell::new(0),
             spans: Cell::new(0),
             classes: core::array::from_fn(|_| no_class()),
-            mailbox: AtomicPtr::new(core::ptr::null_mut()),
+            mailbox: Mailbox::new(),
         };
         // SAFETY: mapped just now, long enough and page-aligned.
         unsafe { at.write(heap) };
@@ -117,22 +109,7 @@ impl HeapRef {
     /// Whether the calling thread owns this heap.
     #[inline(always)]
     pub fn is_mine(self) -> bool {
-        self.owner.load(Relaxed) == os::thread_pointer()
-    }
-
-    pub(super) fn owner(self) -> usize {
-        self.owner.load(SeqCst)
-    }
-
-    /// In one order with the mailbox: who leaves looks into it after that, and who mails looks at the
-    /// owner after that, so that one of them sees the other.
-    pub(super) fn set_owner(self, owner: usize) {
-        self.owner.store(owner, SeqCst);
-    }
-
-    /// Makes the calling thread the owner if nobody is.
-    pub(super) fn adopt(self) -> bool {
-        self.owner.compare_exchange(NOBODY, os::thread_pointer(), AcqRel, Relaxed).is_ok()
+        self.owner.is(os::thread_pointer())
     }
 
     /// A slot of `class`, and the tag of its span. The heap is the calling thread's.
@@ -188,29 +165,15 @@ impl HeapRef {
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
-    /// Takes back what other threads have freed.
+    /// Takes back what other threads have freed. The heap is the calling thread's.
     pub(super) fn collect(self) {
-        let mut next = SpanRef::from_raw(self.mailbox.swap(core::ptr::null_mut(), Acquire));
-        while let Some(span) = next {
-            // Read before the remote list is emptied: after that the span may be mailed again.
-            next = span.mail_next.get();
-            let mut slots = span.take_remote();
-            while let Some(slot) = slots {
-                // SAFETY: a slot on the remote list is free, and ours since the list was taken.
-                slots = unsafe { slot.as_ref() }.next.get();
-                put_back(span, slot);
-            }
-        }
+        self.mailbox.empty(&mut collected);
     }
 
-    /// Collects for a heap that nobody owns, so that what is freed after its thread has ended is
-    /// given back too.
-    #[cold]
-    pub(super) fn collect_unowned(self) {
-        while !self.mailbox.load(SeqCst).is_null() && self.adopt() {
-            self.collect();
-            self.set_owner(NOBODY);
-        }
+    /// The calling thread leaves its heap, and takes back what comes in while it does.
+    pub(super) fn leave(self) {
+        self.owner.leave();
+        self.mailbox.empty_unowned(&self.owner, os::thread_pointer(), &mut collected);
     }
 
     /// Gives back the current spans that hold nothing.
@@ -228,20 +191,6 @@ impl HeapRef {
     fn release(self, span: SpanRef) {
         self.spans.set(self.spans.get() - 1);
         segment::release(span);
-    }
-
-    fn mail(self, span: SpanRef) {
-        let mut first = self.mailbox.load(Relaxed);
-        loop {
-            span.mail_next.set(SpanRef::from_raw(first));
-            match self.mailbox.compare_exchange_weak(first, span.as_ptr(), SeqCst, Relaxed) {
-                Ok(_) => break,
-                Err(now) => first = now,
-            }
-        }
-        if self.owner() == NOBODY {
-            self.collect_unowned();
-        }
     }
 }
 
@@ -305,9 +254,20 @@ pub unsafe fn give_mine(span: SpanRef, at: NonNull<u8>) {
 fn give_slow(span: SpanRef, at: NonNull<u8>) {
     if span.state() == State::Single {
         segment::release(span);
-    } else if span.push_remote(at.cast()) {
-        HeapRef::of_span(span).mail(span);
+    } else {
+        let heap = HeapRef::of_span(span);
+        // SAFETY: the caller's: nobody uses the slot any more; until it is collected, it keeps the span in use.
+        unsafe {
+            if span.remote().push(at.cast()) {
+                heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected);
+            }
+        }
     }
+}
+
+/// What the owner does with a slot that another thread freed.
+fn collected(span: NonNull<Span>, slot: NonNull<Slot>) {
+    put_back(SpanRef::from_mail(span), slot);
 }
 
 #[inline(always)]

@@ -3,9 +3,11 @@
 //! Not recursive. Never held while foreign code (a destructor, a callback) runs. All locks are static and
 //! are taken around a fork (see `threads`), so that in the child each is free, and what it guards whole.
 
-use core::sync::atomic::{
+use super::os;
+use super::sync::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
+    SPINS,
 };
 
 const FREE: u32 = 0;
@@ -45,13 +47,13 @@ impl Lock {
     #[inline]
     pub fn release(&self) {
         if self.0.swap(FREE, Release) == WAITED_FOR {
-            wake_one(&self.0);
+            os::wake_one(&self.0);
         }
     }
 
     #[cold]
     fn take_contended(&self) {
-        for _ in 0..64 {
+        for _ in 0..SPINS {
             if self.0.load(Relaxed) == FREE && self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
             {
                 return;
@@ -59,7 +61,7 @@ impl Lock {
             core::hint::spin_loop();
         }
         while self.0.swap(WAITED_FOR, Acquire) != FREE {
-            wait(&self.0, WAITED_FOR);
+            os::wait(&self.0, WAITED_FOR);
         }
     }
 }
@@ -74,20 +76,6 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.0.release();
     }
-}
-
-fn wait(word: &AtomicU32, while_it_is: u32) {
-    const OP: i32 = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    let no_timeout = core::ptr::null::<libc::timespec>();
-    // SAFETY: the word is a live, aligned u32; every outcome (woken, changed, interrupted) only
-    // makes the caller look again.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, while_it_is, no_timeout) };
-}
-
-fn wake_one(word: &AtomicU32) {
-    const OP: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word's address is only used as a name of the queue.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, 1) };
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
 //! arithmetic; [`span`] describes a run of slices, [`segment`] hands them out
 //! (and `budget` says which go back to the kernel), [`heap`] cuts them
-//! into slots for one thread, and [`threads`] says whose heap is whose (and
+//! into slots for one thread (whose that is stands in its `owner`, and what others free comes back by
+//! `remote`), and [`threads`] says whose heap is whose (and
 //! `exit` whether there is anything left to do for them).
 
 mod budget;
@@ -12,7 +13,10 @@ pub mod geometry;
 pub mod heap;
 pub mod lock;
 pub mod os;
+mod owner;
+mod remote;
 pub mod segment;
 pub mod size;
 pub mod span;
+mod sync;
 pub mod threads;

@@ -1,10 +1,10 @@
-//! Pages from the kernel and back, entropy, and the thread pointer.
+//! Pages from the kernel and back, entropy, sleep, and the thread pointer.
 //!
 //! Nothing here keeps state, but for the place where the next mapping is asked for.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::geometry::ADDRESS_BITS;
 
@@ -186,6 +186,23 @@ pub fn thread_pointer() -> usize {
         // SAFETY: always succeeds.
         unsafe { libc::pthread_self() as usize }
     }
+}
+
+/// Sleeps until [`wake_one`] is called for `word`, or something else wakes the thread; not at all if the word
+/// is no longer `while_it_is`.
+pub fn wait(word: &AtomicU32, while_it_is: u32) {
+    const OP: i32 = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let no_timeout = core::ptr::null::<libc::timespec>();
+    // SAFETY: the word is a live, aligned u32; every outcome (woken, changed, interrupted) only
+    // makes the caller look again.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, while_it_is, no_timeout) };
+}
+
+/// Wakes one of the threads that [`wait`] for `word`.
+pub fn wake_one(word: &AtomicU32) {
+    const OP: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word's address is only used as a name of the queue.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, 1) };
 }
 
 #[cfg(test)]

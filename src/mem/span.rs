@@ -15,25 +15,14 @@
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{
-    AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::geometry::{self, DESCRIPTOR, SLICE};
 use super::heap::Heap;
+use super::remote::{Mailed, Remote, Slot};
 use super::size;
 
 pub use crate::process::NO_TAG;
-
-/// A free slot: a link, in the slot's second word. All the rest of a free slot is left as its last
-/// user left it, so that a stamp in the first word stays readable.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Slot {
-    stamp: u64,
-    pub(super) next: Cell<Option<NonNull<Slot>>>,
-}
 
 /// Where a span of slots stands with its heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +59,7 @@ pub struct Span {
     pub(super) prev: Cell<Option<SpanRef>>,
     len: AtomicUsize,
     // A line of its own: other threads write here.
-    remote: AtomicPtr<Slot>,
-    pub(super) mail_next: Cell<Option<SpanRef>>,
+    remote: Remote<Span>,
 }
 
 const _: () = assert!(size_of::<Span>() == DESCRIPTOR);
@@ -128,12 +116,13 @@ impl SpanRef {
         SpanRef(NonNull::from_ref(span))
     }
 
-    pub(super) fn from_raw(span: *mut Span) -> Option<SpanRef> {
-        NonNull::new(span).map(SpanRef)
+    /// A descriptor that was mailed.
+    pub(super) fn from_mail(span: NonNull<Span>) -> SpanRef {
+        SpanRef(span)
     }
 
-    pub(super) fn as_ptr(self) -> *mut Span {
-        self.0.as_ptr()
+    pub(super) fn as_non_null(self) -> NonNull<Span> {
+        self.0
     }
 
     #[inline(always)]
@@ -245,25 +234,11 @@ impl SpanRef {
         self.carved.set(to);
         from < to
     }
+}
 
-    /// Hands a slot back to the span from any thread. Says whether it was the first since the owner
-    /// last collected: then the span is to be announced to its heap.
-    #[inline]
-    pub(super) fn push_remote(self, slot: NonNull<Slot>) -> bool {
-        let mut head = self.remote.load(Relaxed);
-        loop {
-            // SAFETY: the slot is free and belongs to the caller until it is pushed.
-            unsafe { slot.as_ref() }.next.set(NonNull::new(head));
-            match self.remote.compare_exchange_weak(head, slot.as_ptr(), Release, Relaxed) {
-                Ok(_) => return head.is_null(),
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    /// Takes all that other threads have handed back.
-    pub(super) fn take_remote(self) -> Option<NonNull<Slot>> {
-        NonNull::new(self.remote.swap(core::ptr::null_mut(), Acquire))
+impl Mailed for Span {
+    fn remote(&self) -> &Remote<Span> {
+        &self.remote
     }
 }
 
@@ -285,8 +260,7 @@ impl Span {
             next: Cell::new(None),
             prev: Cell::new(None),
             len: AtomicUsize::new(0),
-            remote: AtomicPtr::new(core::ptr::null_mut()),
-            mail_next: Cell::new(None),
+            remote: Remote::new(),
         }
     }
 

@@ -19,9 +19,10 @@ use core::sync::atomic::{
 };
 
 use super::exit;
-use super::heap::{Heap, HeapRef, LOST, NOBODY};
+use super::heap::{Heap, HeapRef};
 use super::lock::Lock;
 use super::os;
+use super::owner::{LOST, NOBODY};
 use super::segment;
 use crate::process;
 
@@ -110,7 +111,7 @@ fn attach() -> Option<HeapRef> {
 /// that nobody owns.
 fn find() -> Option<HeapRef> {
     let me = os::thread_pointer();
-    all().find(|heap| heap.owner() == me).or_else(|| all().find(|heap| heap.adopt()))
+    all().find(|heap| heap.owner.is(me)).or_else(|| all().find(|heap| heap.owner.adopt(me)))
 }
 
 fn create() -> Option<HeapRef> {
@@ -160,8 +161,7 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
         heap.retire_empty_spans();
         // A free that the end of the thread has cut short is over.
         heap.annex().set(None);
-        heap.set_owner(NOBODY);
-        heap.collect_unowned();
+        heap.leave();
     }
 }
 
@@ -184,12 +184,12 @@ pub fn end() {
     }
     // SAFETY: the key exists, and nobody finds it any more.
     unsafe { libc::pthread_key_delete(key - 1) };
-    for heap in all().filter(|heap| heap.owner() != LOST) {
+    for heap in all().filter(|heap| !heap.owner.is(LOST)) {
         // The heap must be this thread's to be touched.
-        heap.set_owner(os::thread_pointer());
+        heap.owner.seize(os::thread_pointer());
         heap.collect();
         heap.retire_empty_spans();
-        heap.set_owner(NOBODY);
+        heap.leave();
     }
     segment::release_free_memory();
     if segment::mapped_bytes() == 0 {
@@ -235,8 +235,8 @@ unsafe extern "C" fn in_child() {
     unsafe { after_fork() };
     let me = os::thread_pointer();
     for heap in all() {
-        if heap.owner() != me && heap.owner() != NOBODY {
-            heap.set_owner(LOST);
+        if !heap.owner.is(me) && !heap.owner.is(NOBODY) {
+            heap.owner.lose();
         }
     }
     observers().for_each(|observer| (observer.forked)());

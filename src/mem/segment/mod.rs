@@ -76,7 +76,7 @@ impl Deref for SegmentRef {
 
 impl SegmentRef {
     fn of(span: SpanRef) -> SegmentRef {
-        let base = geometry::segment_base(span.as_ptr() as usize) as *mut Segment;
+        let base = geometry::segment_base(span.as_non_null().addr().get()) as *mut Segment;
         // SAFETY: a descriptor lies in a mapped segment, which starts at a multiple of its size.
         SegmentRef(unsafe { NonNull::new_unchecked(base) })
     }

@@ -1,0 +1,25 @@
+//! In the place of the library's `mem::os`: the sleep of a thread, as the kernel promises it and no better.
+
+use loom::sync::{Condvar, Mutex};
+
+use super::sync::{AtomicU32, Ordering::Relaxed};
+
+loom::lazy_static! {
+    /// Held while a thread looks at its word and falls asleep, and while one is woken: in the kernel, too, no
+    /// wake-up comes in between.
+    static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+}
+
+/// Sleeps while `word` is `while_it_is`.
+pub(super) fn wait(word: &AtomicU32, while_it_is: u32) {
+    let held = QUEUE.0.lock().unwrap();
+    if word.load(Relaxed) == while_it_is {
+        drop(QUEUE.1.wait(held).unwrap());
+    }
+}
+
+/// Wakes one of the threads that wait for `word`.
+pub(super) fn wake_one(_word: &AtomicU32) {
+    let _held = QUEUE.0.lock().unwrap();
+    QUEUE.1.notify_one();
+}

@@ -1,0 +1,204 @@
+//! Models of the lock-free paths: every interleaving of a few threads in the real code. And the proof that the
+//! models can fail: each ordering in the code, made weaker, is found out by one of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use loom::thread;
+use tmempool_proofs::mem::heap::Heap;
+use tmempool_proofs::mem::lock::Lock;
+use tmempool_proofs::weaken::{self, while_weakened};
+
+/// The thread pointers of a model's threads.
+const MAIN: usize = 16;
+const OTHERS: [usize; 2] = [32, 48];
+
+/// A model: its name, and the body that is run in all ways.
+type Model = (&'static str, fn());
+
+const MODELS: [Model; 8] = [
+    ("two threads free into one span while its owner collects", two_free_into_one_span),
+    ("a span is mailed again while its owner collects", a_span_is_mailed_again),
+    ("two spans in one mailbox", two_spans_in_one_mailbox),
+    ("the owner leaves while others free", the_owner_leaves),
+    ("two threads free into a heap that nobody owns", nobody_owns_it),
+    ("a new thread adopts a heap while others free into it", a_new_thread_adopts),
+    ("two threads want one lock", two_want_a_lock),
+    ("three threads want one lock", three_want_a_lock),
+];
+
+fn in_all_ways(model: fn()) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+fn start(body: impl FnOnce() + 'static) -> thread::JoinHandle<()> {
+    thread::spawn(body)
+}
+
+fn two_free_into_one_span() {
+    let heap = Arc::new(Heap::<1, 2>::new(MAIN));
+    let others: Vec<_> = (0..2)
+        .map(|i| {
+            let heap = heap.clone();
+            start(move || heap.give(OTHERS[i], 0, i))
+        })
+        .collect();
+    heap.collect();
+    heap.use_as_owner();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    heap.collect();
+    assert_eq!(heap.in_use(), 0, "a slot was lost");
+}
+
+fn a_span_is_mailed_again() {
+    let heap = Arc::new(Heap::<1, 3>::new(MAIN));
+    let other = {
+        let heap = heap.clone();
+        start(move || (0..3).for_each(|object| heap.give(OTHERS[0], 0, object)))
+    };
+    heap.collect();
+    heap.collect();
+    other.join().unwrap();
+    heap.collect();
+    assert_eq!(heap.in_use(), 0, "a slot was lost");
+}
+
+fn two_spans_in_one_mailbox() {
+    let heap = Arc::new(Heap::<2, 1>::new(MAIN));
+    let others: Vec<_> = (0..2)
+        .map(|i| {
+            let heap = heap.clone();
+            start(move || heap.give(OTHERS[i], i, 0))
+        })
+        .collect();
+    heap.collect();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    heap.collect();
+    assert_eq!(heap.in_use(), 0, "a slot was lost");
+}
+
+fn the_owner_leaves() {
+    let heap = Arc::new(Heap::<2, 1>::new(MAIN));
+    let others: Vec<_> = (0..2)
+        .map(|i| {
+            let heap = heap.clone();
+            start(move || heap.give(OTHERS[i], i, 0))
+        })
+        .collect();
+    heap.use_as_owner();
+    heap.leave(MAIN);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert!(heap.is_unowned());
+    assert_eq!(heap.in_use(), 0, "what was freed when the owner left stays in the mailbox");
+}
+
+fn nobody_owns_it() {
+    let heap = Arc::new(Heap::<1, 3>::new(0));
+    let others: Vec<_> = (0..2)
+        .map(|i| {
+            let heap = heap.clone();
+            start(move || heap.give(OTHERS[i], 0, i))
+        })
+        .collect();
+    heap.give(MAIN, 0, 2);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert!(heap.is_unowned());
+    assert_eq!(heap.in_use(), 0, "a slot was lost");
+}
+
+fn a_new_thread_adopts() {
+    let heap = Arc::new(Heap::<1, 2>::new(MAIN));
+    let freeing = {
+        let heap = heap.clone();
+        start(move || (0..2).for_each(|object| heap.give(OTHERS[0], 0, object)))
+    };
+    let new = {
+        let heap = heap.clone();
+        start(move || {
+            if heap.adopt(OTHERS[1]) {
+                heap.use_as_owner();
+                heap.leave(OTHERS[1]);
+            }
+        })
+    };
+    heap.use_as_owner();
+    heap.leave(MAIN);
+    freeing.join().unwrap();
+    new.join().unwrap();
+    assert!(heap.is_unowned());
+    assert_eq!(heap.in_use(), 0, "a slot was lost");
+}
+
+/// What a lock guards.
+struct Guarded(Lock, loom::cell::Cell<u32>);
+// SAFETY: loom says when two threads use the cell at once.
+unsafe impl Sync for Guarded {}
+// SAFETY: as above.
+unsafe impl Send for Guarded {}
+
+fn threads_want_a_lock(others: usize, times: u32) {
+    let guarded = Arc::new(Guarded(Lock::new(), loom::cell::Cell::new(0)));
+    drop(guarded.0.hold());
+    let add = move |guarded: &Guarded| {
+        for _ in 0..times {
+            let _held = guarded.0.hold();
+            guarded.1.set(guarded.1.get() + 1);
+        }
+    };
+    let others: Vec<_> = (0..others)
+        .map(|_| {
+            let guarded = guarded.clone();
+            start(move || add(&guarded))
+        })
+        .collect();
+    add(&guarded);
+    let n = others.len() as u32 + 1;
+    others.into_iter().for_each(|other| other.join().unwrap());
+    let _held = guarded.0.hold();
+    assert_eq!(guarded.1.get(), n * times);
+}
+
+fn two_want_a_lock() {
+    threads_want_a_lock(1, 2);
+}
+
+fn three_want_a_lock() {
+    threads_want_a_lock(2, 1);
+}
+
+#[test]
+fn all_models_hold() {
+    for (name, model) in MODELS {
+        let began = std::time::Instant::now();
+        in_all_ways(model);
+        println!("{name}: {:.1?}", began.elapsed());
+    }
+}
+
+/// A model that held with an ordering weaker than the one in the code would prove nothing about it.
+#[test]
+fn each_ordering_is_needed() {
+    MODELS.iter().for_each(|(_, model)| in_all_ways(*model));
+    let sites = weaken::seen();
+    assert!(sites.len() >= 12, "the models have lost sight of the code: {sites:?}");
+    std::panic::set_hook(Box::new(|_| ()));
+    let mut idle = Vec::new();
+    for site in sites {
+        for &instead in weaken::weaker(site.3) {
+            let found = MODELS.iter().find(|(_, model)| {
+                while_weakened(site, instead, || {
+                    catch_unwind(AssertUnwindSafe(|| in_all_ways(*model))).is_err()
+                })
+            });
+            let (file, line, _, order) = site;
+            match found {
+                Some((name, _)) => println!("{file}:{line}: {order} made {instead:?}: {name}"),
+                None => idle.push(format!("{file}:{line}: {order} made {instead:?}: no model fails")),
+            }
+        }
+    }
+    let _ = std::panic::take_hook();
+    assert!(idle.is_empty(), "{}", idle.join("\n"));
+}

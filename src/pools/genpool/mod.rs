@@ -1,0 +1,252 @@
+//! Managed ranges: an allocator of addresses in memory that the user brings, and that is never touched.
+//! What `gen_pool` is in the kernel.
+//!
+//! A pool has any number of ranges, of whole granules of `1 << order` bytes. All that is known of them is
+//! kept outside (`map`: what is taken; `ledger`: by whom), 4 bits a granule. An allocation lies in one
+//! range. Ranges are asked in the order in which they were added.
+//!
+//! **Algorithms mix.** All work on the same map, and each call may choose its own. A buddy block is a run
+//! of free granules of a power of two at a multiple of its size in the address space; nothing else marks it.
+//! So blocks merge by being free side by side, and what another algorithm has taken is to the buddies just
+//! a piece that is not free. What each allocation holds is in the ledger, whichever algorithm found the
+//! place, so that a free need not name it.
+//!
+//! ```text
+//! bits     words and the bits in them
+//! summary  what is free in a stretch
+//! map      which granules are taken, under summaries            plain arithmetic,
+//! fit      the algorithms: a place in a map                     no unsafe code
+//! ledger   where allocations start and end
+//! range    a range with its map and ledger
+//! ranges   all of a pool: which range it is to be
+//! ```
+
+mod bits;
+mod fit;
+mod ledger;
+mod map;
+#[cfg(test)]
+mod model;
+mod range;
+mod ranges;
+mod summary;
+#[cfg(test)]
+mod testing;
+
+use core::cell::UnsafeCell;
+use core::ptr;
+
+use self::fit::Request;
+use self::range::Range;
+use self::ranges::Ranges;
+use super::resident::{Kind, Resident};
+use crate::error::AllocError;
+use crate::process;
+
+/// Where a pool puts what it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algo {
+    /// The first free run that is long enough.
+    #[default]
+    FirstFit,
+    /// The shortest run that is long enough.
+    BestFit,
+    /// The longest run.
+    WorstFit,
+    /// The first run behind the last allocation that was made this way, and from the start after the end.
+    NextFit,
+    /// The first run that is long enough behind a multiple of the alignment.
+    FirstFitAlign,
+    /// The first run that is long enough behind a multiple of the size, rounded up to a power of two.
+    FirstFitOrderAlign,
+    /// The smallest free block of a power of two, at a multiple of its size, halved until it is just large
+    /// enough.
+    Buddy,
+}
+
+/// Why a range was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddError {
+    /// It starts at address 0, or start or size is no multiple of the granule.
+    Misaligned,
+    /// It is smaller than a granule.
+    TooSmall,
+    /// It has more than 2^31 granules, or ends behind the last address.
+    TooLarge,
+    /// The pool has some of it already.
+    Overlaps,
+    /// There is no memory for the books.
+    Memory(AllocError),
+}
+
+/// Why no address was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceError {
+    /// Nothing was asked for.
+    ZeroSize,
+    /// The alignment is no power of two.
+    BadAlignment,
+    /// The place is no granule of the pool, or reaches out of its range.
+    BadPlace,
+    /// No place will do; or the place is taken.
+    NoRoom,
+}
+
+/// Why nothing was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseError {
+    /// The address is in no range of the pool.
+    Outside,
+    /// What lies there is free: it has been given back, or was never given out.
+    Free,
+    /// The address is in the middle of an allocation, or of a granule.
+    Inside,
+    /// The allocation is of another size.
+    WrongSize {
+        /// Its size in bytes, rounded up to granules.
+        allocated: usize,
+    },
+}
+
+/// A range as its user sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeInfo {
+    /// The first address.
+    pub start: usize,
+    /// Bytes in all.
+    pub size: usize,
+    /// Bytes that are free.
+    pub avail: usize,
+}
+
+/// A pool of ranges. See the module. All of it may be called from any thread, once it is a resident.
+#[derive(Debug)]
+pub struct GenPool {
+    order: u32,
+    /// Touched under the lock of the pool.
+    ranges: UnsafeCell<Ranges>,
+}
+
+// SAFETY: `ranges` is touched only under the lock.
+unsafe impl Sync for GenPool {}
+
+impl GenPool {
+    /// A pool of no ranges, in granules of `1 << order` bytes; `None` where there is no such number.
+    pub fn new(order: u32) -> Option<GenPool> {
+        let ranges = Ranges::new(order);
+        (order < usize::BITS).then_some(GenPool { order, ranges: UnsafeCell::new(ranges) })
+    }
+
+    /// Runs `f` under the lock, which the pool's address leads to. It runs no foreign code.
+    fn with<R>(&self, f: impl FnOnce(&mut Ranges) -> R) -> R {
+        let _held = process::resident_lock(ptr::from_ref(self).addr()).hold();
+        // SAFETY: the lock is held, and `f` does not come back here.
+        f(unsafe { &mut *self.ranges.get() })
+    }
+
+    /// Adds `size` bytes from `start` on, which are never touched.
+    ///
+    /// # Errors
+    /// [`AddError`]; nothing has changed then.
+    pub fn add(&self, start: usize, size: usize) -> Result<(), AddError> {
+        // The books are made before the lock is taken: they may be large.
+        let range = Range::new(start, size, self.order)?;
+        self.with(|ranges| ranges.add(range))
+    }
+
+    /// An address at which `size` bytes are the caller's until they are [given back](GenPool::release),
+    /// by the algorithm of the pool.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    #[inline]
+    pub fn alloc(&self, size: usize) -> Result<usize, PlaceError> {
+        self.alloc_by(None, size, 1)
+    }
+
+    /// [`alloc`](GenPool::alloc) by an algorithm of the caller's choice, at a multiple of `align` bytes, a power of
+    /// two; 0 is 1.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn alloc_algo(&self, size: usize, algo: Algo, align: usize) -> Result<usize, PlaceError> {
+        self.alloc_by(Some(algo), size, align)
+    }
+
+    fn alloc_by(&self, algo: Option<Algo>, size: usize, align: usize) -> Result<usize, PlaceError> {
+        let align = align.max(1);
+        if !align.is_power_of_two() {
+            return Err(PlaceError::BadAlignment);
+        }
+        let granules = self.granules(size).ok_or(PlaceError::ZeroSize)?;
+        let request = Request { granules, align: (align >> self.order).max(1) };
+        self.with(|ranges| ranges.alloc(algo, request)).ok_or(PlaceError::NoRoom)
+    }
+
+    /// Takes the `size` bytes at `at`.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn alloc_fixed(&self, at: usize, size: usize) -> Result<(), PlaceError> {
+        let granules = self.granules(size).ok_or(PlaceError::ZeroSize)?;
+        if at.trailing_zeros() < self.order {
+            return Err(PlaceError::BadPlace);
+        }
+        self.with(|ranges| ranges.alloc_fixed(at, size, granules))
+    }
+
+    /// Gives back the allocation of `size` bytes at `address`. The size is the one that was asked for, or
+    /// one that is as many granules.
+    ///
+    /// # Errors
+    /// [`ReleaseError`]; nothing has changed then.
+    pub fn release(&self, address: usize, size: usize) -> Result<(), ReleaseError> {
+        let granules = self.granules(size).unwrap_or(0);
+        self.with(|ranges| ranges.release(address, granules))
+    }
+
+    /// Sets what [`alloc`](GenPool::alloc) does from now on.
+    pub fn set_algo(&self, algo: Algo) {
+        self.with(|ranges| ranges.algo = algo);
+    }
+
+    /// Bytes that are free.
+    pub fn avail(&self) -> usize {
+        self.with(|ranges| ranges.avail)
+    }
+
+    /// Bytes of all ranges.
+    pub fn size(&self) -> usize {
+        self.with(|ranges| ranges.size)
+    }
+
+    /// Whether `size` bytes at `address` lie in one range of the pool, free or not; 0 asks for the address
+    /// alone.
+    pub fn has_addr(&self, address: usize, size: usize) -> bool {
+        self.with(|ranges| ranges.has(address, size))
+    }
+
+    /// The range that was added after `index` others.
+    pub fn range(&self, index: usize) -> Option<RangeInfo> {
+        self.with(|ranges| ranges.info(index))
+    }
+
+    /// How many allocations are out, and how many bytes they hold.
+    pub fn in_use(&self) -> (usize, usize) {
+        self.with(|ranges| (ranges.out, ranges.size - ranges.avail))
+    }
+
+    /// Granules for `size` bytes; `None` for none.
+    fn granules(&self, size: usize) -> Option<usize> {
+        size.checked_sub(1).map(|rest| (rest >> self.order) + 1)
+    }
+}
+
+impl Resident for GenPool {
+    const KIND: Kind = Kind::Genpool;
+
+    /// The books are dropped with the state.
+    fn end(&self) -> usize {
+        self.in_use().0
+    }
+}

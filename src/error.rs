@@ -2,6 +2,7 @@
 //! log line.
 
 use core::ffi::c_char;
+use core::fmt;
 
 /// What a pointer that is not a live chunk turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,3 +53,16 @@ pub enum StealError {
     /// The context given as the old parent is neither its parent nor holds a reference to it.
     NotOwned,
 }
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AllocError::TooLarge => "a single block must be smaller than 256 MiB",
+            AllocError::OutOfMemory => "out of memory",
+            AllocError::LimitReached => "a memory limit would be passed",
+            AllocError::Refused => "the block may not change now",
+        })
+    }
+}
+
+impl core::error::Error for AllocError {}

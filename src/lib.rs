@@ -18,14 +18,23 @@
 //! - **resident**: what lives in a tree as a chunk and holds memory outside it: a cache, a mempool, a
 //!   genpool.
 #![no_std]
+#![cfg_attr(feature = "nightly", feature(allocator_api))]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod error;
+#[doc(hidden)]
+pub mod face;
 pub mod mem;
 pub mod ops;
 pub mod pools;
 pub mod process;
 pub mod report;
 pub mod tree;
+
+pub use error::AllocError;
+pub use face::{Context, CtxBox, Kind, Local, Sendable, SendableChild};
+#[cfg(feature = "std")]
+pub use face::{CtxString, CtxVec, Node, Report, Visitor, Walk};
+pub use tree::Limit;

@@ -245,6 +245,16 @@ impl Chunk {
         Chunk(header)
     }
 
+    /// The chunk whose payload lies at `payload`.
+    ///
+    /// # Safety
+    /// It is a live one, and the pointer may be used for its header, too.
+    #[inline(always)]
+    pub unsafe fn of_payload(payload: NonNull<c_void>) -> Chunk {
+        // SAFETY: the caller's: the header lies right before the payload.
+        Chunk(unsafe { payload.cast::<Header>().sub(1) })
+    }
+
     /// Marks the header as freed at `location`.
     #[inline(always)]
     pub(super) fn stamp_freed(self, location: *const c_char) {

@@ -1,0 +1,167 @@
+//! Collections in a context: the allocator interface for `&Context`.
+//!
+//! Each block is a chunk of its own below the context, so that a growing vector grows in place where it can,
+//! and reports show what collections take. What wants no more than 16 bytes of alignment starts at its
+//! chunk's payload; the rest as `place` says.
+
+use core::alloc::Layout;
+use core::ffi::CStr;
+use core::ptr::NonNull;
+
+use allocator_api2::alloc::{AllocError, Allocator};
+
+use super::context::{Context, free};
+use super::kind::Kind;
+use super::place::{self, PAYLOAD_ALIGN};
+use super::state::LOCATION;
+use crate::ops;
+use crate::tree::Chunk;
+
+/// The name of the memory of a collection.
+const NAME: &CStr = c"collection";
+
+/// Memory of nothing: any aligned address.
+fn dangling(layout: Layout) -> NonNull<[u8]> {
+    // An alignment is not 0.
+    let at = core::num::NonZero::new(layout.align()).unwrap_or(core::num::NonZero::<usize>::MIN);
+    NonNull::slice_from_raw_parts(NonNull::without_provenance(at), 0)
+}
+
+fn allocate(parent: Chunk, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+    if layout.size() == 0 {
+        return Ok(dangling(layout));
+    }
+    // SAFETY: the context is alive, and this thread uses its tree.
+    let at = unsafe { place::alloc(parent, layout, NAME.as_ptr()) }.map_err(|_| AllocError)?;
+    Ok(NonNull::slice_from_raw_parts(at, layout.size()))
+}
+
+/// # Safety
+/// `at` was given by [`allocate`] or [`resize`] for `layout`, and nobody uses it any more.
+unsafe fn deallocate(at: NonNull<u8>, layout: Layout) {
+    if layout.size() > 0 {
+        // SAFETY: the caller's. The chunk has no destructor, and nothing below it.
+        unsafe {
+            let chunk = place::chunk_of(at, layout.align());
+            if !ops::free_quick(chunk, LOCATION.as_ptr()) {
+                let _ = free(chunk);
+            }
+        }
+    }
+}
+
+/// Another size for what lies at `at`, which keeps what both sizes share.
+///
+/// # Safety
+/// As for [`deallocate`], if it succeeds; if not, nothing has changed.
+unsafe fn resize(
+    parent: Chunk,
+    at: NonNull<u8>,
+    old: Layout,
+    new: Layout,
+) -> Result<NonNull<[u8]>, AllocError> {
+    let in_place =
+        old.size() > 0 && new.size() > 0 && old.align() <= PAYLOAD_ALIGN && new.align() <= PAYLOAD_ALIGN;
+    if in_place {
+        // SAFETY: the caller's. The chunk moves with all of its payload.
+        unsafe {
+            let chunk = place::chunk_of(at, old.align());
+            let (chunk, _) = ops::realloc(chunk, new.size()).map_err(|_| AllocError)?;
+            chunk.set_name(NAME.as_ptr());
+            let at = NonNull::new(chunk.ptr().cast::<u8>()).ok_or(AllocError)?;
+            return Ok(NonNull::slice_from_raw_parts(at, new.size()));
+        }
+    }
+    let to = allocate(parent, new)?;
+    // SAFETY: two different blocks, each at least this long; the old one is the caller's to give up.
+    unsafe {
+        to.cast::<u8>().copy_from_nonoverlapping(at, old.size().min(new.size()));
+        deallocate(at, old);
+    }
+    Ok(to)
+}
+
+// SAFETY: a block lives until it is deallocated, or the context goes, which is borrowed as long as the
+// allocator and its copies live; all copies are the same reference.
+unsafe impl<K: Kind> Allocator for &Context<'_, K> {
+    #[inline]
+    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        allocate(self.chunk(), layout)
+    }
+
+    #[inline]
+    unsafe fn deallocate(&self, at: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { deallocate(at, layout) }
+    }
+
+    #[inline]
+    unsafe fn grow(&self, at: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's.
+        unsafe { resize(self.chunk(), at, old, new) }
+    }
+
+    unsafe fn grow_zeroed(
+        &self,
+        at: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's; what is new lies behind the old bytes.
+        unsafe {
+            let block = resize(self.chunk(), at, old, new)?;
+            block.cast::<u8>().add(old.size()).write_bytes(0, new.size() - old.size());
+            Ok(block)
+        }
+    }
+
+    #[inline]
+    unsafe fn shrink(&self, at: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
+        // SAFETY: the caller's.
+        unsafe { resize(self.chunk(), at, old, new) }
+    }
+}
+
+#[cfg(feature = "nightly")]
+mod standard {
+    //! The same for the standard library's trait.
+
+    use super::{Context, Kind, Layout, NonNull};
+    use std::alloc::{AllocError, Allocator};
+
+    // SAFETY: as for the other trait.
+    unsafe impl<K: Kind> Allocator for &Context<'_, K> {
+        #[inline]
+        fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+            super::allocate(self.chunk(), layout).map_err(|_| AllocError)
+        }
+
+        #[inline]
+        unsafe fn deallocate(&self, at: NonNull<u8>, layout: Layout) {
+            // SAFETY: the caller's.
+            unsafe { super::deallocate(at, layout) }
+        }
+
+        #[inline]
+        unsafe fn grow(
+            &self,
+            at: NonNull<u8>,
+            old: Layout,
+            new: Layout,
+        ) -> Result<NonNull<[u8]>, AllocError> {
+            // SAFETY: the caller's.
+            unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
+        }
+
+        #[inline]
+        unsafe fn shrink(
+            &self,
+            at: NonNull<u8>,
+            old: Layout,
+            new: Layout,
+        ) -> Result<NonNull<[u8]>, AllocError> {
+            // SAFETY: the caller's.
+            unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
+        }
+    }
+}

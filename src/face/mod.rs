@@ -1,0 +1,31 @@
+//! The safe face of the crate: contexts, and what they own, as Rust has it.
+//!
+//! From the bottom up: `kind` says which values a context may own, `unwind` brings panics across the core,
+//! `place` finds room for any alignment; `state` is what a context has beside its chunk; [`Context`] and
+//! [`CtxBox`] are the handles.
+//!
+//! Soundness rests on four rules. Each value is tied by its lifetime to the borrow of the context that it
+//! came from. What is dropped by a context is `'static`, so that a leaked handle harms nothing. A tree is
+//! used by one thread at a time: handles are not `Sync`, and only a whole tree is ever `Send`. And the
+//! tree is valid before any foreign code (a `drop`, a closure) runs.
+
+#[cfg(feature = "std")]
+mod allocator;
+mod boxed;
+mod context;
+mod kind;
+mod place;
+mod state;
+#[cfg(feature = "std")]
+mod string;
+#[cfg(feature = "std")]
+mod tree;
+mod unwind;
+
+pub use boxed::CtxBox;
+pub use context::Context;
+pub use kind::{Kind, Local, MovesTo, Owns, Sendable, SendableChild};
+#[cfg(feature = "std")]
+pub use string::{CtxString, CtxVec};
+#[cfg(feature = "std")]
+pub use tree::{Node, Report, Visitor, Walk};

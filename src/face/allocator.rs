@@ -20,16 +20,9 @@ use crate::tree::Chunk;
 /// The name of the memory of a collection.
 const NAME: &CStr = c"collection";
 
-/// Memory of nothing: any aligned address.
-fn dangling(layout: Layout) -> NonNull<[u8]> {
-    // An alignment is not 0.
-    let at = core::num::NonZero::new(layout.align()).unwrap_or(core::num::NonZero::<usize>::MIN);
-    NonNull::slice_from_raw_parts(NonNull::without_provenance(at), 0)
-}
-
 fn allocate(parent: Chunk, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
     if layout.size() == 0 {
-        return Ok(dangling(layout));
+        return Ok(NonNull::slice_from_raw_parts(place::dangling(layout), 0));
     }
     // SAFETY: the context is alive, and this thread uses its tree.
     let at = unsafe { place::alloc(parent, layout, NAME.as_ptr()) }.map_err(|_| AllocError)?;

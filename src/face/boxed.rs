@@ -2,6 +2,9 @@
 //!
 //! The value is dropped by the box, on the stack's terms, so it may borrow whatever outlives the box. A
 //! box that is leaked leaves its memory to the context, and its value is never dropped.
+//!
+//! A small value lies in its context's blocks, like those that the context owns itself; when it is moved to
+//! another context, its bytes move. A large one, or one with a name, has a chunk of its own.
 
 use core::alloc::Layout;
 use core::borrow::{Borrow, BorrowMut};
@@ -14,19 +17,20 @@ use core::mem;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use super::context::{Context, free, or_panic};
+use super::context::{Context, free_quick_or, free_whole, or_panic};
 use super::kind::{Kind, Owns};
-use super::place;
+use super::place::{self, PAYLOAD_ALIGN};
+use super::state::{SMALL_BOX, StateRef};
 use crate::error::AllocError;
 use crate::ops;
 use crate::tree::Chunk;
 
-/// The name of a box, where it is given none.
+/// The name of a large box that is given none.
 const NAME: &CStr = c"CtxBox";
 
-/// A value in a chunk of its own below a context, which can be freed early and moved to another context.
+/// A value in the memory of a context, which can be freed early and moved to another context.
 ///
-/// It is `'c` that ties it to the context. Reports show it by its name.
+/// It is `'c` that ties it to the context.
 ///
 /// ```
 /// use tmempool::{Context, CtxBox};
@@ -51,8 +55,15 @@ const NAME: &CStr = c"CtxBox";
 /// ```
 pub struct CtxBox<'c, T> {
     value: NonNull<T>,
+    /// The context whose room the value lies in; none if it has a chunk of its own, or no size.
+    room: Option<StateRef>,
     /// Owns a `T`, in memory of a context that is borrowed.
     owns: PhantomData<(&'c (), T)>,
+}
+
+/// Whether a `T` lies in its context's blocks.
+const fn is_small<T>() -> bool {
+    size_of::<T>() > 0 && size_of::<T>() <= SMALL_BOX && align_of::<T>() <= PAYLOAD_ALIGN
 }
 
 impl<'p, K: Kind> Context<'p, K> {
@@ -84,10 +95,20 @@ impl<'p, K: Kind> Context<'p, K> {
     /// ```
     #[inline]
     pub fn try_boxed<T>(&self, value: T) -> Result<CtxBox<'_, T>, AllocError> {
-        self.try_boxed_named(NAME, value)
+        if size_of::<T>() == 0 {
+            mem::forget(value);
+            return Ok(CtxBox { value: NonNull::dangling(), room: None, owns: PhantomData });
+        }
+        if !is_small::<T>() {
+            return self.try_boxed_named(NAME, value);
+        }
+        let at = self.state().take_room(size_of::<T>())?.cast::<T>();
+        // SAFETY: room for a T, which nobody else has.
+        unsafe { at.write(value) };
+        Ok(CtxBox { value: at, room: Some(self.state()), owns: PhantomData })
     }
 
-    /// `value` in a box that reports show as `name`.
+    /// `value` in a box with a chunk of its own, which reports show as `name`.
     ///
     /// # Panics
     /// If there is no memory: see [`try_boxed_named`](Self::try_boxed_named).
@@ -114,18 +135,21 @@ impl<'p, K: Kind> Context<'p, K> {
     /// ```
     #[inline]
     pub fn try_boxed_named<T>(&self, name: &'static CStr, value: T) -> Result<CtxBox<'_, T>, AllocError> {
+        if size_of::<T>() == 0 {
+            return self.try_boxed(value);
+        }
         // SAFETY: the context is alive, and this thread uses its tree; the memory is fresh, and large enough.
         unsafe {
             let at = place::alloc(self.chunk(), Layout::new::<T>(), name.as_ptr())?.cast::<T>();
             at.write(value);
-            Ok(CtxBox { value: at, owns: PhantomData })
+            Ok(CtxBox { value: at, room: None, owns: PhantomData })
         }
     }
 
     /// Makes `boxed` a value of this context, wherever it was: it is dropped with the context from now on.
     ///
     /// # Panics
-    /// If there is no memory for the note of it: see [`try_adopt`](Self::try_adopt).
+    /// If there is no memory: see [`try_adopt`](Self::try_adopt).
     ///
     /// ```
     /// let (request, session) = (tmempool::Context::new("request"), tmempool::Context::new("session"));
@@ -163,53 +187,99 @@ impl<'p, K: Kind> Context<'p, K> {
     where
         K: Owns<T>,
     {
-        /// The value of a box that nobody has any more.
-        struct Adopted<T>(NonNull<T>);
-        impl<T> Drop for Adopted<T> {
-            fn drop(&mut self) {
-                // SAFETY: the box was given up, so nobody else drops its value; its chunk lies below the
-                // context that drops this, and goes after it.
-                unsafe { self.0.drop_in_place() }
-            }
+        // The value comes out of its box only once there is memory for it.
+        let mut boxed = Some(boxed);
+        let adopted = self.try_alloc_with(|| match boxed.take() {
+            Some(boxed) => boxed.into_inner(),
+            None => unreachable!("called once"),
+        });
+        match (adopted, boxed) {
+            (Err(error), Some(boxed)) => Err((boxed, error)),
+            (adopted, _) => Ok(or_panic(adopted)),
         }
-        let state = self.state();
-        if mem::needs_drop::<T>() {
-            let entry = match state.cut_owned::<Adopted<T>>() {
-                Ok(entry) => entry,
-                Err(error) => return Err((boxed, error)),
-            };
-            // SAFETY: memory for the note, which holds what T's kind allows; nobody drops it but the context.
-            unsafe {
-                entry.write(Adopted(boxed.value));
-                state.own(entry);
-            }
-        }
-        Ok(boxed.move_to(self).leak())
     }
 }
 
 impl<'c, T> CtxBox<'c, T> {
-    fn chunk(&self) -> Chunk {
-        // SAFETY: placed so, and alive as long as the box.
-        unsafe { place::chunk_of(self.value.cast(), align_of::<T>()) }
-    }
-
-    /// Moves the box to `to`, whose lifetime it has from now on. The value stays where it lies.
+    /// Moves the box to `to`, whose lifetime it has from now on.
+    ///
+    /// # Panics
+    /// If there is no memory: see [`try_move_to`](Self::try_move_to).
     ///
     /// ```
     /// let (a, b) = (tmempool::Context::new("a"), tmempool::Context::new("b"));
-    /// let number = a.boxed(7);
-    /// let at = &raw const *number;
-    /// let number = number.move_to(&b);
-    /// assert_eq!(&raw const *number, at);
+    /// let number = a.boxed(7).move_to(&b);
+    /// drop(a);
+    /// assert_eq!(*number, 7);
     /// ```
     pub fn move_to<'to, K: Kind>(self, to: &'to Context<'_, K>) -> CtxBox<'to, T> {
-        // SAFETY: both are alive, and this thread uses their trees. A box has nothing below it.
-        let moved = unsafe { ops::steal(Some(to.chunk()), self.chunk()) };
-        debug_assert!(moved.is_ok(), "{moved:?}");
-        let value = self.value;
+        match self.try_move_to(to) {
+            Ok(moved) => moved,
+            Err((_, error)) => or_panic(Err(error)),
+        }
+    }
+
+    /// [`move_to`](Self::move_to), for those who can go on without. A value with a chunk of its own stays where
+    /// it lies, and its move cannot fail.
+    ///
+    /// # Errors
+    /// [`AllocError`], and the box, as it was.
+    ///
+    /// ```
+    /// let (a, b) = (tmempool::Context::new("a"), tmempool::Context::new("b"));
+    /// let page = a.boxed([0u8; 4096]);
+    /// let at = &raw const *page;
+    /// let page = page.try_move_to(&b).expect("it only gets another parent");
+    /// assert_eq!(&raw const *page, at);
+    /// ```
+    pub fn try_move_to<'to, K: Kind>(
+        self,
+        to: &'to Context<'_, K>,
+    ) -> Result<CtxBox<'to, T>, (Self, AllocError)> {
+        let (mut value, mut room) = (self.value, self.room);
+        if let Some(old) = self.room {
+            match to.state().take_room(size_of::<T>()) {
+                // SAFETY: two different rooms, each for a T; the old one is nobody's after this.
+                Ok(at) => unsafe {
+                    (value, room) = (at.cast(), Some(to.state()));
+                    value.copy_from_nonoverlapping(self.value, 1);
+                    old.give_room(self.value.cast(), size_of::<T>());
+                },
+                Err(error) => return Err((self, error)),
+            }
+        } else if let Some(chunk) = self.chunk() {
+            // SAFETY: both are alive, and this thread uses their trees. A box has nothing below it.
+            let stolen = unsafe { ops::steal(Some(to.chunk()), chunk) };
+            debug_assert!(stolen.is_ok(), "{stolen:?}");
+        }
         mem::forget(self);
-        CtxBox { value, owns: PhantomData }
+        Ok(CtxBox { value, room, owns: PhantomData })
+    }
+
+    /// The chunk, if it has one of its own.
+    #[inline(always)]
+    fn chunk(&self) -> Option<Chunk> {
+        if self.room.is_some() || size_of::<T>() == 0 {
+            return None;
+        }
+        // SAFETY: placed so, and alive as long as the box.
+        Some(unsafe { place::chunk_of(self.value.cast(), align_of::<T>()) })
+    }
+
+    /// Frees the memory.
+    ///
+    /// # Safety
+    /// Nobody uses the box any more, and its value has been dropped or moved out.
+    #[inline(always)]
+    unsafe fn free(&self) {
+        // SAFETY: the caller's; a box's chunk has no destructor, and nothing below it.
+        unsafe {
+            if let Some(room) = self.room {
+                room.give_room(self.value.cast(), size_of::<T>());
+            } else if let Some(chunk) = self.chunk() {
+                free_quick_or(chunk, free_whole);
+            }
+        }
     }
 
     /// The value, out of its box, whose memory is freed.
@@ -223,9 +293,8 @@ impl<'c, T> CtxBox<'c, T> {
         // SAFETY: the value is read once, and the box that would drop it is forgotten.
         unsafe {
             let value = self.value.read();
-            let chunk = self.chunk();
+            self.free();
             mem::forget(self);
-            let _ = free(chunk);
             value
         }
     }
@@ -240,7 +309,7 @@ impl<'c, T> CtxBox<'c, T> {
     pub fn leak(self) -> &'c mut T {
         let mut value = self.value;
         mem::forget(self);
-        // SAFETY: nobody else has it, and its chunk lives as long as the context, which is borrowed for 'c.
+        // SAFETY: nobody else has it, and its memory lives as long as the context, which is borrowed for 'c.
         unsafe { value.as_mut() }
     }
 }
@@ -248,22 +317,19 @@ impl<'c, T> CtxBox<'c, T> {
 impl<T> Drop for CtxBox<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        /// Frees the chunk, even when the value's drop panics.
-        struct Memory(Chunk);
-        impl Drop for Memory {
+        /// Frees the memory, even when the value's drop panics.
+        struct Memory<'a, 'c, T>(&'a CtxBox<'c, T>);
+        impl<T> Drop for Memory<'_, '_, T> {
             #[inline]
             fn drop(&mut self) {
-                // SAFETY: nobody uses it any more; it has no destructor, and nothing below it.
-                unsafe {
-                    if !ops::free_quick(self.0, super::state::LOCATION.as_ptr()) {
-                        let _ = free(self.0);
-                    }
-                }
+                // SAFETY: the value has been dropped, and the box is gone after this.
+                unsafe { self.0.free() }
             }
         }
-        let _memory = Memory(self.chunk());
+        let value = self.value;
+        let _memory = Memory(self);
         // SAFETY: the box owns its value, and is gone after this.
-        unsafe { self.value.drop_in_place() };
+        unsafe { value.drop_in_place() };
     }
 }
 

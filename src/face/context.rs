@@ -11,11 +11,11 @@
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::{self, MaybeUninit};
+use core::mem;
 use core::ptr::NonNull;
 
 use super::kind::{Kind, Local, MovesTo, Owns, Sendable};
-use super::state::{LOCATION, StateRef, size_with_name};
+use super::state::{self, LOCATION, StateRef};
 use super::unwind;
 use crate::error::{AllocError, FreeError};
 use crate::ops;
@@ -123,17 +123,18 @@ impl Context<'static, Sendable> {
 
 impl<'p, K: Kind> Context<'p, K> {
     fn make(parent: Option<Chunk>, name: &str, room: Option<usize>) -> Result<Self, AllocError> {
-        let size = size_with_name(name.len())?;
+        let (least, most) = state::sizes(name.len())?;
         // SAFETY: the parent, if any, is that of a context which is borrowed; this thread uses its tree.
-        // The chunk is as large as the state wants it.
-        let state = unsafe {
-            let chunk = match room {
-                None => ops::alloc(parent, size)?,
-                Some(room) => ops::pooled_object(parent, size, 0, room)?,
-            };
-            StateRef::create(chunk, name)
+        let chunk = |size| unsafe {
+            match room {
+                None => ops::alloc(parent, size),
+                Some(room) => ops::pooled_object(parent, size, 0, room),
+            }
         };
-        Ok(Context { state, kind: PhantomData })
+        // Where memory is short, no more than what is needed.
+        let chunk = chunk(most).or_else(|_| chunk(least))?;
+        // SAFETY: the chunk is as large as the state wants it.
+        Ok(Context { state: unsafe { StateRef::create(chunk, chunk, name) }, kind: PhantomData })
     }
 
     #[inline(always)]
@@ -239,7 +240,7 @@ impl<'p, K: Kind> Context<'p, K> {
     where
         K: Owns<T>,
     {
-        or_panic(self.try_alloc(value))
+        self.alloc_with(|| value)
     }
 
     /// [`alloc`](Self::alloc), for those who can go on without. Without memory the value is dropped.
@@ -281,7 +282,10 @@ impl<'p, K: Kind> Context<'p, K> {
     where
         K: Owns<T>,
     {
-        or_panic(self.try_alloc_with(make))
+        if mem::needs_drop::<T>() {
+            return or_panic(self.try_alloc_with(make));
+        }
+        self.alloc_no_drop_with(make)
     }
 
     /// [`alloc_with`](Self::alloc_with), for those who can go on without.
@@ -341,7 +345,7 @@ impl<'p, K: Kind> Context<'p, K> {
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
     pub fn alloc_no_drop<T>(&self, value: T) -> &mut T {
-        or_panic(self.try_alloc_no_drop(value))
+        self.alloc_no_drop_with(|| value)
     }
 
     /// [`alloc_no_drop`](Self::alloc_no_drop), for those who can go on without. Without memory the value is
@@ -361,22 +365,34 @@ impl<'p, K: Kind> Context<'p, K> {
         self.try_alloc_no_drop_with(|| value)
     }
 
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
-    fn try_alloc_no_drop_with<T>(&self, make: impl FnOnce() -> T) -> Result<&mut T, AllocError> {
-        let at = self.state.cut(Layout::new::<T>())?.cast::<T>();
-        // SAFETY: memory for a T that nobody else has, which lives as long as the context, which is borrowed
-        // as long as the reference.
-        unsafe {
-            at.write(make());
-            Ok(&mut *at.as_ptr())
-        }
+    fn alloc_no_drop_with<T>(&self, make: impl FnOnce() -> T) -> &mut T {
+        let at = self.state.cut_or_panic(Layout::new::<T>());
+        // SAFETY: cut for a T.
+        unsafe { self.fill(at.cast(), make) }
     }
 
-    /// Room for `len` values that lives as long as the context.
-    fn try_alloc_uninit<T>(&self, len: usize) -> Result<NonNull<[MaybeUninit<T>]>, AllocError> {
-        let layout = Layout::array::<T>(len).map_err(|_| AllocError::TooLarge)?;
-        Ok(NonNull::slice_from_raw_parts(self.state.cut(layout)?.cast(), len))
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    fn try_alloc_no_drop_with<T>(&self, make: impl FnOnce() -> T) -> Result<&mut T, AllocError> {
+        let at = self.state.cut(Layout::new::<T>())?;
+        // SAFETY: cut for a T.
+        Ok(unsafe { self.fill(at.cast(), make) })
+    }
+
+    /// Puts what `make` makes into memory that was cut for it.
+    ///
+    /// # Safety
+    /// The memory is this context's, large enough, and nobody else's.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    unsafe fn fill<T>(&self, at: NonNull<T>, make: impl FnOnce() -> T) -> &mut T {
+        // SAFETY: the caller's; it lives as long as the context, which is borrowed as long as the reference.
+        unsafe {
+            at.write(make());
+            &mut *at.as_ptr()
+        }
     }
 
     /// Gives the context a copy of `source`.
@@ -393,7 +409,9 @@ impl<'p, K: Kind> Context<'p, K> {
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
     pub fn alloc_slice_copy<T: Copy>(&self, source: &[T]) -> &mut [T] {
-        or_panic(self.try_alloc_slice_copy(source))
+        let at = self.state.cut_or_panic(Layout::for_value(source)).cast::<T>();
+        // SAFETY: cut for as many values.
+        unsafe { self.copy(at, source) }
     }
 
     /// [`alloc_slice_copy`](Self::alloc_slice_copy), for those who can go on without.
@@ -409,11 +427,22 @@ impl<'p, K: Kind> Context<'p, K> {
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
     pub fn try_alloc_slice_copy<T: Copy>(&self, source: &[T]) -> Result<&mut [T], AllocError> {
-        let at = self.try_alloc_uninit::<T>(source.len())?.cast::<T>();
-        // SAFETY: memory for as many values, which nobody else has, and which lives as long as the context.
+        let at = self.state.cut(Layout::for_value(source))?.cast::<T>();
+        // SAFETY: cut for as many values.
+        Ok(unsafe { self.copy(at, source) })
+    }
+
+    /// Copies `source` into memory that was cut for it.
+    ///
+    /// # Safety
+    /// As for [`fill`](Self::fill).
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    unsafe fn copy<T: Copy>(&self, at: NonNull<T>, source: &[T]) -> &mut [T] {
+        // SAFETY: the caller's; it lives as long as the context, which is borrowed as long as the reference.
         unsafe {
             at.copy_from_nonoverlapping(NonNull::from_ref(source).cast(), source.len());
-            Ok(core::slice::from_raw_parts_mut(at.as_ptr(), source.len()))
+            core::slice::from_raw_parts_mut(at.as_ptr(), source.len())
         }
     }
 
@@ -460,7 +489,7 @@ impl<'p, K: Kind> Context<'p, K> {
         let at = if owned {
             self.state.cut_owned_slice::<T>(len)?
         } else {
-            self.try_alloc_uninit::<T>(len)?.cast()
+            self.state.cut(Layout::array::<T>(len).map_err(|_| AllocError::TooLarge)?)?.cast()
         };
         let mut made = Made { at, len: 0 };
         while made.len < len {
@@ -493,7 +522,9 @@ impl<'p, K: Kind> Context<'p, K> {
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
     pub fn alloc_str(&self, text: &str) -> &mut str {
-        or_panic(self.try_alloc_str(text))
+        let bytes = self.alloc_slice_copy(text.as_bytes());
+        // SAFETY: a copy of a string.
+        unsafe { core::str::from_utf8_unchecked_mut(bytes) }
     }
 
     /// [`alloc_str`](Self::alloc_str), for those who can go on without.
@@ -535,7 +566,8 @@ impl<'p, K: Kind> Context<'p, K> {
     /// ```
     pub fn reset(&mut self) {
         let state = self.state;
-        unwind::resume_after(|| state.reset());
+        // SAFETY: nobody borrows the context, so nobody has anything of it.
+        unwind::resume_after(|| unsafe { state.reset() });
     }
 
     /// Makes `to` the parent, and lives as long as that one now. What lies below goes along.
@@ -576,13 +608,13 @@ impl<'p, K: Kind> Context<'p, K> {
         unsafe { ops::total_size(self.chunk()) }
     }
 
-    /// How many chunks there are in the tree of this context: itself, the contexts and boxes below it, the
-    /// buffers of collections, and the blocks that values lie in.
+    /// How many chunks there are in the tree of this context: itself, the contexts below it, the memory of
+    /// collections, named boxes, and the blocks that values and small boxes lie in.
     ///
     /// ```
     /// let ctx = tmempool::Context::new("parser");
     /// assert_eq!(ctx.total_blocks(), 1);
-    /// let boxed = ctx.boxed(7);
+    /// let buffer = ctx.boxed_named(c"buffer", [0u8; 100]);
     /// assert_eq!(ctx.total_blocks(), 2);
     /// ```
     pub fn total_blocks(&self) -> usize {
@@ -666,11 +698,37 @@ pub(super) unsafe fn free(chunk: Chunk) -> Result<(), FreeError> {
 }
 
 impl<K: Kind> Drop for Context<'_, K> {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: nothing of the context is borrowed, and this thread uses its tree.
-        let freed = unsafe { free(self.chunk()) };
-        debug_assert!(!matches!(freed, Err(FreeError::Corrupt(_))), "{freed:?}");
+        unsafe { free_quick_or(self.chunk(), free_whole) }
     }
+}
+
+/// Frees `chunk`, the short way if it goes.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(always)]
+pub(super) unsafe fn free_quick_or(chunk: Chunk, slow: unsafe fn(Chunk)) {
+    // SAFETY: the caller's.
+    unsafe {
+        if !ops::free_quick(chunk, LOCATION.as_ptr()) {
+            slow(chunk);
+        }
+    }
+}
+
+/// [`free`], where nobody can be told that it was refused.
+///
+/// # Safety
+/// As for [`free`].
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn free_whole(chunk: Chunk) {
+    // SAFETY: the caller's.
+    let freed = unsafe { free(chunk) };
+    debug_assert!(!matches!(freed, Err(FreeError::Corrupt(_))), "{freed:?}");
 }
 
 impl<K: Kind> fmt::Debug for Context<'_, K> {

@@ -10,6 +10,7 @@
 
 use core::alloc::Layout;
 use core::ffi::{c_char, c_void};
+use core::num::NonZero;
 use core::ptr::NonNull;
 
 use crate::error::AllocError;
@@ -47,6 +48,13 @@ pub(super) unsafe fn alloc(
     };
     // SAFETY: a payload of at least the size and the padding of the layout.
     Ok(unsafe { place(chunk, layout) })
+}
+
+/// Memory of nothing: any aligned address.
+#[inline]
+pub(super) fn dangling(layout: Layout) -> NonNull<u8> {
+    // An alignment is not 0.
+    NonNull::without_provenance(NonZero::new(layout.align()).unwrap_or(NonZero::<usize>::MIN))
 }
 
 /// Bytes in front of a value, at most.

@@ -1,27 +1,29 @@
-//! What a context of this layer has beside its chunk: a block that values are cut from, and the list of
-//! what is to be dropped.
+//! What a context of this layer has beside its chunk: memory that values are cut from, and the list of what
+//! is to be dropped.
 //!
 //! ```text
-//! context's chunk:  header │ State │ name, NUL
-//!                     ├ child: block  header │ free …………│ value │ value │ value │
-//!                     │                       start      end     → older
+//! context's chunk:  header │ State │ name, NUL │ free …………│ value │ value │ value │
+//!                     │                          start      end     → older
+//!                     ├ child: block  header │ free …………│ value │ value │
 //!                     ├ child: block, full
-//!                     └ child: anything else: boxes, memory of collections, contexts
+//!                     └ child: anything else: large values, named boxes, memory of collections, contexts
 //! ```
-//! Values are cut from a block's end downwards, without headers: `end` moves down to `start`. A value that
-//! wants dropping has an [`Entry`] before it; the entries are a list, newest first. With the first one the
-//! chunk gets a destructor ([`finish`]), which runs whoever frees the chunk: this layer, or a C program that
-//! was given it.
+//! Values are cut without headers, from the end of the free memory downwards: first behind the name, then in
+//! blocks that double. A value that wants dropping has an [`Entry`] before it; the entries are a list, newest
+//! first. With the first one the chunk gets a destructor ([`finish`]), which runs whoever frees the chunk:
+//! this layer, or a C program that was given it. The room of small boxes that were freed is kept in
+//! [`Lists`], by size.
 //!
-//! Invariants: `start..end` is free memory of `block`, or both are null; an entry on the list is followed by
-//! a live value of its type; an entry is off the list before its value is dropped.
+//! Invariants: `start..end` is free memory of the context's chunk or of `block`, and `start` is aligned to
+//! 16; an entry on the list is followed by a live value of its type; an entry is off the list before its
+//! value is dropped; what is on one of the lists of room is nobody's.
 
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
 
-use super::unwind;
+use super::{place, unwind};
 use crate::error::AllocError;
 use crate::ops;
 use crate::tree::Chunk;
@@ -31,27 +33,38 @@ use crate::tree::chunk::{HEADER, MEMBER, POOL};
 const BLOCK_NAME: &CStr = c"values";
 /// The name of the chunk of a value that is too large for a block.
 const LARGE_NAME: &CStr = c"value";
+/// Bytes of a context's chunk, with its header.
+const CONTEXT: usize = 512;
+/// A context has at least this much room for values behind its name, or none.
+const INLINE_MIN: usize = 64;
 /// Bytes of the first block, with its header.
-const FIRST_BLOCK: usize = 512;
-/// Bytes of the largest block, with its header: what a span can cut.
+const FIRST_BLOCK: usize = 1 << 10;
+/// Bytes of the largest block, with its header.
 const LAST_BLOCK: usize = 32 << 10;
 /// Values of this size, in bytes, or above have a chunk of their own.
 const LARGE: usize = 8 << 10;
+/// What `start` is aligned to.
+const GRAIN: usize = place::PAYLOAD_ALIGN;
+/// The largest box without a chunk of its own, in bytes.
+pub(super) const SMALL_BOX: usize = 256;
 
 /// See the module.
 #[repr(C)]
 pub(super) struct State {
-    end: Cell<*mut u8>,
-    start: Cell<*mut u8>,
+    end: Cell<NonNull<u8>>,
+    start: Cell<NonNull<u8>>,
     dropped: Cell<Option<NonNull<Entry>>>,
+    /// Room of boxes that were freed, once there has been any.
+    lists: Cell<Option<NonNull<Lists>>>,
     chunk: Chunk,
+    /// The newest block.
     block: Cell<Option<Chunk>>,
+    /// How many entries there are.
+    count: Cell<usize>,
     /// Bytes of the next block, with its header.
     next_block: Cell<u32>,
     /// Whether the chunk that holds this has `finish` as its destructor.
     has_destructor: Cell<bool>,
-    /// Values on the list, and bytes of values cut.
-    count: Cell<usize>,
     name_len: usize,
 }
 
@@ -77,6 +90,14 @@ struct OwnedSlice<T> {
     values: [T; 0],
 }
 
+/// Free room, by size: the first of each list, whose first word leads to the next.
+struct Lists([Cell<Option<NonNull<Room>>>; SMALL_BOX / GRAIN]);
+
+/// Room on one of the [`Lists`].
+struct Room {
+    next: Option<NonNull<Room>>,
+}
+
 /// A handle to a state. It is alive as long as its context.
 #[derive(Clone, Copy)]
 pub(super) struct StateRef(NonNull<State>);
@@ -92,9 +113,8 @@ impl core::ops::Deref for StateRef {
     }
 }
 
-/// What [`Report`](super) and the tests want to know about the values of a context.
 impl State {
-    /// How many values wait to be dropped.
+    /// How many values, or slices of them, wait to be dropped.
     pub(super) fn count(&self) -> usize {
         self.count.get()
     }
@@ -106,59 +126,86 @@ impl State {
     }
 }
 
-/// Bytes of a context's payload with a name of `name_len` bytes.
-pub(super) fn size_with_name(name_len: usize) -> Result<usize, AllocError> {
-    name_len.checked_add(size_of::<State>() + 1).ok_or(AllocError::TooLarge)
+/// Bytes of the payload that holds a state with a name of `name_len` bytes: as much as it needs, and as much
+/// as it would like.
+pub(super) fn sizes(name_len: usize) -> Result<(usize, usize), AllocError> {
+    let least = name_len.checked_add(size_of::<State>() + 1).ok_or(AllocError::TooLarge)?;
+    let most = CONTEXT - HEADER;
+    Ok((least, if least + INLINE_MIN <= most { most } else { least }))
 }
 
 impl StateRef {
-    /// The state of the context whose chunk was made just now, with [`size_with_name`] bytes.
+    /// Makes the fresh chunk `holder` hold the state of the context `chunk`, which is the same one or its parent.
     ///
     /// # Safety
-    /// As it says.
-    pub(super) unsafe fn create(chunk: Chunk, name: &str) -> StateRef {
-        let at = chunk.ptr().cast::<State>();
+    /// The holder has one of the [`sizes`] for `name`.
+    pub(super) unsafe fn create(holder: Chunk, chunk: Chunk, name: &str) -> StateRef {
+        // SAFETY: a payload is not null.
+        let at = unsafe { NonNull::new_unchecked(holder.ptr()) }.cast::<State>();
         let state = State {
-            end: Cell::new(ptr::null_mut()),
-            start: Cell::new(ptr::null_mut()),
+            end: Cell::new(at.cast()),
+            start: Cell::new(at.cast()),
             dropped: Cell::new(None),
+            lists: Cell::new(None),
             chunk,
             block: Cell::new(None),
+            count: Cell::new(0),
             next_block: Cell::new(FIRST_BLOCK as u32),
             has_destructor: Cell::new(false),
-            count: Cell::new(0),
             name_len: name.len(),
         };
         // SAFETY: the payload is the state's, with the name and its end behind it.
         unsafe {
             at.write(state);
             let text = at.add(1).cast::<u8>();
-            text.copy_from_nonoverlapping(name.as_ptr(), name.len());
+            text.copy_from_nonoverlapping(NonNull::from_ref(name).cast(), name.len());
             text.add(name.len()).write(0);
-            chunk.set_name(text.cast::<c_char>());
-            StateRef(NonNull::new_unchecked(at))
+            holder.set_name(text.as_ptr().cast::<c_char>());
         }
+        let state = StateRef(at);
+        state.use_inline();
+        state
+    }
+
+    /// The chunk that holds the state.
+    #[inline(always)]
+    pub(super) fn holder(self) -> Chunk {
+        // SAFETY: the state is a payload, made from its chunk's pointer.
+        unsafe { Chunk::of_payload(self.0.cast()) }
     }
 
     /// The state that a destructor was called for.
     ///
     /// # Safety
     /// `payload` is that of a chunk that holds a state.
-    unsafe fn of_payload(payload: *mut c_void) -> StateRef {
-        // SAFETY: a payload is not null.
-        StateRef(unsafe { NonNull::new_unchecked(payload.cast()) })
+    pub(super) unsafe fn of_payload(payload: NonNull<c_void>) -> StateRef {
+        StateRef(payload.cast())
     }
 
     /// The name, as it was given.
     pub(super) fn name<'a>(self) -> &'a str {
         // SAFETY: written by `create` behind the state, from a string; never changed.
         unsafe {
-            let text = self.0.as_ptr().add(1).cast::<u8>();
-            core::str::from_utf8_unchecked(core::slice::from_raw_parts(text, self.name_len))
+            let text = self.0.add(1).cast::<u8>();
+            core::str::from_utf8_unchecked(core::slice::from_raw_parts(text.as_ptr(), self.name_len))
         }
     }
 
-    /// Memory for a value of `layout`, which lives as long as the context.
+    /// Has values cut from the memory behind the name.
+    fn use_inline(self) {
+        let used = (size_of::<State>() + self.name_len + 1).next_multiple_of(GRAIN);
+        let size = self.holder().size() & !(GRAIN - 1);
+        if size > used {
+            // SAFETY: both lie in the payload.
+            unsafe {
+                self.start.set(self.0.cast::<u8>().add(used));
+                self.end.set(self.0.cast::<u8>().add(size));
+            }
+        }
+    }
+
+    /// Memory for a value of `layout`, whose size is a multiple of its alignment. It lives as long as the
+    /// context.
     ///
     /// # Errors
     /// [`AllocError`]: nothing has changed.
@@ -170,43 +217,54 @@ impl StateRef {
         }
     }
 
+    /// [`cut`](Self::cut), or a panic.
+    #[inline(always)]
+    pub(super) fn cut_or_panic(self, layout: Layout) -> NonNull<u8> {
+        match self.cut_quick(layout) {
+            Some(at) => at,
+            None => self.cut_slow_or_panic(layout),
+        }
+    }
+
     #[inline(always)]
     fn cut_quick(self, layout: Layout) -> Option<NonNull<u8>> {
-        let end = self.end.get();
-        let free = end.addr() - self.start.get().addr();
-        if layout.size() > free {
+        debug_assert!(layout.size().is_multiple_of(layout.align()));
+        let start = self.start.get().addr().get();
+        let end = self.end.get().addr().get() & !(layout.align() - 1);
+        // With a larger alignment than that of `start`, `end` may come to lie below it.
+        if (layout.align() > GRAIN && end < start) || end - start < layout.size() {
             return None;
         }
-        let at = (end.addr() - layout.size()) & !(layout.align() - 1);
-        if at < self.start.get().addr() {
-            return None;
-        }
-        let at = end.with_addr(at);
+        // SAFETY: within the free memory, which is not at address 0.
+        let at = unsafe { NonNull::new_unchecked(self.end.get().as_ptr().with_addr(end - layout.size())) };
         self.end.set(at);
-        // Without a block both are null, and nothing but a size of 0 comes this far.
-        NonNull::new(at)
+        Some(at)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cut_slow_or_panic(self, layout: Layout) -> NonNull<u8> {
+        super::context::or_panic(self.cut_slow(layout))
     }
 
     #[cold]
     #[inline(never)]
     fn cut_slow(self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         if layout.size() == 0 {
-            return Ok(NonNull::without_provenance(
-                core::num::NonZero::new(layout.align()).unwrap_or(core::num::NonZero::<usize>::MIN),
-            ));
+            return Ok(place::dangling(layout));
         }
-        // What the alignment may cost in a block, whose end is aligned to 16.
-        let room = layout.size().checked_add(layout.align()).ok_or(AllocError::TooLarge)?;
+        // What the alignment may cost in a block.
+        let extra = if layout.align() > GRAIN { layout.align() } else { GRAIN };
+        let room = layout.size().checked_add(extra).ok_or(AllocError::TooLarge)?;
         if room >= LARGE {
             // SAFETY: the context is alive, and this thread uses its tree.
-            return unsafe { super::place::alloc(self.chunk, layout, LARGE_NAME.as_ptr()) };
+            return unsafe { place::alloc(self.chunk, layout, LARGE_NAME.as_ptr()) };
         }
         let size = (self.next_block.get() as usize).max((room + HEADER).next_power_of_two()) - HEADER;
         match self.add_block(size) {
             Ok(()) => self.next_block.set(((size + HEADER) * 2).min(LAST_BLOCK) as u32),
             // Where memory is short, no more than what is needed.
-            Err(_) if size > room => self.add_block(room.next_multiple_of(16))?,
-            Err(error) => return Err(error),
+            Err(_) => self.add_block(room)?,
         }
         self.cut_quick(layout).ok_or(AllocError::OutOfMemory)
     }
@@ -221,13 +279,16 @@ impl StateRef {
     }
 
     fn use_block(self, block: Chunk) {
-        let start = block.ptr().cast::<u8>();
+        // SAFETY: a payload is not null, and as long as its size.
+        unsafe {
+            let start = NonNull::new_unchecked(block.ptr()).cast::<u8>();
+            self.start.set(start);
+            self.end.set(start.add(block.size() & !(GRAIN - 1)));
+        }
         self.block.set(Some(block));
-        self.start.set(start);
-        self.end.set(start.wrapping_add(block.size() & !15));
     }
 
-    /// Gives the context's chunk its destructor, if it has none.
+    /// Gives the holder its destructor, if it has none.
     #[inline(always)]
     pub(super) fn need_destructor(self) -> Result<(), AllocError> {
         if self.has_destructor.get() { Ok(()) } else { self.set_destructor() }
@@ -236,10 +297,7 @@ impl StateRef {
     #[cold]
     fn set_destructor(self) -> Result<(), AllocError> {
         // SAFETY: the chunk that holds the state lives as long as the state does.
-        unsafe {
-            let holder = Chunk::of_payload(self.0.cast());
-            ops::set_destructor(holder, Some(finish))?;
-        }
+        unsafe { ops::set_destructor(self.holder(), Some(finish))? };
         self.has_destructor.set(true);
         Ok(())
     }
@@ -276,7 +334,7 @@ impl StateRef {
         self.need_destructor()?;
         let layout = Layout::array::<T>(len).and_then(|values| Layout::new::<OwnedSlice<T>>().extend(values));
         let (layout, _) = layout.map_err(|_| AllocError::TooLarge)?;
-        let at = self.cut(layout)?.cast::<OwnedSlice<T>>();
+        let at = self.cut(layout.pad_to_align())?.cast::<OwnedSlice<T>>();
         // SAFETY: memory for an `OwnedSlice<T>` and the values.
         Ok(unsafe { NonNull::new_unchecked((&raw mut (*at.as_ptr()).values).cast()) })
     }
@@ -311,6 +369,51 @@ impl StateRef {
         self.count.set(self.count.get() + 1);
     }
 
+    /// Room for a box of `size` bytes, more than 0 and at most [`SMALL_BOX`], aligned to 16.
+    ///
+    /// # Errors
+    /// [`AllocError`]: nothing has changed.
+    #[inline(always)]
+    pub(super) fn take_room(self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        if let Some(lists) = self.lists.get() {
+            // SAFETY: cut for this context, and given up when that memory is.
+            let list = unsafe { &lists.as_ref().0[(size - 1) / GRAIN] };
+            if let Some(room) = list.get() {
+                // SAFETY: what is on the list is free, and starts with the way to the next.
+                list.set(unsafe { room.as_ref().next });
+                return Ok(room.cast());
+            }
+        }
+        // SAFETY: a power of two, and a size that is far from the largest.
+        let layout = unsafe { Layout::from_size_align_unchecked(size.next_multiple_of(GRAIN), GRAIN) };
+        self.cut(layout)
+    }
+
+    /// Takes back the room of a box.
+    ///
+    /// # Safety
+    /// [`take_room`](Self::take_room) gave it for the same size, and nobody uses it any more.
+    #[inline(always)]
+    pub(super) unsafe fn give_room(self, at: NonNull<u8>, size: usize) {
+        let Some(lists) = self.lists.get().or_else(|| self.make_lists()) else { return };
+        // SAFETY: cut for this context, and given up when that memory is.
+        let list = unsafe { &lists.as_ref().0[(size - 1) / GRAIN] };
+        let room = at.cast::<Room>();
+        // SAFETY: at least 16 bytes, which nobody uses.
+        unsafe { room.write(Room { next: list.get() }) };
+        list.set(Some(room));
+    }
+
+    /// Without memory for the lists the room is found again when the context is reset.
+    #[cold]
+    fn make_lists(self) -> Option<NonNull<Lists>> {
+        let at = self.cut(Layout::new::<Lists>()).ok()?.cast::<Lists>();
+        // SAFETY: memory for the lists.
+        unsafe { at.write(Lists([const { Cell::new(None) }; SMALL_BOX / GRAIN])) };
+        self.lists.set(Some(at));
+        Some(at)
+    }
+
     /// Drops what is to be dropped, newest first; also what is added meanwhile.
     pub(super) fn drop_values(self) {
         unwind::contain(|| {
@@ -326,21 +429,30 @@ impl StateRef {
     }
 
     /// Drops all values and frees all below the context, which stays, with its newest block.
-    pub(super) fn reset(self) {
+    ///
+    /// # Safety
+    /// Nobody has anything of the context, or below it.
+    pub(super) unsafe fn reset(self) {
         self.drop_values();
+        self.lists.set(None);
+        // A block that has left its pool would be memory that the pool cannot use again.
         let in_pool = self.chunk.has(MEMBER | POOL);
-        let kept = self.block.take().filter(|_| !in_pool);
-        self.start.set(ptr::null_mut());
-        self.end.set(ptr::null_mut());
-        // SAFETY: nobody borrows the context, so nobody has anything below it. The block has no children,
-        // and is nobody's while it is out of the tree.
+        let block = self.block.take().filter(|_| !in_pool);
+        self.end.set(self.start.get());
+        // SAFETY: the caller's. The block has no children, and is nobody's while it is out of the tree. A state
+        // that lies below its context (of C's) is out of it, too.
         unsafe {
-            let kept = kept.filter(|&block| ops::steal(None, block).is_ok());
+            let block = block.filter(|&block| ops::steal(None, block).is_ok());
+            let holder = Some(self.holder()).filter(|&holder| holder != self.chunk);
+            let holder = holder.filter(|&holder| ops::steal(None, holder).is_ok());
             let _ = ops::free_children(self.chunk, LOCATION.as_ptr());
-            if let Some(block) = kept {
-                // It came from there: there is neither a ring, nor a free in progress.
-                let _ = ops::steal(Some(self.chunk), block);
-                self.use_block(block);
+            for kept in [holder, block].into_iter().flatten() {
+                // They came from there: there is neither a ring, nor a free in progress.
+                let _ = ops::steal(Some(self.chunk), kept);
+            }
+            match block {
+                Some(block) => self.use_block(block),
+                None => self.use_inline(),
             }
         }
     }
@@ -351,8 +463,8 @@ pub(super) const LOCATION: &CStr = c"Context";
 
 /// The destructor of a chunk that holds a state: the context is being freed.
 unsafe extern "C" fn finish(payload: *mut c_void) -> c_int {
-    // SAFETY: set on chunks that hold a state, which is alive until they are freed.
-    let state = unsafe { StateRef::of_payload(payload) };
+    // SAFETY: set on chunks that hold a state, which is alive until they are freed; a payload is not null.
+    let state = unsafe { StateRef::of_payload(NonNull::new_unchecked(payload)) };
     state.drop_values();
     0
 }

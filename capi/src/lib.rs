@@ -49,6 +49,7 @@ pub mod alloc;
 pub mod array;
 pub mod family;
 pub mod free;
+pub mod genpool;
 pub mod hooks;
 pub mod limits;
 pub mod names;

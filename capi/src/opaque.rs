@@ -7,3 +7,9 @@
 pub struct tm_cache {
     private: [u8; 0],
 }
+
+/// A pool of managed ranges: a [`ResidentRef`](tmempool::pools::resident::ResidentRef) of a genpool.
+#[repr(C)]
+pub struct tm_genpool {
+    private: [u8; 0],
+}

@@ -31,6 +31,44 @@ typedef struct tm_mempool tm_mempool;
 typedef struct tm_genpool tm_genpool;
 
 /**
+ * Where a managed range puts what it is asked for. All algorithms work on the same books, and may be
+ * mixed. Each keeps an alignment that is asked for.
+ */
+enum tm_genpool_algo {
+        /**
+         * The first free room that is large enough.
+         */
+        TM_FIRST_FIT,
+        /**
+         * The smallest free room that is large enough, so that the large ones stay whole.
+         */
+        TM_BEST_FIT,
+        /**
+         * The largest free room.
+         */
+        TM_WORST_FIT,
+        /**
+         * The first free room behind the last allocation by this algorithm; from the start after the end.
+         */
+        TM_NEXT_FIT,
+        /**
+         * The first free room that is large enough from a multiple of the alignment on.
+         */
+        TM_FIRST_FIT_ALIGN,
+        /**
+         * The first free room that is large enough from a multiple of the size on, rounded up to a power of
+         * two.
+         */
+        TM_FIRST_FIT_ORDER_ALIGN,
+        /**
+         * Buddies: a block of a power of two at a multiple of its size, the smallest that is free, halved until
+         * it is just large enough. Halves that are both free are one block again. What is beyond the size that
+         * was asked for stays with the block until it is freed.
+         */
+        TM_BUDDY,
+};
+
+/**
  * The version of the library, "major.minor.patch"; a literal.
  */
 const char *tm_version(void);
@@ -41,6 +79,140 @@ const char *tm_version(void);
  * @return  the bytes that were given back.
  */
 size_t tm_release_free_memory(void);
+
+/**
+ * Makes a pool of managed ranges under `parent`, without any range yet. It allocates addresses in memory
+ * that the program brings: a shared mapping, huge pages, a device, a static array. It never reads or writes
+ * there; its books, 4 bits for each unit of allocation, lie elsewhere.
+ *
+ * All functions of a pool may be called from any thread, but for those that make and destroy it. After a
+ * fork parent and child have books of their own: for memory that they share, one of them allocates.
+ *
+ * @param parent           the parent; NULL for none.
+ * @param min_alloc_order  sizes and addresses are multiples of 2 to this power, 0 to 63.
+ * @return                 the pool; NULL with errno ENOMEM, or EINVAL and a log line.
+ */
+tm_genpool *tm_genpool_create(const void *parent,
+                              unsigned int min_alloc_order);
+
+/**
+ * Adds a range (a chunk, as the kernel's gen_pool has it) to a pool. Ranges are asked in the order in which
+ * they were added; no allocation spans two of them.
+ *
+ * @param g      a pool.
+ * @param start  its first address, never NULL; a multiple of the unit of allocation.
+ * @param size   its bytes; at least one unit, a multiple of it, and at most 2^31 units.
+ * @return       0; -1 with errno ENOMEM; -1 with errno EINVAL and a log line where the pool has some of it
+ *               already, or it is misaligned, too small or too large.
+ */
+int tm_genpool_add(tm_genpool *g,
+                   void *start,
+                   size_t size);
+
+/**
+ * Allocates `size` bytes of the pool's ranges, by the algorithm that `tm_genpool_set_algo()` has set; at
+ * first `TM_FIRST_FIT`.
+ *
+ * @param g     a pool.
+ * @param size  bytes, rounded up to units of allocation; 0 is an error.
+ * @return      the address; NULL with errno ENOMEM where there is no such room, with errno EINVAL and a log
+ *              line for a size of 0.
+ */
+void *tm_genpool_alloc(tm_genpool *g,
+                       size_t size);
+
+/**
+ * `tm_genpool_alloc()` by an algorithm of the caller's choice, and at an aligned address.
+ *
+ * @param g      a pool.
+ * @param size   bytes, rounded up to units of allocation; 0 is an error.
+ * @param algo   where the room is to be.
+ * @param align  the address is a multiple of it: a power of two, or 0 for whichever there is.
+ * @return       as `tm_genpool_alloc()`; errno EINVAL and a log line also for an alignment that is no power
+ *               of two, and an algorithm that there is not.
+ */
+void *tm_genpool_alloc_algo(tm_genpool *g,
+                            size_t size,
+                            enum tm_genpool_algo algo,
+                            size_t align);
+
+/**
+ * Allocates the `size` bytes at `at`, and no others.
+ *
+ * @param g     a pool.
+ * @param at    an address in a range of the pool, a multiple of the unit of allocation.
+ * @param size  bytes, rounded up to units of allocation; 0 is an error.
+ * @return      `at`; NULL with errno ENOMEM where some of it is taken; NULL with errno EINVAL and a log line
+ *              where it lies in no range, or not wholly, or is misaligned.
+ */
+void *tm_genpool_alloc_fixed(tm_genpool *g,
+                             void *at,
+                             size_t size);
+
+/**
+ * Gives an allocation back.
+ *
+ * @param g     a pool.
+ * @param addr  the address that was given.
+ * @param size  the size that was asked for, or one that is as many units of allocation.
+ * @return      0; -1 with errno EINVAL and a log line where nothing is allocated at the address, it is in the
+ *              middle of an allocation, or that has another size. Nothing changes then.
+ */
+int tm_genpool_free(tm_genpool *g,
+                    void *addr,
+                    size_t size);
+
+/**
+ * Sets the algorithm of `tm_genpool_alloc()` from now on. One that there is not changes nothing, but a log
+ * line says so, and errno is EINVAL.
+ *
+ * @param g     a pool.
+ * @param algo  where allocations are to be.
+ */
+void tm_genpool_set_algo(tm_genpool *g,
+                         enum tm_genpool_algo algo);
+
+/**
+ * The free bytes in all ranges of a pool. There may be no free room of that size.
+ */
+size_t tm_genpool_avail(const tm_genpool *g);
+
+/**
+ * The bytes in all ranges of a pool.
+ */
+size_t tm_genpool_size(const tm_genpool *g);
+
+/**
+ * Whether bytes lie in one range of a pool, allocated or not.
+ *
+ * @param g     a pool.
+ * @param addr  the address of the first one.
+ * @param size  how many; 0 asks for the address alone.
+ * @return      1 or 0.
+ */
+int tm_genpool_has_addr(const tm_genpool *g, const void *addr, size_t size);
+
+/**
+ * Calls a function for each range of a pool, in the order in which they were added. It may do anything
+ * with the pool, even destroy it: then it is not called again. Nothing is locked while it runs.
+ *
+ * @param g    a pool.
+ * @param fn   called with the start of a range, its size and its free bytes at that moment, and `arg`.
+ * @param arg  handed on.
+ */
+void tm_genpool_for_each_chunk(tm_genpool *g,
+                               void (*fn)(void *start, size_t size, size_t avail, void *arg),
+                               void *arg);
+
+/**
+ * Destroys a pool. The memory of its ranges is the program's, and stays as it is. The end of its parent
+ * destroys it, too, whatever is allocated then; a log line says how much.
+ *
+ * @param g  a pool.
+ * @return   0; -1 with errno EINVAL and a log line while something is allocated, with its number; -1 where
+ *           it is referenced, or a destructor refuses.
+ */
+int tm_genpool_destroy(tm_genpool *g);
 
 #ifdef __cplusplus
 } /* extern "C" */

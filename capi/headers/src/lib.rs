@@ -35,7 +35,7 @@ const TALLOC: [&str; 16] = [
 ];
 
 /// The sources of tmempool.h.
-const TMEMPOOL: [&str; 1] = ["own"];
+const TMEMPOOL: [&str; 2] = ["own", "genpool"];
 
 /// All headers that are generated.
 pub fn headers() -> Vec<Header> {

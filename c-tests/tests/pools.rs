@@ -1,0 +1,56 @@
+//! What `tmempool.h` offers: the programs of `pools/` check themselves, and those of
+//! the project's `examples/` must run to their end, with `libtmempool.so` and with
+//! `libtmempool.a`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use tmempool_c_tests::compiler::{self, Compiler};
+use tmempool_c_tests::library::Dist;
+use tmempool_c_tests::program::{directory, name, scratch, sources};
+use tmempool_c_tests::run::{run, with_library};
+
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Builds a program with `library`, and wants it to end well.
+fn runs(source: &Path, library: &Path, compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
+    let at = scratch(Path::new(SCRATCH), test)?;
+    let program = at.join("program");
+    let includes = [dist.include(), directory("programs"), directory("ours")];
+    compiler.build(source, &includes, &[library.to_path_buf()], &program)?;
+    run(with_library(&program, Some(library), &at.join("witness")))?.clean()?;
+    fs::remove_dir_all(&at).map_err(|e| e.to_string())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let dist = match Dist::find() {
+        Ok(dist) => dist,
+        Err(missing) => {
+            eprintln!("error: {missing}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials = Vec::new();
+    let mut add = |source: &Path, library: PathBuf, compiler: Compiler| {
+        let kind = library.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = source.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let test = format!("{folder} {} ({} {kind})", name(source), compiler.name);
+        let (dist, source) = (dist.clone(), source.to_path_buf());
+        trials.push(Trial::test(test.clone(), move || Ok(runs(&source, &library, compiler, &dist, &test)?)));
+    };
+    for compiler in compiler::installed() {
+        for source in sources("pools").into_iter().chain(sources("../examples")) {
+            add(&source, dist.shared(), compiler);
+        }
+    }
+    // The archive holds the same code: one compiler tells whether it can be linked with.
+    for compiler in compiler::installed().into_iter().take(1) {
+        for source in sources("pools").into_iter().chain(sources("../examples")) {
+            add(&source, dist.archive(), compiler);
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

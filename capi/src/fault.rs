@@ -108,6 +108,18 @@ pub(crate) fn say(pieces: &[Piece<'_>]) {
 /// Says that `function` was called with what makes no sense, and why: a log line, and `errno` is `EINVAL`.
 #[cold]
 pub(crate) fn misuse(function: &CStr, why: &[Piece<'_>]) {
+    refusal(function, why);
+    invalid();
+}
+
+/// Says that `function` cannot do what it should at the moment, and why: a log line, and `errno` is `EBUSY`.
+#[cold]
+pub(crate) fn busy(function: &CStr, why: &[Piece<'_>]) {
+    refusal(function, why);
+    set_errno(libc::EBUSY);
+}
+
+fn refusal(function: &CStr, why: &[Piece<'_>]) {
     let mut pieces = [const { Piece::Text(c"") }; 8];
     pieces[0] = Piece::Text(function);
     pieces[1] = Piece::Text(c": ");
@@ -115,7 +127,6 @@ pub(crate) fn misuse(function: &CStr, why: &[Piece<'_>]) {
         *place = *piece;
     }
     say(&pieces);
-    invalid();
 }
 
 /// [`misuse`]: `ptr` is no `what` that is alive.

@@ -36,17 +36,15 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 mod exit_report;
-#[allow(dead_code, reason = "what stands on it follows")]
 mod fault;
 mod life;
-#[allow(dead_code, reason = "what stands on it follows")]
 mod opaque;
-#[allow(dead_code, reason = "what stands on it follows")]
 mod pointer;
 mod shim;
 
 pub mod alloc;
 pub mod array;
+pub mod cache;
 pub mod family;
 pub mod free;
 pub mod genpool;

@@ -31,6 +31,27 @@ typedef struct tm_mempool tm_mempool;
 typedef struct tm_genpool tm_genpool;
 
 /**
+ * Objects start at a line of the processor's caches (64 bytes), and no two share one.
+ */
+#define TM_CACHE_HWALIGN 1
+
+/**
+ * An object is filled with zeros when it is freed. Not together with a constructor.
+ */
+#define TM_CACHE_ZERO_ON_FREE 2
+
+/**
+ * An object is filled with zeros when it is allocated. Not together with a constructor.
+ */
+#define TM_CACHE_ZERO_ON_ALLOC 4
+
+/**
+ * The first objects of different slabs lie at different distances from the slab's start, so that they do
+ * not compete for the same lines of the processor's caches. Costs a little room.
+ */
+#define TM_CACHE_COLOUR 8
+
+/**
  * Where a managed range puts what it is asked for. All algorithms work on the same books, and may be
  * mixed. Each keeps an alignment that is asked for.
  */
@@ -69,6 +90,72 @@ enum tm_genpool_algo {
 };
 
 /**
+ * Numbers about a cache. While other threads use it, they are of slightly different moments.
+ */
+struct tm_cache_stats {
+        /**
+         * Bytes of an object, as asked for.
+         */
+        size_t object_size;
+        /**
+         * Bytes from one object to the next, with what the alignment adds.
+         */
+        size_t stride;
+        /**
+         * Bytes of a slab.
+         */
+        size_t slab_size;
+        /**
+         * Objects in a slab.
+         */
+        size_t objects_per_slab;
+        /**
+         * Objects in use.
+         */
+        size_t active;
+        /**
+         * Objects in all slabs, in use or not.
+         */
+        size_t total;
+        /**
+         * The most objects that were out of their slabs at a time: in use, or in a magazine.
+         */
+        size_t peak;
+        /**
+         * Free objects in the magazines of threads.
+         */
+        size_t cached;
+        /**
+         * Slabs with objects in use and others.
+         */
+        size_t slabs_partial;
+        /**
+         * Slabs that have no object to give.
+         */
+        size_t slabs_full;
+        /**
+         * Slabs with all their objects; they go back to the system by tm_cache_shrink().
+         */
+        size_t slabs_empty;
+        /**
+         * Allocations that succeeded.
+         */
+        size_t allocations;
+        /**
+         * Frees.
+         */
+        size_t frees;
+        /**
+         * Allocations that failed.
+         */
+        size_t failures;
+        /**
+         * Allocations that were served from the thread's own magazine, without a lock.
+         */
+        size_t magazine_hits;
+};
+
+/**
  * The version of the library, "major.minor.patch"; a literal.
  */
 const char *tm_version(void);
@@ -79,6 +166,110 @@ const char *tm_version(void);
  * @return  the bytes that were given back.
  */
 size_t tm_release_free_memory(void);
+
+/**
+ * Makes a cache of objects of `size` bytes, as a child of `parent`.
+ *
+ * An object is constructed when it is handed out for the first time, stays constructed while it is free
+ * (whoever frees it leaves it in the state in which the next user is to find it), and is destructed when its
+ * slab goes back. Objects that were freed are kept at hand for each thread (up to 128 small ones), so that most
+ * calls take no lock; a cache keeps as many empty slabs as it has in use, and 16.
+ *
+ * The cache is a context: when `parent` is freed, it ends, and with it all objects, those in use as well; that
+ * there were any is logged. Its memory is not counted in the tree's totals.
+ *
+ * @param parent  its parent; NULL for none.
+ * @param name    its name, for reports and tm_slabinfo(); copied. NULL for "tm_cache".
+ * @param size    bytes of an object, 1 to 4128768 (63 slices of 64 KiB).
+ * @param align   the alignment of objects in bytes, a power of two up to 65536; 0 for 8, or 16 where the size
+ *                is a multiple of 16.
+ * @param flags   TM_CACHE_... flags, or 0.
+ * @param ctor    called with each object before its first use; NULL for none. It runs in the thread that
+ *                allocates, holds no lock, and may use the cache.
+ * @param dtor    called with each constructed object before its memory goes back, in any thread; NULL for
+ *                none. Only together with a ctor.
+ * @return        the cache; NULL with errno ENOMEM without memory; NULL with a log line and errno EINVAL when
+ *                the arguments make no sense.
+ */
+tm_cache *tm_cache_create(const void *parent,
+                          const char *name,
+                          size_t size,
+                          size_t align,
+                          unsigned int flags,
+                          void (*ctor)(void *obj),
+                          void (*dtor)(void *obj));
+
+/**
+ * Takes an object out of the cache.
+ *
+ * Safe to call from any thread.
+ *
+ * @return  the object: constructed, or zeroed, or undefined, as the cache was made; NULL with errno ENOMEM.
+ */
+void *tm_cache_alloc(tm_cache *c);
+
+/**
+ * Puts an object back into the cache that it came from. What is no object of this cache, or is free already,
+ * is refused with a log line, and errno is EINVAL.
+ *
+ * Safe to call from any thread, whichever allocated the object.
+ *
+ * @param c    the cache.
+ * @param obj  the object; NULL does nothing.
+ */
+void tm_cache_free(tm_cache *c,
+                   void *obj);
+
+/**
+ * Takes `n` objects out of the cache, or none.
+ *
+ * Safe to call from any thread.
+ *
+ * @param c    the cache.
+ * @param n    how many.
+ * @param out  where they are written to; nothing defined is when there are not enough.
+ * @return     n; or 0 with errno ENOMEM.
+ */
+size_t tm_cache_alloc_bulk(tm_cache *c, size_t n, void **out);
+
+/**
+ * Puts `n` objects back into the cache. NULLs among them are skipped; each that is no object in use is refused
+ * with a log line, and the others are freed.
+ *
+ * Safe to call from any thread.
+ */
+void tm_cache_free_bulk(tm_cache *c,
+                        size_t n,
+                        void **objs);
+
+/**
+ * Gives all slabs back to the system that have no object in use, after their objects have been destructed.
+ * Objects that other threads keep at hand stay where they are, and so do their slabs.
+ *
+ * Safe to call from any thread.
+ *
+ * @return  the bytes that were given back.
+ */
+size_t tm_cache_shrink(tm_cache *c);
+
+/**
+ * Ends the cache, unless objects are in use. Nobody else uses it at the time.
+ *
+ * @return  0; -1 with a log line if the cache lives on: so many objects are in use (errno EBUSY), it has references
+ *          or its talloc destructor refuses, or it is no cache (errno EINVAL).
+ */
+int tm_cache_destroy(tm_cache *c);
+
+/**
+ * Tells numbers about the cache.
+ *
+ * Safe to call from any thread.
+ *
+ * @param c    the cache.
+ * @param out  filled with the numbers.
+ * @return     0; -1 with a log line and errno EINVAL if `c` is no cache or `out` is NULL.
+ */
+int tm_cache_stats(const tm_cache *c, struct tm_cache_stats *out);
 
 /**
  * Makes a pool of managed ranges under `parent`, without any range yet. It allocates addresses in memory

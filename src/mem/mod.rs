@@ -4,7 +4,7 @@
 //! arithmetic; [`span`] describes a run of slices, [`segment`] hands them out
 //! (and `budget` says which go back to the kernel), [`heap`] cuts them
 //! into slots for one thread (whose that is stands in its `owner`, and what others free comes back by
-//! `remote`), and [`threads`] says whose heap is whose (and
+//! `remote`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (and
 //! `exit` whether there is anything left to do for them).
 
 mod budget;
@@ -17,6 +17,7 @@ mod owner;
 mod remote;
 pub mod segment;
 pub mod size;
+pub mod slab;
 pub mod span;
 mod sync;
 pub mod threads;

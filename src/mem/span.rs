@@ -34,6 +34,10 @@ pub enum State {
     Partial,
     /// It had no slot left when last looked at, and is in no list.
     Full,
+    /// It is no heap's, but the slab of a pool: see [`slab`](super::slab).
+    Slab,
+    /// It is one block without a chunk: see [`slab`](super::slab).
+    Bare,
     /// It is one block, not slots.
     Single,
 }
@@ -149,10 +153,15 @@ impl SpanRef {
         start + geometry::slot_index(address - start, self.reciprocal.get()) * self.slot_bytes()
     }
 
-    /// The starts of the slots that have been handed out at some time; of the block, if it is one.
+    /// The starts of the slots that have been handed out at some time; of the block, if it is one. What is no
+    /// heap's has none.
     pub fn slots(self) -> impl Iterator<Item = usize> {
         let (start, bytes) = (self.start(), self.slot_bytes());
-        let n = if self.state() == State::Single { 1 } else { self.carved.get() as usize };
+        let n = match self.state() {
+            State::Slab | State::Bare => 0,
+            State::Single => 1,
+            State::Current | State::Partial | State::Full => self.carved.get() as usize,
+        };
         (0..n).map(move |i| start + i * bytes)
     }
 
@@ -189,6 +198,47 @@ impl SpanRef {
         self.len.store(len, Relaxed);
         self.reciprocal.set(0);
         self.set_state(State::Single);
+    }
+
+    /// Makes this the head of a span of objects of `stride` bytes, the first one `first` bytes behind its
+    /// start, that belongs to `owner`. Cells of such a span do not change until it is released.
+    pub(super) fn become_slab(
+        self,
+        owner: NonNull<()>,
+        record: NonNull<()>,
+        tag: u32,
+        shape: &super::slab::Shape,
+        first: usize,
+    ) {
+        self.become_span(owner.cast(), tag, shape.slices, false);
+        self.free.set(Some(record.cast()));
+        self.slot_size.set(shape.stride as u32);
+        self.reciprocal.set(geometry::reciprocal(shape.stride));
+        self.capacity.set(shape.capacity as u32);
+        self.carved.set(first as u32);
+        self.set_state(State::Slab);
+    }
+
+    /// Of a slab: what its owner keeps about it.
+    #[inline(always)]
+    pub(super) fn record(self) -> Option<NonNull<()>> {
+        self.free.get().map(NonNull::cast)
+    }
+
+    /// Of a slab: where its first object lies.
+    #[inline(always)]
+    pub(super) fn first_object(self) -> usize {
+        self.start() + self.carved.get() as usize
+    }
+
+    /// Of a slab: which object starts at `address`, if one does.
+    #[inline(always)]
+    pub(super) fn object_index(self, address: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.first_object());
+        // Exact for the start of an object; for other places the product below does not agree.
+        let index = ((offset as u64).wrapping_mul(self.reciprocal.get()) >> 40) as usize;
+        let starts_there = index * self.slot_size.get() as usize == offset;
+        (starts_there && index < self.capacity.get() as usize).then_some(index)
     }
 
     fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
@@ -285,6 +335,8 @@ impl Span {
             0 => State::Current,
             1 => State::Partial,
             2 => State::Full,
+            3 => State::Slab,
+            4 => State::Bare,
             _ => State::Single,
         }
     }

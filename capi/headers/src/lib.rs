@@ -35,11 +35,11 @@ const TALLOC: [&str; 16] = [
 ];
 
 /// The sources of tmempool.h.
-const TMEMPOOL: [&str; 2] = ["own", "genpool"];
+const TMEMPOOL: &[&str] = &["own", "cache", "genpool"];
 
 /// All headers that are generated.
 pub fn headers() -> Vec<Header> {
-    vec![generate("talloc", &TALLOC), generate("tmempool", &TMEMPOOL)]
+    vec![generate("talloc", &TALLOC), generate("tmempool", TMEMPOOL)]
 }
 
 fn generate(name: &str, sources: &[&str]) -> Header {

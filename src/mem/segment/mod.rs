@@ -28,6 +28,7 @@ use super::geometry::{self, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
 use super::heap::Heap;
 use super::lock::{Held, Lock};
 use super::os;
+use super::slab::Shape;
 use super::span::{Span, SpanRef};
 use crate::process;
 use map::set_covered;
@@ -179,6 +180,31 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     let (span, zeroed) = lists.take(slices, false)?;
     span.become_single(heap, lists.new_tag(), slices, slices * SLICE, zeroed);
     Some(span)
+}
+
+/// A span of objects that belongs to `owner`.
+pub(super) fn slab(owner: NonNull<()>, record: NonNull<()>, shape: &Shape, first: usize) -> Option<SpanRef> {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let (span, _) = lists.take(shape.slices, false)?;
+    span.become_slab(owner, record, lists.new_tag(), shape, first);
+    Some(span)
+}
+
+/// Gives a whole span of a shared segment back, and its memory to the system at once.
+pub(super) fn release_to_system(span: SpanRef) {
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let segment = SegmentRef::of(span);
+    let (start, slices) = (geometry::slice_index(span.start()), geometry::slices_for(span.len()));
+    span.uncover(0, slices);
+    lists.set_used(segment, segment.used.get() & !geometry::run_mask(start, slices));
+    lists.budget.free(slices);
+    if segment.used.get() == 1 {
+        lists.unmap(segment);
+    } else {
+        lists.purge(segment, start, slices);
+    }
 }
 
 /// Gives a whole span back. Nobody uses any of it.

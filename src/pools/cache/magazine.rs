@@ -1,0 +1,407 @@
+//! Magazines: the free objects that a thread has at hand for itself, in a cache.
+//!
+//! A magazine belongs to one thread, named by its thread pointer; only that thread takes from it and puts
+//! into it, without a lock. A cache finds the calling thread's in a small hash table. The table is read
+//! without a lock, and changed under the lock of the cache; when it grows, the old one is kept until the cache's
+//! end, for those who are reading it. A magazine whose thread has ended is empty and waits for another.
+
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::slab::{CACHED, IN_USE, Round};
+use crate::mem::heap;
+use crate::mem::os;
+use crate::mem::size;
+use crate::mem::threads;
+
+/// Owner of a magazine that waits for a thread.
+const NOBODY: usize = 0;
+/// The first table has two to this many entries.
+const FIRST_BITS: usize = 3;
+/// A table has at most two to this many: the number is kept in the low bits of its address.
+const MAX_BITS: usize = 15;
+
+/// See the module. Behind it lie its rounds.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct Magazine {
+    /// 0, so that nobody who walks over slots takes it for a chunk.
+    _not_a_tag: u32,
+    count: AtomicU32,
+    capacity: u32,
+    /// Allocations that found the magazine empty.
+    misses: AtomicU32,
+    allocations: AtomicU64,
+    frees: AtomicU64,
+    next_spare: AtomicPtr<Magazine>,
+}
+
+type RoundCell = UnsafeCell<MaybeUninit<Round>>;
+
+/// What the magazines of a cache have done together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) allocations: u64,
+    pub(super) frees: u64,
+    pub(super) misses: u64,
+    pub(super) cached: usize,
+}
+
+impl Magazine {
+    fn create(capacity: usize) -> Option<NonNull<Magazine>> {
+        let bytes = size_of::<Magazine>() + capacity * size_of::<RoundCell>();
+        let at = threads::current()?.take(size::class_of(bytes))?.0.cast::<Magazine>();
+        // SAFETY: a slot of this many bytes, nobody else's.
+        unsafe {
+            at.write(Magazine {
+                _not_a_tag: 0,
+                count: AtomicU32::new(0),
+                capacity: capacity as u32,
+                misses: AtomicU32::new(0),
+                allocations: AtomicU64::new(0),
+                frees: AtomicU64::new(0),
+                next_spare: AtomicPtr::new(null_mut()),
+            });
+        }
+        Some(at)
+    }
+
+    /// The place of round `i`.
+    #[inline(always)]
+    fn place(&self, i: u32) -> *mut Round {
+        // SAFETY: the rounds lie behind the magazine; callers stay below the capacity.
+        unsafe { core::ptr::from_ref(self).add(1).cast::<Round>().cast_mut().add(i as usize) }
+    }
+
+    /// How many objects are in it.
+    #[inline(always)]
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Relaxed) as usize
+    }
+
+    /// Takes the object that was put in last, for a user. The magazine is the calling thread's.
+    #[inline(always)]
+    pub(super) fn pop(&self) -> Option<NonNull<u8>> {
+        loop {
+            let count = self.count.load(Relaxed).checked_sub(1)?;
+            // SAFETY: a round below the top.
+            let round = unsafe { self.place(count).read() };
+            self.count.store(count, Relaxed);
+            // What two threads freed at the same moment is in two magazines, and is taken once.
+            if round.state() == CACHED {
+                round.set_state(IN_USE);
+                self.count_allocation();
+                return Some(round.object);
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn count_allocation(&self) {
+        self.allocations.store(self.allocations.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub(super) fn count_miss(&self) {
+        self.misses.store(self.misses.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn count_free(&self) {
+        self.frees.store(self.frees.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Puts an object in, if there is room. The magazine is the calling thread's.
+    #[inline(always)]
+    pub(super) fn push(&self, round: Round) -> bool {
+        let count = self.count.load(Relaxed);
+        if count == self.capacity {
+            return false;
+        }
+        // SAFETY: a place below the capacity.
+        unsafe { self.place(count).write(round) };
+        self.count.store(count + 1, Relaxed);
+        true
+    }
+
+    /// Takes out up to `n` objects that have been there longest. The magazine is the calling thread's, or nobody's.
+    pub(super) fn drain(&self, n: usize, mut to: impl FnMut(Round)) {
+        let count = self.count.load(Relaxed);
+        let n = (n as u32).min(count);
+        for i in 0..n {
+            // SAFETY: a round below the top.
+            to(unsafe { self.place(i).read() });
+        }
+        // SAFETY: both ranges lie below the top.
+        unsafe { self.place(0).copy_from(self.place(n), (count - n) as usize) };
+        self.count.store(count - n, Relaxed);
+    }
+
+    fn add_to(&self, tally: &mut Tally) {
+        tally.allocations += self.allocations.load(Relaxed);
+        tally.frees += self.frees.load(Relaxed);
+        tally.misses += u64::from(self.misses.load(Relaxed));
+        tally.cached += self.count();
+    }
+}
+
+#[repr(C)]
+#[derive(Debug)]
+struct Entry {
+    owner: AtomicUsize,
+    /// Null: this entry has never been used.
+    magazine: AtomicPtr<Magazine>,
+}
+
+/// What stands before the entries of a table.
+#[repr(C)]
+struct Head {
+    _not_a_tag: u64,
+    older: usize,
+}
+
+/// The magazines of a cache.
+#[derive(Debug)]
+pub(super) struct Magazines {
+    /// The address of the entries, which is a multiple of 16, and in its low bits the binary logarithm of
+    /// their number.
+    table: AtomicUsize,
+    /// Rounds of each magazine.
+    capacity: usize,
+    /// Those of a former table that nobody has, linked.
+    spare: AtomicPtr<Magazine>,
+}
+
+/// A table, taken apart.
+#[derive(Clone, Copy)]
+struct Table {
+    entries: *const Entry,
+    bits: usize,
+}
+
+impl Table {
+    #[inline(always)]
+    fn of(packed: usize) -> Table {
+        Table { entries: core::ptr::with_exposed_provenance((packed & !15) as _), bits: packed & 15 }
+    }
+
+    fn create(bits: usize, older: usize) -> Option<usize> {
+        if bits > MAX_BITS {
+            return None;
+        }
+        let bytes = size_of::<Head>() + (size_of::<Entry>() << bits);
+        let heap = threads::current()?;
+        let at = if bytes <= size::SLOT_MAX {
+            heap.take(size::class_of(bytes))?.0
+        } else {
+            heap.take_single(bytes)?.0
+        };
+        // SAFETY: a slot of this many bytes, nobody else's; zeros are entries that were never used.
+        unsafe {
+            at.write_bytes(0, bytes);
+            at.cast::<Head>().write(Head { _not_a_tag: 0, older });
+            Some(at.add(size_of::<Head>()).as_ptr().expose_provenance() | bits)
+        }
+    }
+
+    #[inline(always)]
+    fn entry(self, i: usize) -> &'static Entry {
+        // SAFETY: callers stay below the number of entries; a table lives as long as its cache, and its entries
+        // are atomics.
+        unsafe { &*self.entries.add(i) }
+    }
+
+    /// Where the search for the thread `owner` begins.
+    #[inline(always)]
+    fn home(self, owner: usize) -> usize {
+        owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)
+    }
+
+    /// The entries in the order of a search for `owner`.
+    fn search(self, owner: usize) -> impl Iterator<Item = &'static Entry> {
+        let n = 1 << self.bits;
+        (0..n).map(move |i| self.entry((self.home(owner) + i) % n))
+    }
+
+    fn all(self) -> impl Iterator<Item = &'static Entry> {
+        (0..1 << self.bits).map(move |i| self.entry(i))
+    }
+
+    fn head(self) -> NonNull<Head> {
+        // SAFETY: the head lies before the entries.
+        unsafe { NonNull::new_unchecked(self.entries.cast::<Head>().sub(1).cast_mut()) }
+    }
+}
+
+impl Magazines {
+    /// None yet; each will have room for `capacity` objects.
+    pub(super) fn new(capacity: usize) -> Option<Magazines> {
+        let table = Table::create(FIRST_BITS, 0)?;
+        let spare = AtomicPtr::new(null_mut());
+        Some(Magazines { table: AtomicUsize::new(table), capacity, spare })
+    }
+
+    fn table(&self) -> Table {
+        Table::of(self.table.load(Acquire))
+    }
+
+    /// The calling thread's, if it is where the search begins.
+    #[inline(always)]
+    pub(super) fn mine_quick(&self) -> Option<&Magazine> {
+        let table = self.table();
+        let me = os::thread_pointer();
+        let entry = table.entry(table.home(me));
+        // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
+        (entry.owner.load(Relaxed) == me).then(|| unsafe { &*entry.magazine.load(Relaxed) })
+    }
+
+    /// The calling thread's entry.
+    fn entry(&self) -> Option<&'static Entry> {
+        let me = os::thread_pointer();
+        self.table()
+            .search(me)
+            .take_while(|entry| !entry.magazine.load(Acquire).is_null())
+            .find(|entry| entry.owner.load(Relaxed) == me)
+    }
+
+    /// The calling thread's, wherever it is.
+    pub(super) fn mine(&self) -> Option<&Magazine> {
+        // SAFETY: as in `mine_quick`.
+        self.entry().map(|entry| unsafe { &*entry.magazine.load(Relaxed) })
+    }
+
+    /// A magazine for the calling thread, which has none. `None` without memory. The caller holds the lock of the
+    /// cache.
+    pub(super) fn add(&self) -> Option<&Magazine> {
+        // So that the thread has a heap, and its end is seen.
+        threads::current()?;
+        let me = os::thread_pointer();
+        let used = self.table().all().filter(|entry| !entry.magazine.load(Relaxed).is_null()).count();
+        let vacant = |table: Table| {
+            table
+                .search(me)
+                .find(|entry| entry.magazine.load(Relaxed).is_null() || entry.owner.load(Relaxed) == NOBODY)
+        };
+        if used * 4 >= 1 << self.table().bits && vacant(self.table()).is_none_or(is_unused) {
+            self.grow();
+        }
+        let entry = vacant(self.table())?;
+        let mut magazine = entry.magazine.load(Relaxed);
+        if magazine.is_null() {
+            magazine = self.take_spare().or_else(|| Magazine::create(self.capacity))?.as_ptr();
+            entry.magazine.store(magazine, Release);
+        }
+        entry.owner.store(me, Release);
+        // SAFETY: as in `mine_quick`.
+        Some(unsafe { &*magazine })
+    }
+
+    /// A larger table, of those that somebody has. Without memory for it the old one stays, while it has room.
+    fn grow(&self) {
+        let old = self.table();
+        let older = self.table.load(Relaxed);
+        let Some(packed) = Table::create(old.bits + 1, older) else { return };
+        let new = Table::of(packed);
+        for entry in old.all().filter(|entry| !is_unused(entry)) {
+            let (owner, magazine) = (entry.owner.load(Relaxed), entry.magazine.load(Relaxed));
+            if owner == NOBODY {
+                self.put_spare(magazine);
+            } else if let Some(place) = new.search(owner).find(|entry| is_unused(entry)) {
+                place.magazine.store(magazine, Relaxed);
+                place.owner.store(owner, Relaxed);
+            }
+        }
+        self.table.store(packed, Release);
+    }
+
+    fn put_spare(&self, magazine: *mut Magazine) {
+        // SAFETY: a magazine lives as long as its cache.
+        unsafe { &*magazine }.next_spare.store(self.spare.load(Relaxed), Relaxed);
+        self.spare.store(magazine, Relaxed);
+    }
+
+    fn take_spare(&self) -> Option<NonNull<Magazine>> {
+        let first = NonNull::new(self.spare.load(Relaxed))?;
+        // SAFETY: as above.
+        self.spare.store(unsafe { first.as_ref() }.next_spare.load(Relaxed), Relaxed);
+        Some(first)
+    }
+
+    /// The calling thread ends, and has emptied its magazine. The caller holds the lock of the cache.
+    pub(super) fn leave(&self) {
+        if let Some(entry) = self.entry() {
+            entry.owner.store(NOBODY, Release);
+        }
+    }
+
+    /// In the child of a fork: the magazines of threads that are not there any more become empty and
+    /// nobody's. Says whether there were any.
+    pub(super) fn abandon_others(&self) -> bool {
+        let me = os::thread_pointer();
+        let mut any = false;
+        for entry in self.table().all() {
+            let owner = entry.owner.load(Relaxed);
+            if owner != NOBODY && owner != me {
+                // SAFETY: as in `mine_quick`.
+                unsafe { &*entry.magazine.load(Relaxed) }.count.store(0, Relaxed);
+                entry.owner.store(NOBODY, Relaxed);
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Magazine> {
+        let in_table = self.table().all().map(|entry| entry.magazine.load(Acquire));
+        // SAFETY: magazines live as long as their cache.
+        let next = |at: *mut Magazine| unsafe { at.as_ref() }.map(|m| m.next_spare.load(Relaxed));
+        let spare = core::iter::successors(Some(self.spare.load(Relaxed)), move |&at| next(at));
+        // SAFETY: as above.
+        in_table.chain(spare).filter_map(|at| unsafe { at.as_ref() })
+    }
+
+    /// What they have done together. The caller holds the lock of the cache.
+    pub(super) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.all().for_each(|magazine| magazine.add_to(&mut tally));
+        tally
+    }
+
+    /// Gives the memory of all magazines and tables back.
+    ///
+    /// # Safety
+    /// Nobody uses the cache any more.
+    pub(super) unsafe fn release(&self) {
+        let mut spare = self.spare.load(Relaxed);
+        for entry in self.table().all().filter(|entry| !is_unused(entry)) {
+            let magazine = entry.magazine.load(Relaxed);
+            // SAFETY: as in `put_spare`.
+            unsafe { &*magazine }.next_spare.store(spare, Relaxed);
+            spare = magazine;
+        }
+        while let Some(at) = NonNull::new(spare) {
+            // SAFETY: all magazines are in this list once, and nobody uses them.
+            unsafe {
+                spare = at.as_ref().next_spare.load(Relaxed);
+                heap::give(at.cast());
+            }
+        }
+        let mut packed = self.table.swap(0, Relaxed);
+        while packed != 0 {
+            let head = Table::of(packed).head();
+            // SAFETY: nobody reads the tables any more.
+            unsafe {
+                packed = head.as_ref().older;
+                heap::give(head.cast());
+            }
+        }
+    }
+}
+
+fn is_unused(entry: &Entry) -> bool {
+    entry.magazine.load(Relaxed).is_null()
+}

@@ -1,0 +1,225 @@
+//! What a cache keeps about each of its slabs: the state of every object, and a stack of those that are in
+//! the slab. It lies apart from the slab, so that no overflow of an object reaches it.
+//!
+//! The state of an object is one byte, and is the truth about it whatever else is lost: whoever moves an
+//! object writes its state, and a magazine whose thread a fork has left behind is made good from the states
+//! (see `Store::recover`). Bytes are written by whoever has the object at the time; all else is guarded by
+//! the lock of the cache.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use crate::mem::heap;
+use crate::mem::size::{self, SLOT_MAX};
+use crate::mem::slab::{Shape, SlabRef};
+use crate::mem::threads;
+
+/// It is not constructed: it never was, or is no more. In its slab, or about to be constructed.
+pub(super) const RAW: u8 = 0;
+/// A user has it.
+pub(super) const IN_USE: u8 = 1;
+/// Free and constructed, in a magazine, in the depot, or on the way between.
+pub(super) const CACHED: u8 = 2;
+/// Free and constructed, in its slab.
+pub(super) const IN_SLAB: u8 = 3;
+
+/// In which list a slab is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Place {
+    /// Some of its objects are in it.
+    Partial,
+    /// None are.
+    Full,
+    /// All are.
+    Empty,
+    /// It is in none.
+    Nowhere,
+}
+
+/// An object with its state, which are found only together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Round {
+    pub(super) object: NonNull<u8>,
+    pub(super) state: NonNull<AtomicU8>,
+}
+
+impl Round {
+    #[inline(always)]
+    pub(super) fn state(&self) -> u8 {
+        // SAFETY: a record outlives the rounds made from it: a slab is released only with all its objects
+        // in it, or with the whole cache.
+        unsafe { self.state.as_ref() }.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn set_state(&self, state: u8) {
+        // SAFETY: as above.
+        unsafe { self.state.as_ref() }.store(state, Relaxed);
+    }
+}
+
+/// The record; behind it lie the states, one byte each, and the stack, two bytes each.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct Record {
+    /// 0, so that nobody who walks over slots takes it for a chunk.
+    _not_a_tag: u32,
+    /// How many of the objects are on the stack.
+    free: Cell<u32>,
+    capacity: u32,
+    stride: u32,
+    pub(super) place: Cell<Place>,
+    slab: Cell<Option<SlabRef>>,
+    pub(super) next: Cell<Option<Slab>>,
+    pub(super) prev: Cell<Option<Slab>>,
+}
+
+/// A slab of a cache, by its record. Copies are handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slab(NonNull<Record>);
+
+impl core::ops::Deref for Slab {
+    type Target = Record;
+
+    #[inline(always)]
+    fn deref(&self) -> &Record {
+        // SAFETY: handles are made only from records of slabs that are not released.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+const STATES: usize = size_of::<Record>();
+
+impl Slab {
+    /// A new slab for `owner`, with no object constructed, in the given colour. `None` without memory.
+    pub(super) fn create(owner: NonNull<()>, shape: &Shape, colour: usize) -> Option<Slab> {
+        let n = shape.capacity;
+        let bytes = STATES + n.next_multiple_of(2) + 2 * n;
+        const { assert!(STATES + 3 * (1 << 13) < SLOT_MAX) };
+        let at = threads::current()?.take(size::class_of(bytes))?.0;
+        let this = Slab(at.cast());
+        // SAFETY: a slot of this many bytes, nobody else's; zeros are states, all of them RAW.
+        unsafe {
+            this.0.write(Record {
+                _not_a_tag: 0,
+                free: Cell::new(n as u32),
+                capacity: n as u32,
+                stride: shape.stride as u32,
+                place: Cell::new(Place::Nowhere),
+                slab: Cell::new(None),
+                next: Cell::new(None),
+                prev: Cell::new(None),
+            });
+            at.add(STATES).write_bytes(RAW, n);
+            // The lowest address is the first to be taken.
+            for i in 0..n {
+                this.stack(i).write((n - 1 - i) as u16);
+            }
+            let Some(slab) = SlabRef::take(owner, this.0.cast(), shape, colour * shape.colour_step) else {
+                heap::give(at);
+                return None;
+            };
+            this.slab.set(Some(slab));
+        }
+        Some(this)
+    }
+
+    /// Gives slab and record back. Returns the bytes of the slab.
+    ///
+    /// # Safety
+    /// Nobody uses any of its objects, and no list leads to it.
+    pub(super) unsafe fn release(self, shape: &Shape, to_system: bool) -> usize {
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(slab) = self.slab.get() {
+                slab.give_back(to_system);
+            }
+            heap::give(self.0.cast());
+        }
+        shape.bytes()
+    }
+
+    /// The object that starts at `address` in `slab`, which is a cache's, if one does.
+    #[inline(always)]
+    pub(super) fn round_at(slab: SlabRef, address: NonNull<u8>) -> Option<Round> {
+        let index = slab.index(address.addr().get())?;
+        // SAFETY: a record has a state for each object.
+        let state = unsafe { slab.record().byte_add(STATES + index).cast() };
+        Some(Round { object: address, state })
+    }
+
+    /// The slab that a round belongs to.
+    pub(super) fn of(round: Round) -> Option<Slab> {
+        Some(Slab(SlabRef::of(round.object.addr().get())?.record().cast()))
+    }
+
+    /// Entry `i` of the stack.
+    fn stack(self, i: usize) -> NonNull<u16> {
+        let states = (self.capacity as usize).next_multiple_of(2);
+        // SAFETY: the stack lies behind the states; callers stay below the capacity.
+        unsafe { self.0.byte_add(STATES + states).cast::<u16>().add(i) }
+    }
+
+    /// All objects.
+    pub(super) fn rounds(self) -> impl Iterator<Item = Round> {
+        let first = self.slab.get().map_or(NonNull::dangling(), SlabRef::first);
+        let n = if self.slab.get().is_some() { self.capacity as usize } else { 0 };
+        (0..n).map(move |i| self.round(first, i))
+    }
+
+    fn round(self, first: NonNull<u8>, i: usize) -> Round {
+        // SAFETY: object and state of a number below the capacity.
+        unsafe {
+            Round { object: first.add(i * self.stride as usize), state: self.0.byte_add(STATES + i).cast() }
+        }
+    }
+
+    /// Takes an object from the stack. It may be raw.
+    pub(super) fn pop(self) -> Option<Round> {
+        let free = self.free.get().checked_sub(1)?;
+        self.free.set(free);
+        // SAFETY: an entry below the top.
+        let index = unsafe { self.stack(free as usize).read() };
+        Some(self.round(self.slab.get()?.first(), index as usize))
+    }
+
+    /// Puts an object of this slab back on the stack.
+    pub(super) fn push(self, round: Round) {
+        // SAFETY: the state lies among those of this record.
+        let index = unsafe { round.state.cast::<u8>().offset_from_unsigned(self.0.byte_add(STATES).cast()) };
+        let free = self.free.get();
+        // SAFETY: an object is on the stack at most once, so there is room.
+        unsafe { self.stack(free as usize).write(index as u16) };
+        self.free.set(free + 1);
+        if round.state() == CACHED {
+            round.set_state(IN_SLAB);
+        }
+    }
+
+    /// Makes the stack anew, of all that no user has.
+    pub(super) fn restack(self) {
+        self.free.set(0);
+        // What is constructed is taken first.
+        for raw in [true, false] {
+            self.rounds()
+                .filter(|r| r.state() != IN_USE && (r.state() == RAW) == raw)
+                .for_each(|r| self.push(r));
+        }
+    }
+
+    /// How many objects a user has.
+    pub(super) fn in_use(self) -> usize {
+        self.rounds().filter(|round| round.state() == IN_USE).count()
+    }
+
+    /// Where it belongs by what is in it.
+    pub(super) fn fitting_place(self) -> Place {
+        match self.free.get() {
+            0 => Place::Full,
+            free if free == self.capacity => Place::Empty,
+            _ => Place::Partial,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What the threads of a cache share, under its lock: the slabs in three lists, and the depot.
+//!
+//! The depot is a short stack of blocks, each as many objects as a magazine takes at once. A thread that
+//! only frees leaves its objects there, a thread that only allocates finds them, and no slab is touched.
+
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use super::magazine::Magazine;
+use super::slab::{CACHED, Place, RAW, Round, Slab};
+use crate::mem::heap;
+use crate::mem::size;
+use crate::mem::slab::Shape;
+use crate::mem::threads;
+
+/// The most objects that are moved at once.
+pub(super) const MAX_BATCH: usize = 64;
+/// Blocks of the depot.
+pub(super) const DEPOT: usize = 16;
+/// The most raw objects that are constructed for one allocation.
+pub(super) const MAX_FRESH: usize = 16;
+/// As many empty slabs as are in use, and these, are kept; what is beyond goes back.
+const EMPTY_KEPT: usize = 16;
+
+/// Objects of the depot, [`MAX_BATCH`] or fewer.
+#[repr(C)]
+struct Block {
+    _not_a_tag: u64,
+    rounds: [Round; 0],
+}
+
+/// A list of slabs.
+#[derive(Debug, Default)]
+struct List {
+    first: Option<Slab>,
+    len: usize,
+}
+
+/// Raw objects on the way to be constructed.
+pub(super) struct Fresh {
+    rounds: [MaybeUninit<Round>; MAX_FRESH],
+    len: usize,
+}
+
+impl Fresh {
+    pub(super) fn new() -> Fresh {
+        Fresh { rounds: [const { MaybeUninit::uninit() }; MAX_FRESH], len: 0 }
+    }
+
+    pub(super) fn rounds(&self) -> impl Iterator<Item = Round> {
+        // SAFETY: the first `len` have been written.
+        self.rounds[..self.len].iter().map(|round| unsafe { round.assume_init() })
+    }
+
+    fn push(&mut self, round: Round) {
+        self.rounds[self.len].write(round);
+        self.len += 1;
+    }
+}
+
+/// Numbers about the slabs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) partial: usize,
+    pub(super) full: usize,
+    pub(super) empty: usize,
+    /// Objects in the depot.
+    pub(super) depot: usize,
+    /// The most objects that were outside their slabs at a time.
+    pub(super) most_out: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Store {
+    lists: [List; 3],
+    depot: [Option<NonNull<Block>>; DEPOT],
+    blocks: usize,
+    /// Objects moved at once.
+    batch: usize,
+    colour: usize,
+    /// Objects that are not on a slab's stack.
+    out: usize,
+    most_out: usize,
+    /// A fork has left magazines behind, whose objects are to be found again.
+    pub(super) lost: bool,
+}
+
+impl Store {
+    pub(super) fn new(batch: usize) -> Store {
+        Store {
+            lists: Default::default(),
+            depot: [None; DEPOT],
+            blocks: 0,
+            batch,
+            colour: 0,
+            out: 0,
+            most_out: 0,
+            lost: false,
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let len = |place: Place| self.lists[place as usize].len;
+        Counts {
+            partial: len(Place::Partial),
+            full: len(Place::Full),
+            empty: len(Place::Empty),
+            depot: self.blocks * self.batch,
+            most_out: self.most_out,
+        }
+    }
+
+    /// The colour of the next slab.
+    pub(super) fn next_colour(&mut self, shape: &Shape) -> usize {
+        let colour = self.colour % shape.colours;
+        self.colour = colour + 1;
+        colour
+    }
+
+    fn unlink(&mut self, slab: Slab) {
+        let place = slab.place.replace(Place::Nowhere);
+        if place == Place::Nowhere {
+            return;
+        }
+        let list = &mut self.lists[place as usize];
+        match slab.prev.get() {
+            Some(prev) => prev.next.set(slab.next.get()),
+            None => list.first = slab.next.get(),
+        }
+        if let Some(next) = slab.next.get() {
+            next.prev.set(slab.prev.get());
+        }
+        list.len -= 1;
+    }
+
+    fn link(&mut self, slab: Slab, place: Place) {
+        let list = &mut self.lists[place as usize];
+        slab.place.set(place);
+        slab.prev.set(None);
+        slab.next.set(list.first);
+        if let Some(first) = list.first {
+            first.prev.set(Some(slab));
+        }
+        list.first = Some(slab);
+        list.len += 1;
+    }
+
+    /// Puts a slab into the list where it belongs now; a new one, too.
+    pub(super) fn settle(&mut self, slab: Slab) {
+        let place = slab.fitting_place();
+        if slab.place.get() != place {
+            self.unlink(slab);
+            self.link(slab, place);
+        }
+    }
+
+    /// Puts a free object into its slab.
+    pub(super) fn put(&mut self, round: Round) {
+        // What two threads freed at the same moment comes twice, and is put back once.
+        if (round.state() == CACHED || round.state() == RAW)
+            && let Some(slab) = Slab::of(round)
+        {
+            slab.push(round);
+            self.out -= 1;
+            self.settle(slab);
+        }
+    }
+
+    /// Takes up to `n` objects out of the slabs: those that are constructed, or that need it not, go `to` the
+    /// caller, who takes them all; raw ones, if objects are `constructed` here, to `fresh`.
+    pub(super) fn take(
+        &mut self,
+        n: usize,
+        constructed: bool,
+        fresh: &mut Fresh,
+        mut to: impl FnMut(Round),
+    ) -> usize {
+        let mut taken = 0;
+        while taken + fresh.len < n {
+            let list = |place: Place| self.lists[place as usize].first;
+            let Some(slab) = list(Place::Partial).or_else(|| list(Place::Empty)) else { break };
+            while taken + fresh.len < n
+                && !(constructed && fresh.len == MAX_FRESH)
+                && let Some(round) = slab.pop()
+            {
+                self.out += 1;
+                if constructed && round.state() == RAW {
+                    fresh.push(round);
+                } else {
+                    round.set_state(CACHED);
+                    to(round);
+                    taken += 1;
+                }
+            }
+            self.settle(slab);
+            if fresh.len == MAX_FRESH {
+                break;
+            }
+        }
+        self.most_out = self.most_out.max(self.out);
+        taken
+    }
+
+    /// Takes a block out of the depot into `magazine`, which is empty.
+    pub(super) fn load(&mut self, magazine: &Magazine) -> bool {
+        let Some(last) = self.blocks.checked_sub(1) else { return false };
+        let Some(block) = self.depot[last].take() else { return false };
+        self.blocks = last;
+        self.rounds_of(block).for_each(|round| {
+            magazine.push(round);
+        });
+        // SAFETY: it is out of the depot, and what was in it has been read.
+        unsafe { heap::give(block.cast()) };
+        true
+    }
+
+    /// Takes a batch out of `magazine`: into the depot, or, where that is full, into the slabs.
+    pub(super) fn unload(&mut self, magazine: &Magazine) {
+        if magazine.count() < self.batch || !self.store_block(magazine) {
+            magazine.drain(self.batch, |round| self.put(round));
+        }
+    }
+
+    fn store_block(&mut self, magazine: &Magazine) -> bool {
+        if self.blocks == DEPOT {
+            return false;
+        }
+        let bytes = size_of::<Block>() + self.batch * size_of::<Round>();
+        let at = threads::current().and_then(|heap| heap.take(size::class_of(bytes)));
+        let Some((at, _)) = at else { return false };
+        let block = at.cast::<Block>();
+        // SAFETY: a slot of this many bytes, nobody else's.
+        unsafe {
+            block.write(Block { _not_a_tag: 0, rounds: [] });
+            let mut to = block.add(1).cast::<Round>();
+            magazine.drain(self.batch, |round| {
+                to.write(round);
+                to = to.add(1);
+            });
+        }
+        self.depot[self.blocks] = Some(block);
+        self.blocks += 1;
+        true
+    }
+
+    fn rounds_of(&self, block: NonNull<Block>) -> impl Iterator<Item = Round> + use<> {
+        let n = self.batch;
+        // SAFETY: a block of the depot is full.
+        (0..n).map(move |i| unsafe { block.add(1).cast::<Round>().add(i).read() })
+    }
+
+    /// Puts all that is in the depot into the slabs.
+    pub(super) fn empty_depot(&mut self) {
+        while let Some(last) = self.blocks.checked_sub(1) {
+            self.blocks = last;
+            if let Some(block) = self.depot[last].take() {
+                self.rounds_of(block).for_each(|round| self.put(round));
+                // SAFETY: as in `load`.
+                unsafe { heap::give(block.cast()) };
+            }
+        }
+    }
+
+    /// Takes the empty slabs out, linked; only those that are too many, unless `all` are wanted.
+    pub(super) fn take_empty(&mut self, all: bool) -> Option<Slab> {
+        let counts = self.counts();
+        let kept = if all { 0 } else { EMPTY_KEPT + counts.partial + counts.full };
+        let mut taken = None;
+        for _ in kept..counts.empty {
+            let Some(slab) = self.lists[Place::Empty as usize].first else { break };
+            self.unlink(slab);
+            slab.next.set(taken);
+            taken = Some(slab);
+        }
+        taken
+    }
+
+    /// Finds the objects again that were in magazines which a fork has left behind: all that no user
+    /// has goes back to its slab. The depot and the magazines are empty.
+    pub(super) fn recover(&mut self) {
+        self.lost = false;
+        for place in [Place::Partial, Place::Full] {
+            let mut next = self.lists[place as usize].first;
+            while let Some(slab) = next {
+                next = slab.next.get();
+                slab.restack();
+            }
+        }
+        self.out = 0;
+        for place in [Place::Full, Place::Partial] {
+            let mut next = self.lists[place as usize].first;
+            while let Some(slab) = next {
+                next = slab.next.get();
+                self.out += slab.in_use();
+                self.settle(slab);
+            }
+        }
+    }
+
+    /// All slabs.
+    pub(super) fn slabs(&self) -> impl Iterator<Item = Slab> {
+        let all = |list: &List| core::iter::successors(list.first, |slab| slab.next.get());
+        self.lists.iter().flat_map(all)
+    }
+
+    /// Takes all slabs out, linked, and drops what is in the depot.
+    pub(super) fn take_all(&mut self) -> Option<Slab> {
+        while let Some(last) = self.blocks.checked_sub(1) {
+            self.blocks = last;
+            if let Some(block) = self.depot[last].take() {
+                // SAFETY: as in `load`.
+                unsafe { heap::give(block.cast()) };
+            }
+        }
+        let mut taken = None;
+        for place in [Place::Partial, Place::Full, Place::Empty] {
+            while let Some(slab) = self.lists[place as usize].first {
+                self.unlink(slab);
+                slab.next.set(taken);
+                taken = Some(slab);
+            }
+        }
+        taken
+    }
+}

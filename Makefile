@@ -121,6 +121,7 @@ oldest-rust:
 bench: all
 	scripts/setup.sh bench
 	$(CARGO) run --release -p tmempool-bench
+	python3 -B python/benchmarks/call_cost.py
 
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig lib/tmempool include/tmempool)

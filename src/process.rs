@@ -43,6 +43,9 @@ pub(crate) static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::nu
 /// Held while the children of the null context change.
 pub(crate) static NULL_LIST: Lock = Lock::new();
 
+/// Held while a table of handles to chunks, which lies above all this, is read or changed.
+pub static HANDLES: Lock = Lock::new();
+
 /// Held while a pool is used that two trees draw on: which one, its address says.
 static POOLS: [Lock; 16] = [const { Lock::new() }; 16];
 
@@ -65,7 +68,7 @@ pub(crate) fn pool_lock(address: usize) -> &'static Lock {
 /// The locks above, in the order in which they are taken: a fork takes them all, so that its child
 /// finds each free and what it guards whole.
 pub(crate) fn locks() -> impl Iterator<Item = &'static Lock> {
-    [&SETUP, &ROOTS, &NULL_LIST, &RESIDENTS].into_iter().chain(&RESIDENT).chain(&POOLS)
+    [&SETUP, &ROOTS, &NULL_LIST, &RESIDENTS, &HANDLES].into_iter().chain(&RESIDENT).chain(&POOLS)
 }
 
 /// The options that are in force: `MODE_…` bits, 0 for the ordinary case.

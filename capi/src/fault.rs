@@ -217,6 +217,12 @@ pub(crate) fn invalid() {
     set_errno(libc::EINVAL);
 }
 
+/// Says why a handle was of no use: `ESTALE`, `EBUSY`, `EPERM` or `EINVAL`.
+#[cold]
+pub(crate) fn handle_refused(number: c_int) {
+    set_errno(number);
+}
+
 fn set_errno(number: c_int) {
     // SAFETY: the C library gives each thread its own errno.
     unsafe { *libc::__errno_location() = number }

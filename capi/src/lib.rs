@@ -37,10 +37,12 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 mod exit_report;
 mod fault;
+mod handle_table;
 mod life;
 mod opaque;
 mod pointer;
 mod shim;
+mod turn;
 
 pub mod alloc;
 pub mod array;
@@ -48,6 +50,7 @@ pub mod cache;
 pub mod family;
 pub mod free;
 pub mod genpool;
+pub mod handle;
 pub mod hooks;
 pub mod limits;
 pub mod names;

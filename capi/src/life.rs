@@ -14,7 +14,7 @@ use core::mem::zeroed;
 use core::sync::atomic::{AtomicU8, Ordering};
 use tmempool::{mem, process};
 
-use crate::{exit_report, roots};
+use crate::{exit_report, handle, roots};
 
 /// Bytes of a path, with its NUL.
 const PATH: usize = 4096;
@@ -55,7 +55,9 @@ extern "C" fn end() {
             exit_report::write(file);
         }
     }
-    mem::threads::end();
+    if mem::threads::end() {
+        handle::unload();
+    }
 }
 
 /// `text` with a NUL behind it; None if it is too long or empty.

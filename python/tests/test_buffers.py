@@ -32,7 +32,7 @@ def test_bytes_are_zero_and_writable_in_place(ctx):
     struct.pack_into("<I", buffer.view(), 4, 0x01020304)
     assert buffer[4:8] == b"\4\3\2\1"
     buffer[0] = 255
-    assert ctypes.string_at(buffer._entry.address, 1) == b"\xff"
+    assert ctypes.string_at(buffer._address(), 1) == b"\xff"
     with pytest.raises(IndexError):
         buffer[16]
     with pytest.raises(ValueError):
@@ -113,7 +113,7 @@ def test_a_free_from_c_spares_exported_memory():
     ctx = tmempool.Context("a")
     buffer = ctx.bytes(8)
     view = buffer.view()
-    assert _library.free(ctx._entry.address, None) == 0
+    assert _library.free_chunk(ctx._address(), None) == 0
     view[3] = 9
     assert not ctx.alive and buffer[3] == 9 and buffer.parent is None
     del view

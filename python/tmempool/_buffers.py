@@ -11,9 +11,10 @@ import operator
 from types import TracebackType
 from typing import Any, Generic, Iterator, Optional, SupportsIndex, Type, TypeVar, Union, cast
 
+from . import _library as c
 from ._errors import WrongTypeError
 from ._handle import Handle
-from ._registry import in_use, work
+from ._registry import bytes_in_place, entries, in_use, work
 
 S = TypeVar("S", bound=ctypes.Structure)
 
@@ -51,19 +52,20 @@ class Buffer(Handle):
     @property
     def size(self) -> int:
         """The length in bytes."""
-        self._entry.check()
-        return self._entry.size
+        with work:
+            return int(c.get_size(self._address()))
 
     @property
     def exported(self) -> bool:
         """Whether somebody has the bytes, so that a free is refused."""
         with work:
-            return in_use(self._entry)
+            entry = entries.get(self._handle)
+            return entry is not None and in_use(entry)
 
     def view(self) -> memoryview:
         """The items, in place and writable. `with buffer.view() as view:` ends its use."""
         with work:
-            memory = memoryview(self._entry.bytes_in_place()).cast("B")
+            memory = memoryview(bytes_in_place(self._enter())).cast("B")
             return memory if self._format == "B" else memory.cast(cast(Any, self._format))
 
     def __buffer__(self, flags: int) -> memoryview:
@@ -90,7 +92,8 @@ class Buffer(Handle):
             return iter(view.tolist())
 
     def __enter__(self: B) -> B:
-        self._entry.check()
+        with work:
+            self._address()
         return self
 
     def __exit__(
@@ -104,21 +107,30 @@ class Buffer(Handle):
 
 
 B = TypeVar("B", bound=Buffer)
+A = TypeVar("A", bound="Array")
+R = TypeVar("R", bound="Record[Any]")
 
 
 class Array(Buffer):
     """Numbers of one type; made by `Context.array()`."""
 
-    __slots__ = ()
+    __slots__ = ("_format",)
+    _format: str
+
+    @classmethod
+    def _of(cls: Type[A], handle: int, name: str, detail: object = None) -> A:
+        self = super()._of(handle, name)
+        self._format = cast(str, detail)
+        return self
+
+    @property
+    def _detail(self) -> object:
+        return self._format
 
     @property
     def typecode(self) -> str:
         """The type, as `array` and `struct` call it."""
-        return cast(str, self._entry.detail)
-
-    @property
-    def _format(self) -> str:  # type: ignore[override]
-        return self.typecode
+        return self._format
 
 
 class String(Buffer):
@@ -139,11 +151,21 @@ class String(Buffer):
 class Record(Buffer, Generic[S]):
     """A ctypes structure; made by `Context.new()`."""
 
-    __slots__ = ()
+    __slots__ = ("_kind",)
+    _kind: Type[S]
+
+    @classmethod
+    def _of(cls: Type[R], handle: int, name: str, detail: object = None) -> R:
+        self = super()._of(handle, name)
+        self._kind = cast(Any, detail)
+        return self
+
+    @property
+    def _detail(self) -> object:
+        return self._kind
 
     @property
     def fields(self) -> S:
         """The structure, in place. While it is held, the free is refused."""
-        kind = cast(Type[S], self._entry.detail)
         with work:
-            return kind.from_buffer(self._entry.bytes_in_place())
+            return self._kind.from_buffer(bytes_in_place(self._enter()))

@@ -1,22 +1,38 @@
-"""Contexts: what owns, and what makes everything else."""
+"""Contexts: what owns, and what makes everything else.
+
+What is made often takes one call of the library; the rest is looked into only where that fails.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import struct
 from types import TracebackType
-from typing import Callable, Optional, SupportsIndex, Type, TypeVar
+from typing import NoReturn, Optional, SupportsIndex, Type, TypeVar
 
 from . import _library as c
 from . import _registry as registry
 from ._buffers import Array, Buffer, Record, String, require_plain
 from ._errors import VetoError, WrongTypeError
-from ._handle import Handle, encode, handle_entry, size_of
-from ._registry import Entry, work
+from ._handle import Handle, any_address, encode, encode_name, size_of
+from ._registry import work
 
 H = TypeVar("H", bound=Handle)
 C = TypeVar("C", bound="Context")
 S = TypeVar("S", bound=ctypes.Structure)
+
+# By typecode: the size of an item in bytes, and what an array of them is called.
+_ARRAYS = {
+    code: (struct.calcsize(code), f"array {code}", f"array {code}".encode())
+    for code in "bBhHiIlLqQfd"
+}
+
+_BYTES = "bytes"
+
+_blank = object.__new__
+_new = c.new
+_copy = c.copy
+_MAX_SIZE = c.MAX_SIZE
 
 
 class Context(Handle):
@@ -26,12 +42,19 @@ class Context(Handle):
     __slots__ = ()
 
     def __init__(self, name: str) -> None:
-        c_name = encode(name, "a name")
-        entry = Entry(type(self), name, c_name, None)
-        self._entry = _make(entry, None, 0, lambda _: c.named_const(None, 0, c_name))
+        c_name = encode_name(name)
+        handle = _new(None, 0, c_name)
+        if not handle:
+            raise MemoryError(f"no memory for {name!r}")
+        self._handle = handle
+        self._name = name
+        if type(self) is not Context:
+            with work:
+                self._enter()
 
     def __enter__(self: C) -> C:
-        self._entry.check()
+        with work:
+            self._address()
         return self
 
     def __exit__(
@@ -45,70 +68,96 @@ class Context(Handle):
 
     def child(self, name: str) -> Context:
         """A context that belongs to this one."""
-        c_name = encode(name, "a name")
-        entry = Entry(Context, name, c_name, None)
-        return Context._of(
-            _make(entry, self._entry, 0, lambda parent: c.named_const(parent, 0, c_name))
-        )
+        c_name = encode_name(name)
+        handle = _new(self._handle, 0, c_name)
+        if not handle:
+            self._refused(0, name)
+        item = _blank(Context)
+        item._handle = handle
+        item._name = name
+        return item
 
     def pool(self, size: SupportsIndex, name: str = "pool") -> Pool:
         """A context with `size` bytes at once, for what is made below it and its headers."""
-        length, c_name = size_of(size), encode(name, "a name")
+        length = size_of(size)
+        encode_name(name)
+        with work:
+            return self._adopt(Pool, c.pool(self._address(), length), length, name)
 
-        def make(parent: Optional[int]) -> Optional[int]:
-            address: Optional[int] = c.pool(parent, length)
-            if address:
-                c.set_name_const(address, c_name)
-            return address
-
-        return Pool._of(_make(Entry(Pool, name, c_name, None), self._entry, 0, make))
-
-    def bytes(self, count: SupportsIndex, name: str = "bytes") -> Buffer:
+    def bytes(self, count: SupportsIndex, name: str = _BYTES) -> Buffer:
         """A buffer of `count` zero bytes."""
-        length = size_of(count)
-        return Buffer._of(self._zeroed(Buffer, length, name, None))
+        length = count if type(count) is int and 0 <= count < _MAX_SIZE else size_of(count)
+        c_name = b"bytes" if name is _BYTES else encode_name(name)
+        handle = _new(self._handle, length, c_name)
+        if not handle:
+            self._refused(length, name)
+        item = _blank(Buffer)
+        item._handle = handle
+        item._name = name
+        return item
 
     def array(self, typecode: str, count: SupportsIndex, name: Optional[str] = None) -> Array:
         """An array of `count` zeros of one of the types of `array` and `struct`: b B h H i I l L q
         Q f d."""
-        if not isinstance(typecode, str):
-            raise WrongTypeError(f"a typecode is a str, not {type(typecode).__name__}")
-        if len(typecode) != 1 or typecode not in "bBhHiIlLqQfd":
-            raise ValueError(f"not a typecode: {typecode!r}")
-        length = size_of(count, struct.calcsize(typecode))
-        return Array._of(self._zeroed(Array, length, name or f"array {typecode}", typecode))
+        try:
+            item_size, usual_name, c_name = _ARRAYS[typecode]
+        except (KeyError, TypeError):
+            if isinstance(typecode, str):
+                raise ValueError(f"not a typecode: {typecode!r}") from None
+            raise WrongTypeError(f"a typecode is a str, not {type(typecode).__name__}") from None
+        if type(count) is int and 0 <= count < _MAX_SIZE // 8:
+            length = count * item_size
+        else:
+            length = size_of(count, item_size)
+        if name is None:
+            name = usual_name
+        else:
+            c_name = encode_name(name)
+        handle = _new(self._handle, length, c_name)
+        if not handle:
+            self._refused(length, name)
+        item = _blank(Array)
+        item._handle = handle
+        item._name = name
+        item._format = typecode
+        return item
 
     def new(self, kind: Type[S], name: Optional[str] = None) -> Record[S]:
         """A ctypes structure of zeros, without pointers in it."""
         require_plain(kind)
         length = size_of(ctypes.sizeof(kind))
-        entry = self._zeroed(Record, length, name or kind.__name__, kind)
-        return Record._of(entry)
+        name = name or kind.__name__
+        handle = _new(self._handle, length, encode_name(name))
+        if not handle:
+            self._refused(length, name)
+        return Record._of(handle, name, kind)
 
     def string(self, text: str) -> String:
         """A C string, named by itself; one of more than 100 characters by how it begins."""
         data = encode(text, "a string")
-        length = size_of(len(data) + 1)
-        name = text if len(text) <= 100 else text[:99] + "…"
-        # The name is the entry's copy, as the chunk's bytes may be written to.
-        c_name = encode(name, "a name")
+        length = len(data) + 1
+        if length <= 100:
+            name, c_name = text, data
+        else:
+            name = text if len(text) <= 100 else text[:99] + "…"
+            c_name = name.encode()
+            length = size_of(length)
         # `bytes` have a NUL behind them, which is copied, too.
-        return String._of(
-            _make(
-                Entry(String, name, c_name, None),
-                self._entry,
-                length,
-                lambda parent: c.memdup(parent, data, length, c_name),
-            )
-        )
+        handle = _copy(self._handle, data, length, c_name)
+        if not handle:
+            self._refused(length, name)
+        item = _blank(String)
+        item._handle = handle
+        item._name = name
+        return item
 
     def steal(self, item: H) -> H:
         """Makes this context the parent of `item`; references stay. ValueError if `item` is this
         context or one above it."""
-        where = registry.c_location(registry.caller())
+        where = registry.caller()
         with work:
-            target = self._entry.check()
-            address = handle_entry(item).check()
+            target = self._address()
+            address = any_address(item)
             work.changes()
             if c.is_parent(target, address):
                 raise ValueError(f"{item!r} is, or owns, {self!r}")
@@ -116,14 +165,21 @@ class Context(Handle):
                 raise VetoError(f"{item!r} cannot move to {self!r}: one of them is being freed")
             return item
 
-    def _zeroed(self, kind: Type[Handle], length: int, name: str, detail: object) -> Entry:
-        c_name = encode(name, "a name")
-        return _make(
-            Entry(kind, name, c_name, detail),
-            self._entry,
-            length,
-            lambda parent: c.zeroed(parent, length, c_name),
-        )
+    def _adopt(self, kind: Type[H], address: Optional[int], length: int, name: str) -> H:
+        """The object for a new chunk of this context's, whose class must be known; within `work`."""
+        handle = c.handle_of(address, encode_name(name)) if address else None
+        if not handle:
+            if address:
+                c.free_chunk(address, None)
+            self._refused(length, name)
+        item = kind._of(handle, name)
+        item._enter()
+        return item
+
+    def _refused(self, length: int, name: str) -> NoReturn:
+        with work:
+            self._address()
+        raise MemoryError(f"no memory for {name!r} ({length} bytes)")
 
 
 class Pool(Context):
@@ -133,16 +189,3 @@ class Pool(Context):
 
     def __init__(self) -> None:
         raise WrongTypeError("a Pool is made by Context.pool()")
-
-
-def _make(
-    entry: Entry,
-    parent: Optional[Entry],
-    length: int,
-    allocate: Callable[[Optional[int]], Optional[int]],
-) -> Entry:
-    with work:
-        owner = None if parent is None else parent.check()
-        work.changes()
-        registry.in_the_making.add(entry)
-        return registry.register(entry, allocate(owner), length)

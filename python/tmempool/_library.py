@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import sys
-from ctypes import CFUNCTYPE, c_char_p, c_int, c_size_t, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_size_t, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -31,27 +31,36 @@ if not _in_main_interpreter():
     raise ImportError("tmempool works in the main interpreter only: C calls destructors there")
 
 
-def _load() -> ctypes.CDLL:
+def _path() -> str:
     here = Path(__file__).resolve().parent
     name = "libtmempool.so"
     for path in (here / name, here.parents[1] / "target" / "dist" / "lib" / name):
         if path.is_file():
-            return ctypes.CDLL(str(path), use_errno=True)
+            return str(path)
+    return "libtmempool.so.0"
+
+
+def _load(path: str, use_errno: bool) -> ctypes.CDLL:
     try:
-        return ctypes.CDLL("libtmempool.so.0", use_errno=True)
+        return ctypes.CDLL(path, use_errno=use_errno)
     except OSError as error:
         raise ImportError(
-            f"libtmempool.so is neither in {here}, nor in target/dist/lib of a source tree, "
-            f"nor known to the system's loader: {error}"
+            f"libtmempool.so is neither in {Path(__file__).resolve().parent}, nor in "
+            f"target/dist/lib of a source tree, nor known to the system's loader: {error}"
         ) from None
 
 
-library = _load()
+library = _load(_path(), use_errno=False)
+# The same library, for what tells by errno why it failed; that costs each call something.
+telling = _load(_path(), use_errno=True)
 libc = ctypes.CDLL(None, use_errno=True)
 
-Destructor = CFUNCTYPE(c_int, c_void_p)
+# A handle has 64 bits. Where pointers have as many, ctypes passes those quicker.
+HandleType: Any = c_void_p if ctypes.sizeof(c_void_p) == 8 else c_uint64
+
 Callback = CFUNCTYPE(None)
 Visitor = CFUNCTYPE(None, c_void_p, c_int, c_int, c_int, c_void_p)
+Watcher = CFUNCTYPE(c_int, c_uint64)
 
 
 def _declare(function: Any, result: Any, *arguments: Any) -> Any:
@@ -60,21 +69,33 @@ def _declare(function: Any, result: Any, *arguments: Any) -> Any:
     return function
 
 
-named_const = _declare(library.talloc_named_const, c_void_p, c_void_p, c_size_t, c_char_p)
-zeroed = _declare(library._talloc_zero, c_void_p, c_void_p, c_size_t, c_char_p)
-memdup = _declare(library._talloc_memdup, c_void_p, c_void_p, c_char_p, c_size_t, c_char_p)
+# Handles: numbers that stand for chunks, and tell when those are gone.
+new = _declare(library.tm_handle_new, HandleType, HandleType, c_size_t, c_char_p)
+copy = _declare(library.tm_handle_copy, HandleType, HandleType, c_char_p, c_size_t, c_char_p)
+handle_of = _declare(library.tm_handle_of, HandleType, c_void_p, c_char_p)
+find = _declare(library.tm_handle_find, HandleType, c_void_p)
+get = _declare(library.tm_handle_get, c_void_p, HandleType)
+free = _declare(telling.tm_handle_free, c_int, HandleType, c_char_p)
+unlink = _declare(telling.tm_handle_unlink, c_int, HandleType, HandleType, c_char_p)
+ended = _declare(
+    library.tm_handle_ended, c_int, HandleType, POINTER(c_char_p), POINTER(c_char_p)
+)
+watch = _declare(library.tm_handle_watch, c_int, HandleType, c_int)
+set_watcher = _declare(library.tm_handle_set_watcher, None, c_void_p)
+lock = _declare(library.tm_handle_lock, None)
+unlock = _declare(library.tm_handle_unlock, c_int)
+handle_roots = _declare(library.tm_handle_roots, c_size_t, POINTER(c_uint64), c_size_t)
+
+# Chunks, by their addresses.
+free_chunk = _declare(library._talloc_free, c_int, c_void_p, c_char_p)
 pool = _declare(library.talloc_pool, c_void_p, c_void_p, c_size_t)
-free = _declare(library._talloc_free, c_int, c_void_p, c_char_p)
-unlink = _declare(library.talloc_unlink, c_int, c_void_p, c_void_p)
 steal = _declare(library._talloc_steal_loc, c_void_p, c_void_p, c_void_p, c_char_p)
-reference = _declare(library._talloc_reference_loc, c_void_p, c_void_p, c_void_p, c_char_p)
+reference = _declare(telling._talloc_reference_loc, c_void_p, c_void_p, c_void_p, c_char_p)
 reference_count = _declare(library.talloc_reference_count, c_size_t, c_void_p)
 parent = _declare(library.talloc_parent, c_void_p, c_void_p)
 is_parent = _declare(library.talloc_is_parent, c_int, c_void_p, c_void_p)
 get_size = _declare(library.talloc_get_size, c_size_t, c_void_p)
 get_name = _declare(library.talloc_get_name, c_char_p, c_void_p)
-set_name_const = _declare(library.talloc_set_name_const, None, c_void_p, c_char_p)
-set_name = _declare(library.talloc_set_name, c_char_p, c_void_p, c_char_p, c_char_p)
 total_size = _declare(library.talloc_total_size, c_size_t, c_void_p)
 total_blocks = _declare(library.talloc_total_blocks, c_size_t, c_void_p)
 enable_null_tracking = _declare(library.talloc_enable_null_tracking, None)
@@ -83,8 +104,6 @@ visit = _declare(library.talloc_report_depth_cb, None, c_void_p, c_int, c_int, V
 report_to = _declare(
     library.talloc_report_depth_file, None, c_void_p, c_int, c_int, c_void_p
 )
-# Both a destructor of ours and NULL, to take it away, are passed as plain pointers.
-set_destructor = _declare(library._talloc_set_destructor, None, c_void_p, c_void_p)
 
 open_memstream = _declare(libc.open_memstream, c_void_p, c_void_p, c_void_p)
 fclose = _declare(libc.fclose, c_int, c_void_p)

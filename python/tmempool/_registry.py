@@ -1,14 +1,15 @@
 """What Python knows of chunks: which are alive, who uses their bytes, and how they end.
 
-Each chunk made from Python has an `Entry`, a record of one generation that is never used for
-another chunk; objects hold entries, never addresses. One C destructor, set on every such chunk,
-retires its entry, whoever frees the chunk and through whichever ancestor. So an address is only
-used while its entry is alive.
+An object holds a handle: a number that the library gives to one chunk and never to another, and that
+it knows to have ended when the chunk is freed, whoever frees it and through whichever ancestor (see
+`tm_handle_new()` in tmempool.h). So nothing else is kept for most objects. An `Entry` is made for a
+chunk that has a destructor of Python's, whose bytes somebody has, or whose class must be known; the
+library then asks here before it frees the chunk.
 
-One lock is held for the length of each operation, with the library's calls in it, as a tree is to
-be used by one thread at a time. The interpreter may run finalizers and signal handlers in the
-middle of an operation, in the same thread; a free that comes from there waits for the end of the
-operation (see `Work`).
+The library lets threads take turns with handles. An operation of several steps keeps its thread's
+turn for its whole length. The interpreter may run finalizers and signal handlers between its steps,
+in the same thread; a free that comes from there waits for the end of the operation (see `Work`). What
+is a single call of the library needs none of this.
 
 A chunk's bytes are handed out through `Entry.memory` only, a ctypes array whose reference count
 says whether anybody still has them: views, ctypes structures and numpy arrays all keep it alive.
@@ -19,60 +20,35 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import itertools
 import os
 import sys
-import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Optional, Set, Type
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Type
 
 from . import _library as c
 from ._errors import StaleContextError
 
 _PACKAGE = str(Path(__file__).parent)
-_generations = itertools.count(1)
-
-# The name of a chunk whose destructor has run: the name that it had may go before its memory does.
-_DYING_NAME = b"(being freed)"
 
 
 class Entry:
-    """One chunk, from its making to long after its end."""
+    """What is kept for a chunk that the library asks about before its end."""
 
     __slots__ = (
-        "generation", "address", "name", "c_name", "kind", "detail",
-        "memory", "size", "destructor", "destructing", "refused", "freed_at",
+        "handle", "name", "kind", "detail", "memory", "destructor", "destructing", "ended",
     )
 
-    def __init__(self, kind: Type[Any], name: str, c_name: bytes, detail: object) -> None:
-        self.generation = next(_generations)
-        self.address = 0
-        self.name = name
-        # The library keeps a pointer to these bytes as the chunk's name.
-        self.c_name = c_name
+    def __init__(self, handle: int, kind: Type[Any], name: str, detail: object) -> None:
+        self.handle = handle
         self.kind = kind
+        self.name = name
         self.detail = detail
-        self.size = 0
         self.memory: Optional[ctypes.Array[ctypes.c_ubyte]] = None
         self.destructor: Optional[Callable[[Any], object]] = None
         self.destructing = False
-        self.refused = False
-        self.freed_at: Optional[str] = None
-
-    def check(self) -> int:
-        """The address of the live chunk."""
-        if self.freed_at is not None:
-            raise StaleContextError(f"{self.kind.__name__} {self.name!r} was freed {self.freed_at}")
-        return self.address
-
-    def bytes_in_place(self) -> ctypes.Array[ctypes.c_ubyte]:
-        """The chunk's bytes; it cannot be freed while the result, or what is made from it, lives."""
-        address = self.check()
-        if self.memory is None:
-            self.memory = (ctypes.c_ubyte * self.size).from_address(address)
-        exported.add(self)
-        return self.memory
+        # Set when the free has been agreed to: nothing is handed out any more.
+        self.ended = False
 
 
 def _count(entry: Entry) -> int:
@@ -80,7 +56,7 @@ def _count(entry: Entry) -> int:
 
 
 def _unused_count() -> int:
-    entry = Entry(Entry, "", b"", None)
+    entry = Entry(0, Entry, "", None)
     entry.memory = (ctypes.c_ubyte * 1)()
     return _count(entry)
 
@@ -93,30 +69,39 @@ def in_use(entry: Entry) -> bool:
     return entry.memory is not None and _count(entry) > _UNUSED
 
 
-# Live entries by address.
-live: Dict[int, Entry] = {}
-# Entries from before the allocation to after the registration. One that an interrupt kept from being
-# registered stays, as its chunk has its name.
-in_the_making: Set[Entry] = set()
-# All live entries whose bytes are in use, and others.
+# Entries by their handles.
+entries: Dict[int, Entry] = {}
+# Handles that have been agreed to end.
+ending: List[int] = []
+# All entries whose bytes are in use, and others.
 exported: Set[Entry] = set()
 
 
+class Turn:
+    """`with turn:` keeps other threads from using handles; in it, the thread may take it again."""
+
+    def __enter__(self) -> None:
+        c.lock()
+
+    def __exit__(self, *_: object) -> None:
+        c.unlock()
+
+
+turn = Turn()
+
+
 class Work:
-    """`with work:` is the length of an operation: it holds the lock, and no chunk vanishes in it
-    but by what the operation itself does."""
+    """`with work:` is the length of an operation of several steps: it is this thread's turn, and no
+    chunk vanishes in it but by what the operation itself does."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
         self.depth = 0
         self.walking = False
         self.closed = False
-        # Where the free under way was called; None for one that does not come from Python.
-        self.where: Optional[str] = None
         self._deferred: List[Callable[[], None]] = []
 
     def __enter__(self) -> None:
-        self.lock.acquire()
+        c.lock()
         self.depth += 1
 
     def __exit__(
@@ -134,10 +119,10 @@ class Work:
                 except Exception:
                     report_unraisable("a free in a finalizer or signal handler", job)
         finally:
-            self.lock.release()
+            c.unlock()
 
     def defers(self, job: Callable[[], None]) -> bool:
-        """Called with the lock held, before an operation that frees: whether `job`, which does it,
+        """Called in the thread's turn, before an operation that frees: whether `job`, which does it,
         is kept for the end of the operation that this one came in the middle of."""
         if self.depth == 0:
             return False
@@ -153,6 +138,22 @@ class Work:
 
 
 work = Work()
+
+
+def stale(kind: str, name: str, handle: int) -> StaleContextError:
+    """Says what became of the chunk behind `handle`."""
+    location = ctypes.c_char_p()
+    verdict = c.ended(handle, None, ctypes.byref(location))
+    if verdict < 0:
+        fate = "was freed long ago"
+    elif verdict == 0:
+        ending = "the interpreter is ending" if work.closed else "it is being freed, or C has moved it"
+        fate = f"cannot be used: {ending}"
+    elif location.value is None:
+        fate = "was freed from C"
+    else:
+        fate = f"was freed at {os.fsdecode(location.value)}"
+    return StaleContextError(f"{kind} {name!r} {fate}")
 
 
 class _Report:
@@ -177,20 +178,20 @@ def report_unraisable(message: str, subject: object) -> None:
         c.Callback(_Report(error, message, subject))()
 
 
-def caller() -> str:
-    """ "file:line" of the code that called into the package."""
-    frame: Any = sys._getframe(1)
+_locations: Dict[Tuple[str, int], bytes] = {}
+
+
+def caller() -> bytes:
+    """ "file:line" of the code that called into the package, for the library. That keeps the
+    pointer: each place is kept once, for good."""
+    frame: Any = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
-    return "unknown" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-_locations: Dict[str, bytes] = {}
-
-
-def c_location(where: str) -> bytes:
-    """`where` for the library, which keeps the pointer: each place is kept once, for good."""
-    return _locations.setdefault(where, os.fsencode(where))
+    place = ("unknown", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+    location = _locations.get(place)
+    if location is None:
+        location = _locations.setdefault(place, os.fsencode(f"{place[0]}:{place[1]}"))
+    return location
 
 
 def _run_destructor(entry: Entry) -> bool:
@@ -198,102 +199,117 @@ def _run_destructor(entry: Entry) -> bool:
     destructor = entry.destructor
     if destructor is None:
         return True
-    depth, where = work.depth, work.where
-    work.depth, work.where = 0, None
+    depth = work.depth
+    work.depth = 0
     entry.destructing = True
     try:
-        return destructor(entry.kind._of(entry)) is not False
+        return destructor(entry.kind._of(entry.handle, entry.name, entry.detail)) is not False
     except BaseException:
         report_unraisable("a destructor", destructor)
         return True
     finally:
         entry.destructing = False
-        work.depth, work.where = depth, where
+        work.depth = depth
 
 
-def _end(address: int) -> int:
-    with work.lock:
+def _agree(handle: int) -> bool:
+    """Whether the chunk of `handle` may be freed: the library asks, and frees it if so."""
+    with turn:
         # Without `work`: deferred frees are not to run inside this one.
         work.depth += 1
         try:
-            entry = live.get(address)
+            entry = entries.get(handle)
             if entry is None:
-                return 0
+                return True
             if in_use(entry) or not _run_destructor(entry):
-                entry.refused = True
-                return -1
+                return False
             # First the end of what can be handed out, then the question whether anything was.
-            entry.freed_at = f"at {work.where}" if work.where else "from C"
+            entry.ended = True
             if in_use(entry):
-                entry.freed_at = None
-                entry.refused = True
-                return -1
-            c.set_name_const(address, _DYING_NAME)
-            del live[address]
+                entry.ended = False
+                return False
+            # The entry stays until the handle has ended: else one more could be made meanwhile.
+            ending.append(handle)
             exported.discard(entry)
             entry.memory = None
             entry.destructor = None
-            return 0
+            return True
         finally:
             work.depth -= 1
 
 
-def _destructor_body(address: Optional[int]) -> int:
+def _watcher_body(handle: int) -> int:
     try:
-        return _end(address or 0)
+        return 0 if _agree(handle) else -1
     except BaseException:
         # An interrupt between two steps: what is not known to be unused is kept.
-        report_unraisable("the end of a chunk", address)
-        return 0 if (address or 0) not in live else -1
+        report_unraisable("the end of a chunk", handle)
+        entry = entries.get(handle)
+        return 0 if entry is None or entry.ended else -1
 
 
-_destructor = c.Destructor(_destructor_body)
-_destructor_address = ctypes.cast(_destructor, ctypes.c_void_p).value
+_watcher = c.Watcher(_watcher_body)
+c.set_watcher(ctypes.cast(_watcher, ctypes.c_void_p))
 
 
-def register(entry: Entry, address: Optional[int], size: int) -> Entry:
-    """Makes `entry` the record of the new chunk at `address`; within `work`."""
-    if not address:
-        in_the_making.discard(entry)
-        raise MemoryError(f"no memory for {entry.name!r} ({size} bytes)")
-    ctypes.set_errno(0)
-    c.set_destructor(address, _destructor_address)
-    if ctypes.get_errno():
-        c.free(address, None)
-        raise MemoryError(f"no memory for the destructor of {entry.name!r}")
-    entry.address = address
-    entry.size = size
-    live[address] = entry
-    in_the_making.discard(entry)
+def forget_ended() -> None:
+    """Lets go of the entries whose handles have ended; in the thread's turn."""
+    for _ in range(len(ending)):
+        handle = ending.pop()
+        if c.get(handle):
+            ending.append(handle)
+            return
+        entries.pop(handle, None)
+
+
+def enter(handle: int, kind: Type[Any], name: str, detail: object) -> Entry:
+    """The entry for `handle`, made now if there is none; within `work`."""
+    entry = entries.get(handle)
+    if entry is None:
+        entry = entries[handle] = Entry(handle, kind, name, detail)
+        if work.closed or c.watch(handle, 1):
+            del entries[handle]
+            raise stale(kind.__name__, name, handle)
+    elif entry.ended or work.closed:
+        raise stale(kind.__name__, name, handle)
     return entry
 
 
+def bytes_in_place(entry: Entry) -> ctypes.Array[ctypes.c_ubyte]:
+    """The chunk's bytes; it cannot be freed while the result, or what is made from it, lives.
+    Within `work`."""
+    if entry.memory is None:
+        address = c.get(entry.handle)
+        if not address:
+            raise stale(entry.kind.__name__, entry.name, entry.handle)
+        entry.memory = (ctypes.c_ubyte * c.get_size(address)).from_address(address)
+    exported.add(entry)
+    return entry.memory
+
+
 def require_unused_below(address: int) -> None:
-    """BufferError if bytes of the chunk at `address` or of one below it are in use."""
+    """BufferError if bytes of the chunk at `address` or of one below it are in use; within `work`."""
     for entry in list(exported):
         # A finalizer may ask for the bytes at any moment: what is in use then is listed again.
         exported.discard(entry)
         if not in_use(entry):
             continue
         exported.add(entry)
-        if c.is_parent(entry.address, address):
+        own = c.get(entry.handle)
+        if own and c.is_parent(own, address):
             raise BufferError(f"the memory of {entry.kind.__name__} {entry.name!r} is in use")
 
 
 def _shut_down() -> None:
-    """At exit, chunks live on without Python: with no destructor, and with names of their own."""
+    """At exit, chunks live on without Python: nobody is asked about their end."""
     with work:
         work.closed = True
-        for address, entry in live.items():
-            c.set_destructor(address, None)
-            c.set_name(address, b"%s", entry.c_name)
-            entry.freed_at = "from Python: the interpreter is ending"
-        live.clear()
+        c.set_watcher(None)
 
 
 atexit.register(_shut_down)
 os.register_at_fork(
-    before=work.lock.acquire,
-    after_in_parent=work.lock.release,
-    after_in_child=work.lock.release,
+    before=c.lock,
+    after_in_parent=c.unlock,
+    after_in_child=c.unlock,
 )

@@ -6,7 +6,7 @@ import sys
 from typing import Optional
 
 from . import _library as c
-from ._handle import Handle, handle_entry
+from ._handle import Handle, any_address
 from ._registry import work
 from ._tree import report_text
 
@@ -21,14 +21,14 @@ __all__ = [
 def report_full(obj: Optional[Handle] = None) -> None:
     """Prints talloc's report on `obj`; without one, on all there is, if that is tracked."""
     with work:
-        text = report_text(None if obj is None else handle_entry(obj).check())
+        text = report_text(None if obj is None else any_address(obj))
     sys.stdout.write(text)
 
 
 def total_blocks(obj: Optional[Handle] = None) -> int:
     """The number of chunks of `obj`'s tree; without one, of all trees, 0 if not tracked."""
     with work:
-        return int(c.total_blocks(None if obj is None else handle_entry(obj).check()))
+        return int(c.total_blocks(None if obj is None else any_address(obj)))
 
 
 def enable_null_tracking() -> None:

@@ -173,14 +173,14 @@ pub fn begin() {
 
 /// Called at the end of the library. If it is about to be unloaded, no thread is in it, and none may call
 /// into it when it ends; what holds nothing is given back. At the end of the process nothing is taken apart:
-/// other threads may still be at work.
-pub fn end() {
+/// other threads may still be at work. Says which of the two it is: whether the library is unloaded.
+pub fn end() -> bool {
     if exit::is_exiting() {
-        return;
+        return false;
     }
     let key = KEY.swap(0, AcqRel);
     if key == 0 {
-        return;
+        return true;
     }
     // SAFETY: the key exists, and nobody finds it any more.
     unsafe { libc::pthread_key_delete(key - 1) };
@@ -200,6 +200,7 @@ pub fn end() {
             unsafe { gone.destroy() };
         }
     }
+    true
 }
 
 /// Gives all memory back to the system that holds nothing, as far as the calling thread can tell.

@@ -24,6 +24,8 @@ pub type Finalizer = unsafe fn(NonNull<c_void>);
 #[derive(Debug)]
 pub struct Side {
     not_a_tag: u32,
+    /// See [`Chunk::handle`].
+    handle: Cell<u32>,
     pub(crate) running: Cell<Running>,
     pub(crate) name: Cell<*const c_char>,
     pub(crate) destructor: Cell<Option<Destructor>>,
@@ -67,6 +69,7 @@ impl Chunk {
         let at = store::take_record(self, size_of::<Side>())?.cast::<Side>();
         let side = Side {
             not_a_tag: 0,
+            handle: Cell::new(0),
             running: Cell::new(Running::No),
             name: Cell::new(self.name.get().cast()),
             destructor: Cell::new(None),
@@ -83,6 +86,21 @@ impl Chunk {
         }
         // SAFETY: written just now; it lives as long as the chunk.
         Some(unsafe { at.as_ref() })
+    }
+
+    /// What a table of handles, which lies above the tree, has noted on the chunk; 0 for nothing.
+    #[inline]
+    pub fn handle(self) -> u32 {
+        self.side().map_or(0, |side| side.handle.get())
+    }
+
+    /// Notes `handle` on the chunk, which keeps it wherever it moves.
+    ///
+    /// # Errors
+    /// [`AllocError::OutOfMemory`]: nothing has changed.
+    pub fn set_handle(self, handle: u32) -> Result<(), AllocError> {
+        self.side_or_new()?.handle.set(handle);
+        Ok(())
     }
 
     /// Takes the side record away from a chunk that is about to be freed.
@@ -102,8 +120,13 @@ impl Chunk {
     }
 
     /// Whether it has a finalizer.
-    pub(crate) fn has_finalizer(self) -> bool {
+    pub fn has_finalizer(self) -> bool {
         self.side().is_some_and(|side| side.finalizer.get().is_some())
+    }
+
+    /// Whether a function is to be called before it is freed.
+    pub fn has_destructor(self) -> bool {
+        self.side().is_some_and(|side| side.destructor.get().is_some() || side.running.get() != Running::No)
     }
 
     /// The memory limit set on this chunk itself.

@@ -22,7 +22,7 @@ const REMEMBERED: u32 = 16 * 1024;
 const FIRST_BLOCK: u32 = 1024;
 
 /// As many blocks as 32 bits can number slots for.
-const BLOCK_COUNT: usize = 22;
+const BLOCK_COUNT: usize = 23;
 
 /// Bytes of a name that lie in the slot, with the NUL.
 const SHORT_NAME: usize = 24;
@@ -270,7 +270,7 @@ pub(crate) fn unload() {
 
 #[cfg(test)]
 mod tests {
-    use super::place_of;
+    use super::{BLOCK_COUNT, place_of};
 
     #[test]
     fn every_number_has_a_place_of_its_own() {
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(place_of(1024), (1, 0));
         assert_eq!(place_of(3071), (1, 2047));
         assert_eq!(place_of(3072), (2, 0));
-        assert_eq!(place_of(u32::MAX - 1).0, 21);
+        assert_eq!(place_of(u32::MAX - 1).0, BLOCK_COUNT - 1);
         for number in 0..100_000 {
             let (block, place) = place_of(number);
             assert!(place < 1024 << block);

@@ -80,7 +80,7 @@ unlink = _declare(telling.tm_handle_unlink, c_int, HandleType, HandleType, c_cha
 ended = _declare(
     library.tm_handle_ended, c_int, HandleType, POINTER(c_char_p), POINTER(c_char_p)
 )
-watch = _declare(library.tm_handle_watch, c_int, HandleType, c_int)
+watch = _declare(telling.tm_handle_watch, c_int, HandleType, c_int)
 set_watcher = _declare(library.tm_handle_set_watcher, None, c_void_p)
 lock = _declare(library.tm_handle_lock, None)
 unlock = _declare(library.tm_handle_unlock, c_int)

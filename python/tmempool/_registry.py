@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import errno
 import os
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Type
 
 from . import _library as c
-from ._errors import StaleContextError
+from ._errors import StaleContextError, TmempoolError
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -147,8 +148,8 @@ def stale(kind: str, name: str, handle: int) -> StaleContextError:
     if verdict < 0:
         fate = "was freed long ago"
     elif verdict == 0:
-        ending = "the interpreter is ending" if work.closed else "it is being freed, or C has moved it"
-        fate = f"cannot be used: {ending}"
+        fate = "the interpreter is ending" if work.closed else "it is being freed"
+        fate = f"cannot be used: {fate}"
     elif location.value is None:
         fate = "was freed from C"
     else:
@@ -269,6 +270,8 @@ def enter(handle: int, kind: Type[Any], name: str, detail: object) -> Entry:
         entry = entries[handle] = Entry(handle, kind, name, detail)
         if work.closed or c.watch(handle, 1):
             del entries[handle]
+            if ctypes.get_errno() == errno.EBUSY and not work.closed:
+                raise TmempoolError(f"C code has set a destructor on {kind.__name__} {name!r}")
             raise stale(kind.__name__, name, handle)
     elif entry.ended or work.closed:
         raise stale(kind.__name__, name, handle)

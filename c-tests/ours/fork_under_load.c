@@ -8,9 +8,11 @@
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
-enum { FORKS = 500, WORKERS = 4 };
+enum { WORKERS = 4 };
 
-static volatile int stop;
+/* How many forks; $FORKS says otherwise. */
+static int forks = 1000;
+static int stop;
 static char *inherited;
 
 static void *work(void *argument)
@@ -18,7 +20,7 @@ static void *work(void *argument)
 	long number = (long)argument;
 	unsigned round = 0;
 
-	while (!stop) {
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		char *root = talloc_asprintf(NULL, "%ld", number);
 		char *pool = (char *)talloc_pool(root, 3000);
 		int i;
@@ -80,7 +82,7 @@ static void *fork_in_thread(void *argument)
 {
 	long i;
 
-	for (i = 0; i < FORKS / 2; i++) {
+	for (i = 0; i < forks / 2; i++) {
 		fork_once((int)(i + (long)argument));
 	}
 	return NULL;
@@ -98,7 +100,7 @@ static void run(void)
 	check(pthread_create(&forker, NULL, fork_in_thread, (void *)1) == 0);
 	fork_in_thread(NULL);
 	check(pthread_join(forker, NULL) == 0);
-	stop = 1;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (i = 0; i < WORKERS; i++) {
 		check(pthread_join(workers[i], NULL) == 0);
 	}
@@ -107,16 +109,20 @@ static void run(void)
 
 int main(void)
 {
+	const char *said = getenv("FORKS");
 	int i;
 
+	if (said != NULL) {
+		forks = atoi(said);
+	}
 	catch_faults();
 	inherited = node(NULL, "inherited");
 	for (i = 0; i < 1000; i++) {
 		check(talloc_size(inherited, i) != NULL);
 	}
-	puts("forks under load");
+	printf("%d forks under load\n", forks);
 	run();
-	puts("with null tracking");
+	printf("%d with null tracking\n", forks);
 	talloc_enable_null_tracking();
 	run();
 	talloc_disable_null_tracking();

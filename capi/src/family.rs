@@ -13,20 +13,24 @@ use crate::pointer::chunk;
 /// # Safety
 /// Contract.
 unsafe fn upward(ptr: *const c_void) -> impl Iterator<Item = Chunk> {
-    let first = if ptr.is_null() {
-        None
-    } else {
-        // SAFETY: contract.
-        unsafe { chunk(ptr) }.ok()
-    };
-    successors(first, |chunk| chunk.parent())
+    // SAFETY: contract.
+    successors(unsafe { unless_null(ptr) }, |chunk| chunk.parent())
+}
+
+/// The chunk of `ptr`; none for NULL.
+///
+/// # Safety
+/// Contract.
+unsafe fn unless_null(ptr: *const c_void) -> Option<Chunk> {
+    // SAFETY: contract.
+    if ptr.is_null() { None } else { unsafe { chunk(ptr) }.ok() }
 }
 
 /// The parent of `ptr`; NULL where it has none, and for NULL. A reference does not make a parent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_parent(ptr: *const c_void) -> *mut c_void {
     // SAFETY: contract.
-    unsafe { upward(ptr) }.nth(1).map_or(null_mut(), Chunk::ptr)
+    unsafe { unless_null(ptr) }.and_then(Chunk::parent).map_or(null_mut(), Chunk::ptr)
 }
 
 /// The name of the parent of `ptr`; NULL where it has no parent or that has no name, and for NULL.

@@ -46,12 +46,11 @@ pub unsafe fn enable_null_tracking(with_autofree: bool) {
     let context = match null_context() {
         Some(context) => context,
         None => {
+            // One that was in use before may still be looked at: it is as it should be.
             let retired = load(&RETIRED);
             // SAFETY: the caller's.
-            let Some(context) = retired.or_else(|| unsafe { alloc(None, 0) }.ok()) else { return };
+            let Some(context) = retired.or_else(|| unsafe { new_null_context() }) else { return };
             RETIRED.store(ptr::null_mut(), Release);
-            context.set_name(c"null_context".as_ptr());
-            context.set_flags(GUARDED);
             NULL_CONTEXT.store(context.ptr(), Release);
             context
         }
@@ -59,6 +58,16 @@ pub unsafe fn enable_null_tracking(with_autofree: bool) {
     if with_autofree && let Some(autofree) = load(&AUTOFREE) {
         reparent::relink(autofree, Some(context));
     }
+}
+
+/// # Safety
+/// The caller's of [`enable_null_tracking`].
+unsafe fn new_null_context() -> Option<Chunk> {
+    // SAFETY: the caller's.
+    let context = unsafe { alloc(None, 0) }.ok()?;
+    context.set_name(c"null_context".as_ptr());
+    context.set_flags(GUARDED);
+    Some(context)
 }
 
 /// The tracking ends; the children of the null context live on without a parent.

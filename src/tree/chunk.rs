@@ -19,6 +19,7 @@ use core::ffi::{c_char, c_void};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
+use super::parent::Parent;
 use super::pool::Block;
 use super::side::Side;
 use crate::error::Fault;
@@ -54,7 +55,7 @@ pub const HEADER: usize = size_of::<Header>();
 pub struct Header {
     pub(super) tag: Cell<u32>,
     pub(crate) size: Cell<u32>,
-    pub(crate) parent: Cell<Option<Chunk>>,
+    pub(crate) parent: Parent,
     pub(crate) next: Cell<Option<Chunk>>,
     pub(crate) prev: Cell<Option<Chunk>>,
     pub(crate) child: Cell<Option<Chunk>>,
@@ -191,7 +192,7 @@ impl Chunk {
             header.write(Header {
                 tag: Cell::new(tag),
                 size: Cell::new(size as u32),
-                parent: Cell::new(None),
+                parent: Parent::new(None),
                 next: Cell::new(None),
                 prev: Cell::new(None),
                 child: Cell::new(None),
@@ -221,7 +222,7 @@ impl Chunk {
             header.write(Header {
                 tag: Cell::new(tag),
                 size: Cell::new(size as u32),
-                parent: Cell::new(Some(parent)),
+                parent: Parent::new(Some(parent)),
                 next: Cell::new(first),
                 prev: Cell::new(None),
                 child: Cell::new(None),

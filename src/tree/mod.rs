@@ -4,6 +4,7 @@
 pub mod chunk;
 pub mod limit;
 pub(crate) mod links;
+mod parent;
 pub mod pool;
 pub mod refs;
 pub mod side;

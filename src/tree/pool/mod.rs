@@ -140,7 +140,10 @@ impl PoolRef {
     /// A free of this pool must visit what lies below it.
     #[inline]
     pub fn set_irregular(self) {
-        self.irregular.set(true);
+        // Once other threads draw on the pool, this is set, and is only read.
+        if !self.irregular.get() {
+            self.irregular.set(true);
+        }
     }
 
     /// Whether a free may give the blocks back without a look at the members.
@@ -148,10 +151,13 @@ impl PoolRef {
         !self.irregular.get()
     }
 
-    /// A member leaves the tree that the pool lies in.
+    /// A member leaves the tree that the pool lies in. The first to do so is still in the only tree that
+    /// draws on the pool; those to come only read what is set here.
     pub fn set_shared(self) {
-        self.irregular.set(true);
-        self.shared.set(true);
+        self.set_irregular();
+        if !self.shared.get() {
+            self.shared.set(true);
+        }
     }
 
     #[inline(always)]
@@ -302,7 +308,7 @@ impl PoolRef {
     /// The pool's own chunk is gone; its members may live on elsewhere.
     pub(super) fn chunk_freed(self, location: *const c_char) {
         let held = self.hold();
-        self.irregular.set(true);
+        self.set_irregular();
         self.orphaned.set(true);
         self.zone_emptied(held, location);
     }

@@ -52,6 +52,7 @@ pub mod free;
 pub mod genpool;
 pub mod handle;
 pub mod hooks;
+pub mod kmalloc;
 pub mod limits;
 pub mod names;
 pub mod own;

@@ -552,6 +552,51 @@ void tm_handle_set_watcher(int (*watcher)(tm_handle handle));
 size_t tm_handle_roots(tm_handle *roots,
                        size_t room);
 
+/**
+ * Allocates `size` bytes that belong to no context. They come from a cache for each size class.
+ *
+ * Safe to call from any thread.
+ *
+ * @param size  bytes; for 0, the result is an address that no other block has.
+ * @return      the memory, undefined; aligned to 16 bytes, or to 8 up to 8 bytes; where `size` is a power of
+ *              two, to `size`, up to 65536. NULL with errno ENOMEM.
+ */
+void *tm_kmalloc(size_t size);
+
+/**
+ * Frees what tm_kmalloc() gave. Anything else, and what is free already, is refused with a log line, and errno is
+ * EINVAL.
+ *
+ * Safe to call from any thread, whichever allocated the memory.
+ *
+ * @param p  the memory; NULL does nothing.
+ */
+void tm_kfree(void *p);
+
+/**
+ * The bytes that may be used at `p`: what was asked for, and what its size class has beyond that.
+ *
+ * Safe to call from any thread.
+ *
+ * @param p  memory that tm_kmalloc() gave.
+ * @return   the bytes; 0 for NULL; 0 with a log line and errno EINVAL for anything else.
+ */
+size_t tm_ksize(const void *p);
+
+extern int fprintf(FILE *file, const char *format, ...);
+
+/**
+ * Writes a table of all caches, those of tm_kmalloc() included, in the form of Linux's /proc/slabinfo 2.1:
+ * objects in use, objects, bytes of an object, objects and pages of a slab; of the tunables, how many objects a
+ * thread keeps, how many it moves at once, and how many times that many are kept for all threads; of the
+ * slabs, how many have objects in use, how many there are, and the objects kept for all threads.
+ *
+ * Safe to call from any thread.
+ *
+ * @param f  a stream to write to; NULL does nothing.
+ */
+void tm_slabinfo(FILE *f);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

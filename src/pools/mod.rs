@@ -10,6 +10,7 @@
 
 pub mod cache;
 pub mod genpool;
+pub mod kmalloc;
 pub mod notice;
 pub mod resident;
 mod table;

@@ -50,7 +50,9 @@ pub const ZERO_ON_ALLOC: u32 = 0x4;
 /// The objects of different slabs begin at different distances from the slab's start, so that they do not
 /// compete for the same lines of the processor's caches.
 pub const COLOUR: u32 = 0x8;
-/// All flags.
+/// One of the caches of [`kmalloc`](super::kmalloc).
+pub(super) const GENERAL: u32 = 0x8000_0000;
+/// All flags that a user may give.
 pub const FLAGS: u32 = HWALIGN | ZERO_ON_FREE | ZERO_ON_ALLOC | COLOUR;
 
 /// A constructor or destructor: a function that is called with an object, and a word for it.
@@ -170,6 +172,9 @@ struct Locked<'a> {
 /// the cache has ended.
 pub unsafe fn create(parent: Option<Chunk>, name: &CStr, config: &Config) -> Result<CacheRef, CreateError> {
     process::setup();
+    if config.flags & GENERAL != 0 {
+        return Err(CreateError::BadFlags);
+    }
     let cache = Cache::new(config)?;
     // SAFETY: the caller's.
     let cache = unsafe { CacheRef::create(parent, name, cache) }.map_err(CreateError::Memory)?;
@@ -202,7 +207,7 @@ impl Cache {
         if size > MAX_OBJECT {
             return Err(CreateError::TooLarge);
         }
-        if flags & !FLAGS != 0 {
+        if flags & !(FLAGS | GENERAL) != 0 {
             return Err(CreateError::BadFlags);
         }
         if align == 0 {
@@ -252,6 +257,11 @@ impl Cache {
     pub(super) fn enter(&self, name: *const c_char) {
         self.name.set(name);
         registry::enter(NonNull::from_ref(self));
+    }
+
+    /// Undoes [`enter`](Cache::enter).
+    pub(super) fn leave(&self) {
+        registry::remove(self);
     }
 
     /// What its slabs name as their owner.
@@ -305,15 +315,39 @@ impl Cache {
     /// Nobody uses the object any more.
     #[inline(always)]
     pub unsafe fn free(&self, object: NonNull<u8>) -> Result<(), Misuse> {
-        let round = SlabRef::of_owner(object.addr().get(), self.owner())
-            .and_then(|slab| Slab::round_at(slab, object));
-        match round {
+        match SlabRef::of_owner(object.addr().get(), self.owner()) {
+            // SAFETY: the caller's.
+            Some(slab) => unsafe { self.free_from(slab, object) },
+            None => Err(Misuse::Foreign),
+        }
+    }
+
+    /// [`free`](Cache::free) of what lies in `slab`, which is this cache's.
+    ///
+    /// # Safety
+    /// As for [`free`](Cache::free).
+    #[inline(always)]
+    pub(super) unsafe fn free_from(&self, slab: SlabRef, object: NonNull<u8>) -> Result<(), Misuse> {
+        match Slab::round_at(slab, object) {
             Some(round) if round.state() == IN_USE => {
                 self.take_back(round);
                 Ok(())
             }
-            _ => Err(self.verdict(object, round)),
+            round => Err(verdict(round)),
         }
+    }
+
+    /// The cache that `slab` belongs to, if it is one with [`GENERAL`].
+    #[inline(always)]
+    pub(super) fn general_of(slab: SlabRef) -> Option<&'static Cache> {
+        // SAFETY: slabs belong to caches only, and outlive no cache; those with the flag have no end.
+        let cache = unsafe { slab.owner().cast::<Cache>().as_ref() };
+        (cache.flags & GENERAL != 0).then_some(cache)
+    }
+
+    /// Whether `object` is one of `slab`'s and in use.
+    pub(super) fn is_in_use(slab: SlabRef, object: NonNull<u8>) -> bool {
+        Slab::round_at(slab, object).is_some_and(|round| round.state() == IN_USE)
     }
 
     #[inline(always)]
@@ -331,16 +365,6 @@ impl Cache {
     fn clear(&self, object: NonNull<u8>) {
         // SAFETY: an object that nobody uses at the moment.
         unsafe { object.write_bytes(0, self.size) };
-    }
-
-    #[cold]
-    fn verdict(&self, object: NonNull<u8>, round: Option<Round>) -> Misuse {
-        match round {
-            Some(round) if round.state() == RAW => Misuse::Foreign,
-            Some(_) => Misuse::Free,
-            None if SlabRef::of_owner(object.addr().get(), self.owner()).is_some() => Misuse::Inside,
-            None => Misuse::Foreign,
-        }
     }
 
     /// As many objects as `out` has places, or none. Says whether they are there.
@@ -544,11 +568,21 @@ impl Cache {
     }
 }
 
+/// What is wrong with a pointer into a slab of the cache.
+#[cold]
+fn verdict(round: Option<Round>) -> Misuse {
+    match round {
+        Some(round) if round.state() == RAW => Misuse::Foreign,
+        Some(_) => Misuse::Free,
+        None => Misuse::Inside,
+    }
+}
+
 impl Resident for Cache {
     const KIND: Kind = Kind::Cache;
 
     fn end(&self) -> usize {
-        registry::remove(self);
+        self.leave();
         let in_use = self.in_use();
         let slabs = self.lock().store.take_all();
         self.release(slabs, false);

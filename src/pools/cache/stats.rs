@@ -80,7 +80,7 @@ impl Cache {
 /// A cache among all.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Its name, ended by zeros; a long one is cut.
+    /// Its name as one word, ended by zeros; a long one is cut.
     name: [u8; Row::NAME],
     /// Its numbers.
     pub stats: Stats,
@@ -93,7 +93,7 @@ pub struct Row {
 impl Row {
     const NAME: usize = 64;
 
-    /// The name, cut if it is long.
+    /// The name, cut if it is long; blanks and control characters in it are underscores.
     pub fn name(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.name).unwrap_or_default()
     }
@@ -103,7 +103,7 @@ impl Row {
         // SAFETY: a cache in the registry has a name, a C string.
         let bytes = unsafe { CStr::from_ptr(cache.name.get()) }.to_bytes();
         for (to, from) in name[..Row::NAME - 1].iter_mut().zip(bytes) {
-            *to = *from;
+            *to = if from.is_ascii_whitespace() || from.is_ascii_control() { b'_' } else { *from };
         }
         let in_depot = cache.lock().store.counts().depot;
         Row { name, stats: cache.stats(), depot: super::store::DEPOT, in_depot }

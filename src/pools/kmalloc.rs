@@ -1,0 +1,187 @@
+//! General sizes (the kernel's `kmalloc`): memory without a context, from a cache for each size class.
+//!
+//! The classes are those of the heap (`mem::size`) and three smaller ones. A class's cache is made when it is
+//! first asked for, and has no end; it is called `kmalloc-N` after the size of its objects. As in any cache, a
+//! pointer that is none of its objects in use is recognised. What is larger than all classes has a span of
+//! its own.
+//!
+//! Memory is aligned to 16 bytes, up to 8 bytes to 8; a size that is a power of two, to that size, up to 64 KiB.
+
+use core::ffi::c_char;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{
+    AtomicPtr,
+    Ordering::{AcqRel, Acquire},
+};
+
+use super::cache::{Cache, Config, GENERAL, Misuse};
+use crate::mem::heap;
+use crate::mem::size::{self, CLASSES, SLOT_MAX};
+use crate::mem::slab::{self, SlabRef};
+use crate::mem::threads;
+use crate::process;
+
+/// The classes below the smallest slot.
+const SMALL: [usize; 3] = [8, 16, 32];
+
+/// The caches, by class; null until the class is asked for.
+static CACHES: [AtomicPtr<General>; SMALL.len() + CLASSES] =
+    [const { AtomicPtr::new(null_mut()) }; SMALL.len() + CLASSES];
+
+/// A cache that is in no tree.
+#[repr(C)]
+struct General {
+    /// 0, so that nobody who walks over slots takes it for a chunk.
+    _not_a_tag: u64,
+    cache: Cache,
+    name: [u8; General::NAME],
+}
+
+impl General {
+    const NAME: usize = 16;
+
+    /// `kmalloc-` and the size.
+    fn name(size: usize) -> [u8; General::NAME] {
+        let mut name = *b"kmalloc-\0\0\0\0\0\0\0\0";
+        let digits = size.ilog10() as usize + 1;
+        let mut rest = size;
+        for place in name[8..8 + digits].iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        name
+    }
+}
+
+/// The class that serves `bytes`, at most [`SLOT_MAX`].
+#[inline(always)]
+fn class_of(bytes: usize) -> usize {
+    match bytes {
+        0..=8 => 0,
+        9..=16 => 1,
+        17..=32 => 2,
+        _ => SMALL.len() + size::class_of(bytes),
+    }
+}
+
+/// Bytes of an object of `class`.
+fn class_size(class: usize) -> usize {
+    match SMALL.get(class) {
+        Some(&size) => size,
+        None => size::slot_size(class - SMALL.len()),
+    }
+}
+
+#[inline(always)]
+fn cache(class: usize) -> Option<&'static Cache> {
+    // SAFETY: what is not null was made by `make_cache`, and has no end.
+    match unsafe { CACHES[class].load(Acquire).as_ref() } {
+        Some(general) => Some(&general.cache),
+        None => make_cache(class),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn make_cache(class: usize) -> Option<&'static Cache> {
+    process::setup();
+    let size = class_size(class);
+    let align = 1 << size.trailing_zeros();
+    let config = Config { size, align, flags: GENERAL, ..Config::default() };
+    let at = threads::current()?.take(size::class_of(size_of::<General>()))?.0;
+    let Ok(cache) = Cache::new(&config) else {
+        // SAFETY: taken above.
+        unsafe { heap::give(at) };
+        return None;
+    };
+    let at = at.cast::<General>();
+    // SAFETY: a slot of this many bytes, aligned to 16, nobody else's; the name ends in a NUL.
+    let general = unsafe {
+        at.write(General { _not_a_tag: 0, cache, name: General::name(size) });
+        at.as_ref()
+    };
+    general.cache.enter(general.name.as_ptr().cast::<c_char>());
+    match CACHES[class].compare_exchange(null_mut(), at.as_ptr(), AcqRel, Acquire) {
+        Ok(_) => Some(&general.cache),
+        Err(first) => {
+            general.cache.leave();
+            // SAFETY: nobody has seen this one, and it is in no list any more; the first one has no end.
+            unsafe {
+                at.drop_in_place();
+                heap::give(at.cast());
+                Some(&(*first).cache)
+            }
+        }
+    }
+}
+
+/// `size` bytes, undefined; for 0, an address that no other has. `None` without memory.
+#[inline(always)]
+pub fn alloc(size: usize) -> Option<NonNull<u8>> {
+    if size > SLOT_MAX {
+        return alloc_large(size);
+    }
+    cache(class_of(size))?.alloc()
+}
+
+#[cold]
+fn alloc_large(size: usize) -> Option<NonNull<u8>> {
+    process::setup();
+    slab::take_bare(size)
+}
+
+/// Gives back what [`alloc`] gave.
+///
+/// # Errors
+/// [`Misuse`]; nothing has changed.
+///
+/// # Safety
+/// Nobody uses it any more.
+#[inline(always)]
+pub unsafe fn free(at: NonNull<u8>) -> Result<(), Misuse> {
+    if let Some(slab) = SlabRef::of(at.addr().get()) {
+        let cache = Cache::general_of(slab).ok_or(Misuse::Foreign)?;
+        // SAFETY: the slab is this cache's; the rest is the caller's.
+        return unsafe { cache.free_from(slab, at) };
+    }
+    // SAFETY: the caller's.
+    if unsafe { slab::give_bare(at.addr().get()) } { Ok(()) } else { Err(Misuse::Foreign) }
+}
+
+/// Bytes that may be used at `at`, which [`alloc`] gave: what was asked for, and more.
+///
+/// # Errors
+/// [`Misuse::Foreign`]: it is nothing that [`alloc`] gave and that is still in use.
+pub fn usable_size(at: NonNull<u8>) -> Result<usize, Misuse> {
+    let size = match SlabRef::of(at.addr().get()) {
+        Some(slab) => {
+            let in_use = Cache::is_in_use(slab, at);
+            Cache::general_of(slab).filter(|_| in_use).map(Cache::usable_size)
+        }
+        None => slab::bare_bytes(at.addr().get()),
+    };
+    size.ok_or(Misuse::Foreign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_size_has_the_tightest_class_and_is_aligned() {
+        for bytes in 1..=SLOT_MAX {
+            let class = class_of(bytes);
+            assert!(class_size(class) >= bytes);
+            assert!(class == 0 || class_size(class - 1) < bytes);
+            if bytes.is_power_of_two() && bytes >= 8 {
+                assert_eq!(class_size(class), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn names_tell_the_size() {
+        assert_eq!(&General::name(8), b"kmalloc-8\0\0\0\0\0\0\0");
+        assert_eq!(&General::name(65536), b"kmalloc-65536\0\0\0");
+    }
+}

@@ -33,8 +33,8 @@ fetch() { pip install --retries 1 --timeout 10 --only-binary :all: "$@"; }
 
 # The environment is kept, so that later runs need no network.
 has() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
-if ! has "pytest, mypy, setuptools.command.bdist_wheel"; then
-    fetch pytest mypy 'setuptools>=70.1' || skip "pip cannot install pytest, mypy and setuptools"
+if ! has "pytest, mypy, hypothesis, setuptools.command.bdist_wheel"; then
+    fetch pytest hypothesis mypy 'setuptools>=70.1' || skip "pip cannot install pytest, hypothesis, mypy and setuptools"
 fi
 has numpy || fetch numpy || echo "python: pip cannot install numpy: its test is skipped"
 

@@ -1,152 +1,101 @@
-"""Random programs, against a model of owners in plain Python. Only buffers are referred to, so
-that no context ever refers to one above it."""
+"""Random programs, from several threads, against owners in plain Python."""
 
-import random
+import concurrent.futures
+import threading
 
 import pytest
 
 import tmempool
+from model import World
+
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
+from hypothesis import HealthCheck, given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+NUMBERS = st.integers(0, 300)
+STEPS = st.tuples(st.sampled_from(World.VERBS), NUMBERS, NUMBERS)
+SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+THREADS = 3
 
 
-class Model:
-    """A chunk, or a reference to one: then `target` is set."""
-
-    def __init__(self, parent=None, target=None, real=None, size=0):
-        self.parent, self.target, self.real, self.size = None, target, real, size
-        self.children, self.references, self.alive = [], [], True
-        self.move(parent)
-
-    def move(self, parent):
-        if self.parent is not None:
-            self.parent.children.remove(self)
-        self.parent = parent
-        if parent is not None:
-            parent.children.insert(0, self)
-
-    def refer(self, owner):
-        self.references.insert(0, Model(owner, target=self))
-
-    def free(self):
-        for child in iter(lambda: self.children[0] if self.children else None, None):
-            if child.references:
-                # The newest reference becomes the parent.
-                heir = child.references[0].parent
-                child.references[0].free()
-                child.move(heir)
+@settings(SLOW, max_examples=120)
+@given(st.lists(st.tuples(st.integers(0, THREADS - 1), STEPS), max_size=80))
+def test_one_forest_handed_from_thread_to_thread(steps):
+    """Each step in a thread of its choice, one after the other, all on the same trees."""
+    world = World("handed")
+    with concurrent.futures.ThreadPoolExecutor(1) as a, concurrent.futures.ThreadPoolExecutor(1) as b:
+        for thread, (verb, x, y) in steps:
+            if thread == 0:
+                world.step(verb, x, y)
             else:
-                child.free()
-        if self.target is not None:
-            self.target.references.remove(self)
-        self.alive = False
-        self.move(None)
-
-    def unlink(self, owner):
-        held = [reference for reference in self.references if reference.parent is owner]
-        if held:
-            held[0].free()
-        elif self.parent is not owner:
-            return False
-        elif self.references:
-            heir = self.references[0].parent
-            self.references[0].free()
-            self.move(heir)
-        else:
-            self.free()
-        return True
-
-    def above(self, other):
-        while other is not None and other is not self:
-            other = other.parent
-        return other is self
-
-    def count(self):
-        return 1 + sum(child.count() for child in self.children)
-
-    def bytes(self):
-        return self.size + sum(child.bytes() for child in self.children)
+                (a, b)[thread - 1].submit(world.step, verb, x, y).result(20)
+        world.check()
+        b.submit(world.end).result(20)
 
 
-def check(chunks):
-    for chunk in chunks:
-        assert chunk.real.alive == chunk.alive
-        if chunk.alive:
-            above = chunk.parent.real if chunk.parent is not None else None
-            assert chunk.real.parent == above
-            assert chunk.real.reference_count == len(chunk.references)
-            assert chunk.real.total_blocks == chunk.count()
-            assert chunk.real.total_size == chunk.bytes()
-        else:
-            with pytest.raises(tmempool.StaleContextError):
-                chunk.real.tree()
+@settings(SLOW, max_examples=120)
+@given(st.lists(STEPS, max_size=60))
+def test_every_step(steps):
+    """The whole forest is looked at after each step."""
+    world = World("looked at")
+    for step in steps:
+        world.step(*step).check()
+    world.end()
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_random_programs(seed):
-    dice = random.Random(seed)
-    chunks = [Model(real=tmempool.Context(f"root {i}")) for i in range(3)]
-    views = []
-    for step in range(150):
-        contexts = [m for m in chunks if m.alive and isinstance(m.real, tmempool.Context)]
-        buffers = [m for m in chunks if m.alive and isinstance(m.real, tmempool.Buffer)]
-        verb = dice.choice(["child", "pool", "bytes", "bytes", "steal", "refer", "refer",
-                            "unlink", "free", "view", "root"])
-        owner = dice.choice(contexts) if contexts else None
-        item = dice.choice(buffers) if buffers else None
-        if verb == "root" or owner is None:
-            chunks.append(Model(real=tmempool.Context(f"root {step}")))
-        elif verb == "child":
-            chunks.append(Model(owner, real=owner.real.child(f"child {step}")))
-        elif verb == "pool":
-            chunks.append(Model(owner, real=owner.real.pool(500)))
-        elif verb == "bytes":
-            size = dice.randrange(200)
-            chunks.append(Model(owner, real=owner.real.bytes(size), size=size))
-        elif verb == "steal":
-            moved = dice.choice(contexts + buffers)
-            if moved.above(owner):
-                with pytest.raises(ValueError):
-                    owner.real.steal(moved.real)
-            else:
-                owner.real.steal(moved.real)
-                if moved.parent is not owner:
-                    moved.move(owner)
-        elif verb == "free":
-            doomed = dice.choice(contexts + buffers)
-            if doomed.references:
-                with pytest.raises(tmempool.ReferencedError):
-                    doomed.real.free()
-            elif any(doomed.above(viewed) for viewed, _ in views):
-                with pytest.raises(BufferError):
-                    doomed.real.free()
-            else:
-                doomed.real.free()
-                doomed.free()
-        elif item is None:
-            continue
-        elif verb == "refer":
-            item.real.reference(owner.real)
-            item.refer(owner)
-        elif verb == "view":
-            # At most three, each given back some time.
-            views.append((item, item.real.view()))
-            if len(views) > 3:
-                viewed, view = views.pop(0)
-                assert bytes(view) == bytes(viewed.size)
-                del view
-        elif verb == "unlink":
-            last = not item.references and item.parent is owner
-            if last and any(viewed is item for viewed, _ in views):
-                with pytest.raises(BufferError):
-                    item.real.unlink(owner.real)
-            elif item.unlink(owner):
-                item.real.unlink(owner.real)
-            else:
-                with pytest.raises((ValueError, BufferError)):
-                    item.real.unlink(owner.real)
-        check(chunks)
-    views.clear()
-    for chunk in chunks:
-        if chunk.alive and chunk.parent is None and not chunk.references:
-            chunk.real.free()
-            chunk.free()
-    check(chunks)
+@settings(SLOW, max_examples=40)
+@given(st.lists(st.lists(STEPS, max_size=60), min_size=THREADS, max_size=THREADS))
+def test_threads_at_once(programs):
+    """Each thread on trees of its own, at the same time; they meet in the library only."""
+    start = threading.Barrier(THREADS, timeout=20)
+
+    def run(number):
+        world = World(f"thread {number}")
+        start.wait()
+        for step in programs[number]:
+            world.step(*step)
+        world.check()
+        world.end()
+
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(run, number) for number in range(THREADS)]:
+            done.result(30)
+
+
+@settings(SLOW, max_examples=30)
+@given(st.lists(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=80), min_size=3, max_size=3))
+def test_threads_at_once_on_one_tree(programs):
+    """Threads make, move, refer to and free the same things. Each sees them whole, or gone; in the
+    end there are as many as were made and not freed."""
+    root = tmempool.Context("root")
+    places = [root.child(str(i)) for i in range(8)]
+    allowed = (tmempool.TmempoolError, BufferError, ValueError)
+
+    def run(program):
+        for verb, a, b in program:
+            item, other = places[a % 8], places[b % 8]
+            try:
+                if verb % 6 == 0:
+                    places[a % 8] = other.child("made")
+                elif verb % 6 == 1:
+                    with item.bytes(16) as data, data.view() as view:
+                        view[a % 16] = 7
+                        assert bytes(view).count(7) == 1
+                elif verb % 6 == 2:
+                    other.steal(item)
+                elif verb % 6 == 3:
+                    item.bytes(8).reference(root)
+                elif verb % 6 == 4 and item.parent != root:
+                    item.free()
+                else:
+                    assert item.total_blocks == len(item.tree().walk()) or item.alive
+            except allowed:
+                pass
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(run, program) for program in programs]:
+            done.result(30)
+    tree = root.tree()
+    assert tree.total_blocks == root.total_blocks and tree.total_size == root.total_size
+    root.free()
+    assert not any(place.alive for place in places)

@@ -14,20 +14,25 @@ from ._errors import (
     WrongTypeError,
 )
 from ._handle import Handle
+from ._snapshot import Diff, Growth, Snapshot, snapshot
 from ._tree import Node
 
 __all__ = [
     "Array",
     "Buffer",
     "Context",
+    "Diff",
+    "Growth",
     "Handle",
     "Node",
     "Pool",
     "Record",
     "ReferencedError",
+    "Snapshot",
     "StaleContextError",
     "String",
     "TmempoolError",
     "VetoError",
     "WrongTypeError",
+    "snapshot",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import html
 import operator
 from typing import (
     TYPE_CHECKING, Any, Callable, Dict, NoReturn, Optional, SupportsIndex, Type, TypeVar,
@@ -246,6 +247,10 @@ class Handle:
     def to_dict(self) -> Dict[str, Any]:
         """`tree()` in dicts and lists, fit for JSON."""
         return self.tree().to_dict()
+
+    def _repr_html_(self) -> str:
+        """A picture of the tree, by bytes; of what is gone, only that it is."""
+        return self.tree()._repr_html_() if self.alive else html.escape(repr(self))
 
     def report(self) -> str:
         """talloc's report on this and all below it."""

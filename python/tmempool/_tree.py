@@ -12,7 +12,8 @@ from ._registry import work
 
 @dataclass
 class Node:
-    """A chunk: its own `size` in bytes, and what it has below it, newest first.
+    """A chunk: its own `size` in bytes, and what it has below it, newest first. In a notebook, a
+    picture of the tree, by bytes.
 
     For a reference, `is_reference` is set, `name` and `size` are those of the chunk that it refers
     to, and there are no children.
@@ -60,6 +61,11 @@ class Node:
                 path[-1]["children"].append(entry)
             path.append(entry)
         return path[0]
+
+    def _repr_html_(self) -> str:
+        from ._picture import picture_of
+
+        return picture_of([self], self.name)
 
 
 def _decode(name: Optional[bytes]) -> str:

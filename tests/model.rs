@@ -261,7 +261,10 @@ fn step(model: &mut Model, rng: &mut Rng) {
             }
             3 if !ids.is_empty() => {
                 let id = rng.pick(&ids);
-                ops::free_children(model.chunk(id), c"here".as_ptr()).unwrap();
+                match rng.below(2) {
+                    0 => ops::free_children(model.chunk(id), c"here".as_ptr()).unwrap(),
+                    _ => ops::reset(model.chunk(id), c"here".as_ptr()).unwrap(),
+                }
                 model.kill_children(id);
             }
             4..=7 if !ids.is_empty() => {
@@ -340,7 +343,13 @@ fn step(model: &mut Model, rng: &mut Rng) {
             }
             14..=15 => {
                 let room = rng.size() / 4;
-                let pool = ops::pool(c, room).unwrap();
+                let pool = match rng.below(2) {
+                    0 => ops::pool(c, room).unwrap(),
+                    _ => ops::growable_pool(c, room, rng.size()).unwrap(),
+                };
+                if rng.below(3) == 0 {
+                    assert!(ops::set_keep(pool, rng.below(100_000)));
+                }
                 model.add(context, pool, Node { is_pool: true, ..Node::default() });
             }
             16 => {

@@ -50,6 +50,7 @@ pub mod cache;
 pub mod family;
 pub mod free;
 pub mod genpool;
+pub mod growable;
 pub mod handle;
 pub mod hooks;
 pub mod kmalloc;

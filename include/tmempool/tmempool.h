@@ -597,6 +597,49 @@ extern int fprintf(FILE *file, const char *format, ...);
  */
 void tm_slabinfo(FILE *f);
 
+/**
+ * Allocates a pool under `parent` that grows: it begins with a block of `first_size` bytes, and each block that it
+ * adds is twice as large as the one before, up to `max_block`. What is larger than a quarter of that comes from
+ * the heap, unless it fits into the first block. `tm_reset()` empties it for its next use.
+ *
+ * It is used like any pool: what is allocated below it is served from it, and may be freed, moved or resized alone.
+ * Pools of different trees may be used from different threads at once; one pool by one thread at a time.
+ *
+ * @param parent      the parent; NULL for none.
+ * @param first_size  bytes for descendants and their headers in the first block; less than 256 MiB.
+ * @param max_block   bytes of the largest block; 0 for 1 MiB; at most 3 MiB and at least `first_size` are taken.
+ * @return            the pool, which has no payload of its own; NULL with errno ENOMEM.
+ */
+void *tm_pool_growable(const void *parent,
+                       size_t first_size,
+                       size_t max_block);
+
+/**
+ * Empties `ctx`, any chunk, for its next use: frees its children by the rules of `talloc_free_children()`, with
+ * their destructors, vetoes and references; what had been moved elsewhere lives on there. `ctx` itself stays, with
+ * its payload, name and destructor.
+ *
+ * A pool keeps its room: its first block, and what it has grown by up to the limit of `tm_pool_set_keep()`. Where
+ * all below it was served from its blocks and is plain (no destructor, reference, limit, nothing moved in or out),
+ * it is forgotten at once, in a time that depends on the number of blocks alone.
+ *
+ * @param ctx  a chunk.
+ * @return     0; -1 if `ctx` is no chunk or what lies below it is damaged.
+ */
+int tm_reset(void *ctx);
+
+/**
+ * Sets how much of its room a pool keeps when it is emptied, by `tm_reset()` or because the last of what it served
+ * is freed. The first block always stays. A growable pool keeps everything unless told otherwise; one made by
+ * `talloc_pool()` keeps what was asked for then, and gives back what went beyond.
+ *
+ * @param pool   a pool.
+ * @param bytes  of all its blocks together.
+ * @return       0; -1 with errno EINVAL, which is logged, if it is not a pool.
+ */
+int tm_pool_set_keep(void *pool,
+                     size_t bytes);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@ use super::roots;
 use crate::error::AllocError;
 use crate::process;
 use crate::tree::chunk::{HEADER, LIMITED};
+use crate::tree::pool::{Growth, PoolRef};
 use crate::tree::{Chunk, limit, links, store};
 
 /// Sizes at or above this, in bytes, are refused.
@@ -42,7 +43,7 @@ pub unsafe fn alloc_quick(parent: Chunk, size: usize, name: *const c_char) -> Op
 #[inline(never)]
 fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE {
-        return Err(AllocError::TooLarge);
+        return refuse(parent, AllocError::TooLarge);
     }
     process::setup();
     if let Some(parent) = parent
@@ -51,8 +52,19 @@ fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
         return Ok(chunk);
     }
     let parent = parent.or_else(roots::null_context);
-    let chunk = store::chunk(parent, size).ok_or(AllocError::OutOfMemory)?;
-    enter(chunk, parent)
+    match store::chunk(parent, size) {
+        Some(chunk) => enter(chunk, parent),
+        None => refuse(parent, AllocError::OutOfMemory),
+    }
+}
+
+/// No memory for a child of `parent`: those who count are told.
+#[cold]
+fn refuse(parent: Option<Chunk>, error: AllocError) -> Result<Chunk, AllocError> {
+    if let Some(pool) = parent.and_then(PoolRef::serving) {
+        pool.fail();
+    }
+    Err(error)
 }
 
 /// Puts a fresh chunk into the tree, if the limits above allow it.
@@ -61,7 +73,7 @@ fn enter(chunk: Chunk, parent: Option<Chunk>) -> Result<Chunk, AllocError> {
     if parent.has(LIMITED) {
         if let Err(error) = limit::charge(Some(parent), limit::weight(chunk)) {
             store::release(chunk, ptr::null());
-            return Err(error);
+            return refuse(Some(parent), error);
         }
         chunk.set_flags(LIMITED);
     }
@@ -95,7 +107,20 @@ pub unsafe fn alloc_zeroed(parent: Option<Chunk>, size: usize) -> Result<Chunk, 
 /// # Safety
 /// See the [module](super).
 pub unsafe fn pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
-    pool_with(parent, 0, size)
+    pool_with(parent, 0, size, Growth::OVERFLOW)
+}
+
+/// A pool that begins with a block of `first` bytes and grows by blocks of twice the size of the one before, up to
+/// `max` bytes (at most 3 MiB; 0 is 1 MiB; never less than `first`). What is larger than a quarter of that comes
+/// from the heap.
+///
+/// # Errors
+/// As for [`alloc`].
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn growable_pool(parent: Option<Chunk>, first: usize, max: usize) -> Result<Chunk, AllocError> {
+    pool_with(parent, 0, first, Growth::doubling(first, max))
 }
 
 /// A chunk of `size` bytes that is also a pool, with room for `subobjects` chunks of
@@ -116,15 +141,15 @@ pub unsafe fn pooled_object(
         .checked_mul(HEADER + 15)
         .and_then(|headers| headers.checked_add(subobjects_size))
         .ok_or(AllocError::TooLarge)?;
-    pool_with(parent, size, room)
+    pool_with(parent, size, room, Growth::OVERFLOW)
 }
 
-fn pool_with(parent: Option<Chunk>, size: usize, room: usize) -> Result<Chunk, AllocError> {
+fn pool_with(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE || room >= MAX_SIZE || size + room >= MAX_SIZE {
         return Err(AllocError::TooLarge);
     }
     process::setup();
     let parent = parent.or_else(roots::null_context);
-    let chunk = store::pool_chunk(parent, size, room).ok_or(AllocError::OutOfMemory)?;
+    let chunk = store::pool_chunk(parent, size, room, growth).ok_or(AllocError::OutOfMemory)?;
     enter(chunk, parent)
 }

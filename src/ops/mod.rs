@@ -12,14 +12,16 @@ mod free;
 mod realloc;
 mod reference;
 mod reparent;
+mod reset;
 mod roots;
 mod totals;
 
-pub use alloc::{MAX_SIZE, alloc, alloc_quick, alloc_zeroed, pool, pooled_object};
+pub use alloc::{MAX_SIZE, alloc, alloc_quick, alloc_zeroed, growable_pool, pool, pooled_object};
 pub use free::{free, free_children, free_member_quick, free_quick, set_destructor, set_finalizer};
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};
 pub use reparent::{reparent, steal};
+pub use reset::{reset, set_keep};
 pub(crate) use roots::is_retired;
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};
 pub(crate) use totals::bytes;

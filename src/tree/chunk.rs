@@ -274,6 +274,11 @@ impl Chunk {
         ((tag ^ span_tag) & !(FLAGS & !MEMBER) == 0).then_some(Chunk(header))
     }
 
+    /// Makes it a chunk of memory that has `tag` now.
+    pub(super) fn retag(self, tag: u32) {
+        self.tag.set(tag & !FLAGS | self.tag.get() & FLAGS);
+    }
+
     /// Takes over what `from` is: links, name, side record, and the flags that do not say where it
     /// lies.
     pub(super) fn take_identity(self, from: Chunk) {

@@ -7,7 +7,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr::NonNull;
 
 use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE};
-use super::pool::PoolRef;
+use super::pool::{Growth, PoolRef};
 use super::side::Side;
 use super::{limit, links};
 use crate::mem::geometry;
@@ -120,7 +120,7 @@ pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
 }
 
 /// A pool's chunk: see [`PoolRef::create`].
-pub(crate) fn pool_chunk(parent: Option<Chunk>, size: usize, room: usize) -> Option<Chunk> {
+pub(crate) fn pool_chunk(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) -> Option<Chunk> {
     if process::mode() & MODE_MALLOC != 0 {
         let chunk = malloc_chunk(size)?;
         chunk.set_flags(POOL);
@@ -129,7 +129,7 @@ pub(crate) fn pool_chunk(parent: Option<Chunk>, size: usize, room: usize) -> Opt
     if let Some(pool) = parent.and_then(PoolRef::serving) {
         pool.set_irregular();
     }
-    PoolRef::create(size, room)
+    PoolRef::create(size, room, growth)
 }
 
 fn malloc_chunk(size: usize) -> Option<Chunk> {
@@ -290,6 +290,21 @@ pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
     if let Some(pool) = pool {
         pool.give_back(location);
     }
+}
+
+/// Forgets all that lies below the regular pool `chunk`, but for its child `name`, and keeps the pool's room. Says
+/// whether it could; if not, nothing has happened.
+pub(crate) fn forget_members(chunk: Chunk, name: Option<Chunk>, location: *const c_char) -> bool {
+    let done = PoolRef::of_chunk(chunk).is_some_and(|pool| pool.forget_members(name, location));
+    if done {
+        chunk.child.set(name);
+        if let Some(name) = name {
+            name.prev.set(None);
+            name.next.set(None);
+            name.child.set(None);
+        }
+    }
+    done
 }
 
 /// Whether `chunk` can be given back without a look at what lies below it.

@@ -37,8 +37,10 @@ pub(crate) struct Block {
     freed_at: Cell<*const c_char>,
     /// Where the first member starts.
     first: Cell<usize>,
-    /// It is beyond the room that the pool announced.
+    /// It belongs to the overflow.
     pub(super) overflow: Cell<bool>,
+    /// It is beyond the room that the pool announced.
+    pub(super) beyond: Cell<bool>,
 }
 
 /// Bytes of a block's head.
@@ -152,6 +154,7 @@ impl Block {
             freed_at: Cell::new(ptr::null()),
             first: Cell::new(first),
             overflow: Cell::new(false),
+            beyond: Cell::new(false),
         };
         // SAFETY: as above.
         unsafe { at.cast().write(block) };
@@ -210,21 +213,82 @@ impl Block {
         self.bump.set(self.first.get());
     }
 
-    /// Visits the members that are alive.
-    pub(super) fn for_each_member(&self, visit: &mut dyn FnMut(Chunk)) {
-        let mut at = self.first.get();
-        while at < self.bump.get() {
+    /// Bytes for members.
+    pub(super) fn capacity(&self) -> usize {
+        self.end.get() - self.first.get()
+    }
+
+    /// No member in it is alive, and it waits to be used again: until then a pointer into it leads to what was
+    /// freed at `location`.
+    pub(super) fn lay_by(&self, location: *const c_char) {
+        self.clear();
+        self.mark.set(TAG_FREED);
+        self.freed_at.set(location);
+    }
+
+    /// It is used again; its members get `tag`.
+    pub(super) fn take_up(&self, tag: u32) {
+        // SAFETY: the block lies in a span in use.
+        self.mark.set(!unsafe { SpanRef::of(ptr::from_ref(self).addr()) }.tag());
+        self.set_tag(tag);
+    }
+
+    /// Nothing in it is alive; members that come get `tag`.
+    pub(super) fn set_tag(&self, tag: u32) {
+        self.tag.set(tag);
+    }
+
+    /// Visits what was cut off, one behind the other: where it starts, its bytes, and whether it is free.
+    fn for_each_part(&self, visit: &mut dyn FnMut(NonNull<Header>, usize, bool)) {
+        let (mut at, bump) = (self.first.get(), self.bump.get());
+        while at < bump {
             // SAFETY: up to `bump` there is one header behind the other (see the module).
             let header = unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut::<Header>(at)) };
             // SAFETY: as above; padding has these two words at least.
             let start = unsafe { header.cast::<Padding>().as_ref() };
             let size = start.room as usize;
-            at += if start.tag == PADDING { size } else { room_for(size) };
-            if start.tag & !1 != TAG_FREED {
+            let room = if start.tag == PADDING { size } else { room_for(size) };
+            at += room;
+            visit(header, room, start.tag & !1 == TAG_FREED);
+        }
+    }
+
+    /// Visits the members that are alive.
+    pub(super) fn for_each_member(&self, visit: &mut dyn FnMut(Chunk)) {
+        self.for_each_part(&mut |header, _, free| {
+            if !free {
                 // SAFETY: neither free nor padding: a live member.
                 visit(unsafe { Chunk::from_header(header) });
             }
-        }
+        });
+    }
+
+    /// Visits what is free, joined where it lies side by side: where it starts, its bytes, and where the first
+    /// of it was freed. A visit may write over it.
+    pub(super) fn for_each_gap(&self, visit: &mut dyn FnMut(usize, usize, *const c_char)) {
+        let mut gap: Option<(NonNull<Header>, usize)> = None;
+        let mut close = |gap: Option<(NonNull<Header>, usize)>| {
+            if let Some((start, room)) = gap {
+                let has_header = room >= HEADER;
+                // SAFETY: free room of this block; the first of it is a freed header or padding.
+                let location = unsafe {
+                    let padding = start.cast::<Padding>().as_ref().tag == PADDING;
+                    if has_header && !padding { start.cast::<Piece>().as_ref().freed_at } else { ptr::null() }
+                };
+                visit(start.addr().get(), room, location);
+            }
+        };
+        self.for_each_part(&mut |header, room, free| {
+            gap = match (gap.take(), free) {
+                (Some((start, before)), true) => Some((start, before + room)),
+                (None, true) => Some((header, room)),
+                (open, false) => {
+                    close(open);
+                    None
+                }
+            };
+        });
+        close(gap);
     }
 }
 

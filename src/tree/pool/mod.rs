@@ -8,6 +8,11 @@
 //! blocks double in size. When no member of a zone is alive its room comes back, whatever lives in
 //! the other. Pools do not lie in each other: a pool below a pool has blocks of its own.
 //!
+//! A *growable* pool has one zone: what goes beyond the announced room is added to it, in blocks that double up to a
+//! size of its own, so that all of it is used and emptied alike.
+//!
+//! Blocks that an emptied pool keeps for its next use, up to a limit, are *laid by*, in no zone.
+//!
 //! A pool is *regular* while every chunk below it is a member of it, every member lies below it, and
 //! none has anything that a free must act on (side record, reference, limit). A regular pool is
 //! freed by giving its blocks back: its members need not be visited.
@@ -15,7 +20,10 @@
 //! A pool is used by whoever owns the tree it lies in, without a lock, until a member is moved out of
 //! that tree: from then on, trees of two threads may draw on it, and it takes a lock.
 
+mod bins;
 mod block;
+mod reset;
+mod tally;
 mod zone;
 
 use core::cell::Cell;
@@ -25,6 +33,8 @@ use core::ptr::{self, NonNull};
 
 pub(crate) use block::Block;
 use block::{BLOCK, room_for};
+pub use tally::Stats;
+use tally::Tally;
 use zone::Zone;
 
 use super::chunk::{Chunk, GUARDED, HEADER, Header, MEMBER, POOL};
@@ -43,6 +53,49 @@ const OVERFLOW_MEMBER_MAX: usize = 32 << 10;
 /// The largest block of announced room. Larger pools have several.
 const ANNOUNCED_BLOCK_MAX: usize = 3 << 20;
 
+/// How a pool goes on when its announced room is used up, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth {
+    /// What the pool keeps when it is emptied, announced room included.
+    keep: usize,
+    /// The first block beyond it; each is twice the one before.
+    first: u32,
+    /// The largest.
+    last: u32,
+    /// The largest room that a member gets there. What needs more comes from the heap.
+    member_max: u32,
+    /// The blocks beyond are of the same zone as the announced room.
+    grows: bool,
+}
+
+impl Growth {
+    /// A pool with a buffer that is meant to be enough.
+    pub(crate) const OVERFLOW: Growth = Growth {
+        keep: 0,
+        first: OVERFLOW_FIRST as u32,
+        last: OVERFLOW_LAST as u32,
+        member_max: OVERFLOW_MEMBER_MAX as u32,
+        grows: false,
+    };
+
+    /// A growable pool, whose first block has `first` bytes and its largest `max`; 0 for the default. It keeps
+    /// what it has.
+    pub(crate) fn doubling(first: usize, max: usize) -> Growth {
+        let last = if max == 0 { OVERFLOW_LAST } else { max.min(ANNOUNCED_BLOCK_MAX) };
+        let last = last.max(first.clamp(GROWTH_MIN, ANNOUNCED_BLOCK_MAX));
+        Growth {
+            keep: usize::MAX,
+            first: (first * 2).clamp(GROWTH_MIN, last) as u32,
+            last: last as u32,
+            member_max: (last / 4) as u32,
+            grows: true,
+        }
+    }
+}
+
+/// The smallest block that a growable pool adds.
+const GROWTH_MIN: usize = 256;
+
 /// The record of a pool, in front of its chunk's header. See the module.
 #[repr(C, align(16))]
 #[derive(Debug)]
@@ -55,9 +108,14 @@ pub struct Pool {
     announced_room: Cell<usize>,
     /// Bytes of announced room that have no block yet.
     promised: Cell<usize>,
-    next_overflow: Cell<usize>,
     announced: Zone,
     overflow: Zone,
+    growth: Cell<Growth>,
+    next_growth: Cell<usize>,
+    /// Blocks beyond the announced room that are laid by, and their bytes.
+    spare: Cell<Option<NonNull<Block>>>,
+    spare_bytes: Cell<usize>,
+    tally: Tally,
 }
 
 /// The largest room in a block: all of it lies in one segment, so that its members can be found.
@@ -85,7 +143,7 @@ impl Deref for PoolRef {
 impl PoolRef {
     /// A chunk of `size` bytes that is a pool with room for `room` bytes of members, their headers
     /// included. It is not in the tree yet.
-    pub(super) fn create(size: usize, room: usize) -> Option<Chunk> {
+    pub(super) fn create(size: usize, room: usize, growth: Growth) -> Option<Chunk> {
         let room = room.next_multiple_of(16);
         let front = FRONT + size.next_multiple_of(16);
         // All of a block lies in one segment, so that its members can be found.
@@ -103,9 +161,13 @@ impl PoolRef {
                 orphaned: Cell::new(false),
                 announced_room: Cell::new(room),
                 promised: Cell::new(room - in_first),
-                next_overflow: Cell::new(OVERFLOW_FIRST),
                 announced: Zone::new(Some(block)),
                 overflow: Zone::new(None),
+                growth: Cell::new(growth),
+                next_growth: Cell::new(growth.first as usize),
+                spare: Cell::new(None),
+                spare_bytes: Cell::new(0),
+                tally: Tally::new(),
             };
             record.write(pool);
             let tag = SpanRef::of(at.addr().get()).tag() | POOL;
@@ -188,6 +250,7 @@ impl PoolRef {
             Some(at) => at,
             None => self.find_room(room)?,
         };
+        self.tally.add(size);
         // All blocks of a pool have one tag.
         Some((NonNull::new(at as *mut u8)?, self.first().tag()))
     }
@@ -204,6 +267,9 @@ impl PoolRef {
         if room > BLOCK_ROOM_MAX {
             return None;
         }
+        if let Some(at) = self.announced.reuse(room, self.chunk()) {
+            return Some(at);
+        }
         let promised = self.promised.get();
         if promised >= room {
             let bytes = promised.min(ANNOUNCED_BLOCK_MAX).max(room);
@@ -211,28 +277,50 @@ impl PoolRef {
             self.promised.set(promised - bytes);
             return self.announced.cut(room);
         }
-        if room > OVERFLOW_MEMBER_MAX {
+        let growth = self.growth.get();
+        if room > growth.member_max as usize {
             return None;
         }
-        if let Some(at) = self.overflow.cut(room) {
+        if growth.grows {
+            self.announced.add(self.next_block(room)?);
+            return self.announced.cut(room);
+        }
+        if let Some(at) = self.overflow.cut(room).or_else(|| self.overflow.reuse(room, self.chunk())) {
             return Some(at);
         }
-        let bytes = self.next_overflow.get();
-        self.overflow.add(self.new_block((bytes - BLOCK).max(room), true)?);
-        self.next_overflow.set((bytes * 2).min(OVERFLOW_LAST));
+        self.overflow.add(self.next_block(room)?);
         self.overflow.cut(room)
     }
 
+    /// A block beyond the announced room: one that is laid by and has `room`, or a new one.
+    fn next_block(self, room: usize) -> Option<NonNull<Block>> {
+        if let Some(block) = self.take_spare(room) {
+            return Some(block);
+        }
+        let (bytes, growth) = (self.next_growth.get(), self.growth.get());
+        let block = self.new_block((bytes - BLOCK).max(room), true)?;
+        self.next_growth.set((bytes * 2).min(growth.last as usize));
+        Some(block)
+    }
+
     /// A block with at least `room` bytes for members; of announced room, with exactly as many.
-    fn new_block(self, room: usize, overflow: bool) -> Option<NonNull<Block>> {
+    fn new_block(self, room: usize, beyond: bool) -> Option<NonNull<Block>> {
         let (at, bytes) = store::take_block(BLOCK + room)?;
-        let room = if overflow { bytes - BLOCK } else { room };
+        let room = if beyond { bytes - BLOCK } else { room };
         // SAFETY: a slot taken just now, long enough.
         unsafe {
             let block = Block::create(at, self.0, self.first().tag(), at.addr().get() + BLOCK, room);
-            block.as_ref().overflow.set(overflow);
+            block.as_ref().overflow.set(beyond && !self.growth.get().grows);
+            block.as_ref().beyond.set(beyond);
             Some(block)
         }
+    }
+
+    /// The pool's own chunk, which has been freed if the pool is orphaned.
+    #[inline]
+    fn chunk(self) -> Chunk {
+        // SAFETY: its header lies right behind the record, for as long as the pool is there.
+        unsafe { Chunk::from_header(self.0.add(1).cast()) }
     }
 
     /// Takes back the room of `member`, which is freed.
@@ -247,6 +335,7 @@ impl PoolRef {
         let held = pool.hold();
         let zone = pool.zone(block);
         let room = room_for(member.size());
+        pool.tally.remove(member.size());
         member.stamp_freed(location);
         if zone.put_back(block, member.address().addr().get(), room, location)
             && (pool.orphaned.get() || !zone.is_tidy())
@@ -323,34 +412,26 @@ impl PoolRef {
             return self.give_back(location);
         }
         if announced == 0 {
-            self.clear_announced(location);
+            self.lay_by(self.announced.clear(), location);
         }
         if overflow == 0 {
-            give_back_list(self.overflow.blocks.take(), location, &mut |_| {});
-            self.overflow.clear();
-            self.next_overflow.set(OVERFLOW_FIRST);
+            self.lay_by(self.overflow.clear_all(), location);
         }
-    }
-
-    /// All announced room is free again.
-    fn clear_announced(self, location: *const c_char) {
-        let mut room = 0;
-        give_back_list(self.announced.clear(), location, &mut |block| {
-            room += block.end.get() - block.first();
-        });
-        self.promised.set(self.promised.get() + room);
     }
 
     /// Gives all blocks back, and with them everything that is still in them.
     pub(super) fn give_back(self, location: *const c_char) {
-        give_back_list(self.overflow.blocks.take(), location, &mut |_| {});
-        give_back_list(self.announced.clear(), location, &mut |_| {});
+        self.announced.drop_bins();
+        self.overflow.drop_bins();
+        for list in [self.spare.take(), self.overflow.clear_all(), self.announced.clear()] {
+            for_each_block(list, &mut |block| Block::give_back(block, location));
+        }
         Block::give_back(self.first_block(), location);
     }
 
     /// Whether `member` counts against a memory limit: it is beyond the room that was announced.
     pub(crate) fn counts(member: Chunk) -> bool {
-        Block::of_member(member).overflow.get()
+        Block::of_member(member).beyond.get()
     }
 
     /// Bytes of room that the pool announced.
@@ -366,6 +447,7 @@ impl PoolRef {
         let (old, new) = (room_for(member.size()), room_for(size));
         let done = new == old || self.zone(block).resize(block, member.address().addr().get(), old, new);
         if done {
+            self.tally.resize(member.size(), size);
             member.size.set(size as u32);
         }
         done
@@ -391,9 +473,11 @@ impl PoolRef {
             // Nothing was copied over the old header: whoever still has it is told so.
             member.stamp_freed(location);
         }
+        self.tally.resize(slid.size(), size);
         slid.size.set(size as u32);
-        self.clear_announced(location);
+        self.lay_by(self.announced.clear(), location);
         first.cut(room_for(size));
+        self.announced.live.set(1);
         Some(slid)
     }
 
@@ -416,22 +500,19 @@ impl PoolRef {
     /// Nobody changes the pool meanwhile.
     pub(super) unsafe fn for_each_chunk(self, visit: &mut dyn FnMut(Chunk)) {
         if !self.orphaned.get() {
-            // SAFETY: the header of the pool's chunk lies right behind the record.
-            visit(unsafe { Chunk::from_header(self.0.add(1).cast()) });
+            visit(self.chunk());
         }
         self.announced.for_each_member(visit);
         self.overflow.for_each_member(visit);
     }
 }
 
-/// Gives a list of blocks back, after `last` has looked at each.
-fn give_back_list(list: Option<NonNull<Block>>, location: *const c_char, last: &mut dyn FnMut(&Block)) {
+/// Visits a list of blocks that are in no zone any more.
+fn for_each_block(list: Option<NonNull<Block>>, visit: &mut dyn FnMut(NonNull<Block>)) {
     let mut next = list;
     while let Some(block) = next {
-        // SAFETY: a block that is in no zone any more, given back once.
-        let head = unsafe { block.as_ref() };
-        next = head.next.get();
-        last(head);
-        Block::give_back(block, location);
+        // SAFETY: the blocks are the pool's until the visit.
+        next = unsafe { block.as_ref() }.next.get();
+        visit(block);
     }
 }

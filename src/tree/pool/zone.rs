@@ -1,19 +1,21 @@
 //! A zone: blocks of a pool whose room comes back together, when no member in them is alive.
 //!
-//! A pool has two: the room that it announced, and the overflow. Room is cut off the newest block;
-//! freed room goes back to that block's end, or into bins by size, from which it is used again when
-//! the block is used up.
+//! Room is cut off the newest block. A freed member that was the last of it gives its room back to the block's end;
+//! any other stays where it is as a freed header. Only when the newest block has no room left is that looked at: a
+//! *sweep* joins what is free side by side and puts it into bins (`bins.rs`), from which members are served from then
+//! on. It pays for itself: the next one waits until as much has been freed as an eighth of the zone.
 
 use core::cell::Cell;
 use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
+use super::bins::{self, Bins};
 use super::block::{Block, Piece};
 use crate::tree::chunk::{Chunk, HEADER};
+use crate::tree::store;
 
-const BINS: usize = 8;
-/// How many pieces of a bin are looked at for one that fits.
-const PROBES: usize = 8;
+/// A sweep waits until this part of the zone has been freed since the last.
+const WORTH_SWEEPING: usize = 8;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,19 +24,27 @@ pub(super) struct Zone {
     pub(super) live: Cell<usize>,
     /// The newest block first: the one that is cut from.
     pub(super) blocks: Cell<Option<NonNull<Block>>>,
-    bins: [Cell<Option<NonNull<Piece>>>; BINS],
-    /// Something has been put into a bin since the zone was last empty.
-    kept: Cell<bool>,
+    bins: Cell<Option<NonNull<Bins>>>,
+    /// Bytes in its blocks.
+    capacity: Cell<usize>,
+    /// Bytes that were freed elsewhere than at the newest block's end, since the zone was last empty.
+    scattered: Cell<usize>,
+    /// What that was at the last sweep.
+    swept: Cell<usize>,
 }
 
 impl Zone {
     pub(super) fn new(first: Option<NonNull<Block>>) -> Zone {
-        Zone {
+        let zone = Zone {
             live: Cell::new(0),
             blocks: Cell::new(first),
-            bins: [const { Cell::new(None) }; BINS],
-            kept: Cell::new(false),
-        }
+            bins: Cell::new(None),
+            capacity: Cell::new(0),
+            scattered: Cell::new(0),
+            swept: Cell::new(0),
+        };
+        zone.capacity.set(zone.newest().map_or(0, Block::capacity));
+        zone
     }
 
     fn newest(&self) -> Option<&Block> {
@@ -42,38 +52,61 @@ impl Zone {
         self.blocks.get().map(|block| unsafe { block.as_ref() })
     }
 
-    /// `room` bytes for a member.
+    fn bins(&self) -> Option<&Bins> {
+        // SAFETY: the record is the zone's until its pool is given back.
+        self.bins.get().map(|bins| unsafe { bins.as_ref() })
+    }
+
+    /// `room` bytes for a member, from the end of the newest block.
     #[inline(always)]
     pub(super) fn cut(&self, room: usize) -> Option<usize> {
-        let at = match self.newest()?.cut(room) {
-            Some(at) => at,
-            None => self.take_piece(room)?,
-        };
+        let at = self.newest()?.cut(room)?;
         self.live.set(self.live.get() + 1);
         Some(at)
     }
 
-    /// Puts a new block in front, and what is left of the one before into a bin.
+    /// `room` bytes for a member, from what was freed. The newest block has not so many left. `owner` is the
+    /// pool's chunk.
+    pub(super) fn reuse(&self, room: usize, owner: Chunk) -> Option<usize> {
+        let at = self.take_piece(room).or_else(|| {
+            let freed = self.scattered.get() - self.swept.get();
+            if freed < room.max(self.capacity.get() / WORTH_SWEEPING) {
+                return None;
+            }
+            self.sweep(owner);
+            self.newest()?.cut(room).or_else(|| self.take_piece(room))
+        })?;
+        self.live.set(self.live.get() + 1);
+        Some(at)
+    }
+
+    /// Puts a new block in front, and what is left of the one before with the free pieces.
     pub(super) fn add(&self, block: NonNull<Block>) {
         if let Some(used_up) = self.newest() {
             let rest = used_up.rest();
-            if rest >= HEADER {
-                self.keep(used_up.bump.get(), rest, ptr::null());
-                used_up.bump.set(used_up.end.get());
+            if rest > 0 {
+                let at = used_up.bump.replace(used_up.end.get());
+                self.keep(at, rest, ptr::null());
             }
         }
         // SAFETY: the block was made just now for this zone.
-        unsafe { block.as_ref() }.next.set(self.blocks.get());
+        let head = unsafe { block.as_ref() };
+        head.next.set(self.blocks.get());
         self.blocks.set(Some(block));
+        self.capacity.set(self.capacity.get() + head.capacity());
     }
 
-    /// Takes back the `room` bytes of a freed member at `at`. Says whether it was the last alive.
+    /// Takes back the `room` bytes of a freed member at `at`, whose header says so. Says whether it was the last
+    /// alive.
     #[inline(always)]
     pub(super) fn put_back(&self, block: &Block, at: usize, room: usize, location: *const c_char) -> bool {
         if at + room == block.bump.get() {
             block.bump.set(at);
         } else {
-            self.keep(at, room, location);
+            self.scattered.set(self.scattered.get() + room);
+            if self.bins.get().is_some() {
+                self.keep(at, room, location);
+            }
         }
         let live = self.live.get() - 1;
         self.live.set(live);
@@ -83,15 +116,13 @@ impl Zone {
     /// Whether it is as it would be after [`clear`](Zone::clear), given that nothing in it is alive.
     #[inline(always)]
     pub(super) fn is_tidy(&self) -> bool {
-        !self.kept.get() && self.newest().is_some_and(|b| b.next.get().is_none() && !b.overflow.get())
+        self.scattered.get() == 0
+            && self.newest().is_some_and(|b| b.next.get().is_none() && !b.overflow.get())
     }
 
-    /// Nothing in it is alive: one block remains, the oldest, with all its room. Returns the others.
+    /// Nothing in it is alive: one block remains, the oldest, with all its room. Returns the others, older ones
+    /// first.
     pub(super) fn clear(&self) -> Option<NonNull<Block>> {
-        self.kept.set(false);
-        for bin in &self.bins {
-            bin.set(None);
-        }
         let mut others = None;
         let mut next = self.blocks.get();
         while let Some(block) = next {
@@ -101,44 +132,100 @@ impl Zone {
             if next.is_none() {
                 head.clear();
                 self.blocks.set(Some(block));
+                self.capacity.set(head.capacity());
             } else {
                 head.next.set(others);
                 others = Some(block);
             }
         }
+        self.forget_pieces();
         others
     }
 
-    /// Room that was freed: a piece that is large enough, its rest kept.
-    #[cold]
-    fn take_piece(&self, room: usize) -> Option<usize> {
-        for bin in &self.bins[bin_of(room)..] {
-            let mut link = bin;
-            for _ in 0..PROBES {
-                let Some(piece) = link.get() else { break };
-                // SAFETY: pieces in bins are free room of this zone, and stay until they are taken.
-                let head = unsafe { &*piece.as_ptr() };
-                let has = head.room();
-                if has >= room {
-                    link.set(head.next.get());
-                    let at = piece.addr().get();
-                    self.keep(at + room, has - room, ptr::null());
-                    return Some(at);
-                }
-                link = &head.next;
-            }
-        }
-        None
+    /// Nothing in it is alive: it has no blocks any more. Returns them, older ones first.
+    pub(super) fn clear_all(&self) -> Option<NonNull<Block>> {
+        let others = self.clear();
+        let oldest = self.blocks.take()?;
+        // SAFETY: it was the zone's until just now.
+        unsafe { oldest.as_ref() }.next.set(others);
+        self.capacity.set(0);
+        Some(oldest)
     }
 
-    /// Keeps free room for later, if it is enough for anything. It was freed at `location`, or is nobody's.
+    fn forget_pieces(&self) {
+        self.live.set(0);
+        self.scattered.set(0);
+        self.swept.set(0);
+        if let Some(bins) = self.bins() {
+            bins.clear();
+        }
+    }
+
+    /// Gives the record of the bins back. The pool is going.
+    pub(super) fn drop_bins(&self) {
+        if let Some(bins) = self.bins.take() {
+            // SAFETY: taken with `take_record`, and nobody else's.
+            unsafe { store::give_raw(bins.cast()) };
+        }
+    }
+
+    /// A piece that is large enough, its rest kept.
+    fn take_piece(&self, room: usize) -> Option<usize> {
+        let piece = self.bins()?.take(room)?;
+        // SAFETY: free room of the zone.
+        let has = unsafe { piece.as_ref() }.room();
+        let at = piece.addr().get();
+        self.keep(at + room, has - room, ptr::null());
+        Some(at)
+    }
+
+    /// Keeps free room for later. It was freed at `location`, or is nobody's.
     fn keep(&self, at: usize, room: usize, location: *const c_char) {
-        if room >= HEADER {
-            self.kept.set(true);
-            let bin = &self.bins[bin_of(room)];
-            bin.set(Piece::mark(at, room, bin.get(), location));
-        } else if room > 0 {
-            Piece::pad(at, room);
+        if room < HEADER {
+            if room > 0 {
+                Piece::pad(at, room);
+            }
+        } else if let Some(piece) = Piece::mark(at, room, None, location)
+            && let Some(bins) = self.bins()
+        {
+            bins.put(piece);
+        }
+    }
+
+    /// Finds all that is free, joined where it lies side by side.
+    #[cold]
+    fn sweep(&self, owner: Chunk) {
+        if self.bins.get().is_none()
+            && let Some(at) = store::take_record(owner, bins::SIZE)
+        {
+            // SAFETY: a record of this size, taken just now.
+            self.bins.set(Some(unsafe { Bins::create(at) }));
+        }
+        let Some(bins) = self.bins() else { return };
+        bins.clear();
+        self.swept.set(self.scattered.get());
+        let newest = self.blocks.get();
+        let mut next = newest;
+        let mut found = None;
+        while let Some(block) = next {
+            // SAFETY: the blocks in the list are the zone's.
+            let head = unsafe { block.as_ref() };
+            next = head.next.get();
+            head.for_each_gap(&mut |at, room, location| {
+                if Some(block) == newest && at + room == head.bump.get() {
+                    head.bump.set(at);
+                } else if room < HEADER {
+                    Piece::pad(at, room);
+                } else {
+                    found = Piece::mark(at, room, found, location);
+                }
+            });
+        }
+        // The other way round than they were found: so those at low addresses are used first.
+        while let Some(piece) = found {
+            // SAFETY: marked just now.
+            found = unsafe { piece.as_ref() }.next.get();
+            bins.put(piece);
         }
     }
 
@@ -149,6 +236,7 @@ impl Zone {
         } else if new > old {
             return false;
         } else {
+            self.scattered.set(self.scattered.get() + old - new);
             self.keep(at + new, old - new, ptr::null());
         }
         true
@@ -161,23 +249,5 @@ impl Zone {
             // SAFETY: as in `newest`.
             next = block.next.get().map(|block| unsafe { block.as_ref() });
         }
-    }
-}
-
-/// The bin that a piece of `room` bytes goes into: one for each doubling.
-fn bin_of(room: usize) -> usize {
-    ((room / HEADER).ilog2() as usize).min(BINS - 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bins_grow_with_the_room() {
-        assert_eq!(bin_of(48), 0);
-        assert_eq!(bin_of(95), 0);
-        assert_eq!(bin_of(96), 1);
-        assert_eq!(bin_of(1 << 20), BINS - 1);
     }
 }

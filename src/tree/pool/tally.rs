@@ -1,0 +1,110 @@
+//! The tally of a pool: what it has served, kept as it goes, so that any pool can be asked.
+//!
+//! The peak is looked at only when something goes, which is when it has been reached.
+
+use core::cell::Cell;
+
+/// What was allocated and freed somewhere. Bytes are those of payloads, as they were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes allocated in all; what a realloc adds is part of it.
+    pub total: usize,
+    /// Bytes allocated now.
+    pub current: usize,
+    /// The most that `current` has been.
+    pub peak: usize,
+    /// How many chunks were allocated.
+    pub allocations: usize,
+    /// How many of them were freed.
+    pub frees: usize,
+    /// How many allocations were refused.
+    pub failures: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Bytes served, and bytes that came back.
+    total: Cell<usize>,
+    returned: Cell<usize>,
+    /// The most that the difference was, as far as it has been looked at.
+    peak: Cell<usize>,
+    served: Cell<usize>,
+    failures: Cell<usize>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Tally {
+        Tally {
+            total: Cell::new(0),
+            returned: Cell::new(0),
+            peak: Cell::new(0),
+            served: Cell::new(0),
+            failures: Cell::new(0),
+        }
+    }
+
+    /// A member of `size` bytes was served.
+    #[inline(always)]
+    pub(super) fn add(&self, size: usize) {
+        self.served.set(self.served.get() + 1);
+        self.total.set(self.total.get() + size);
+    }
+
+    /// A member of `size` bytes comes back.
+    #[inline(always)]
+    pub(super) fn remove(&self, size: usize) {
+        self.look();
+        self.returned.set(self.returned.get() + size);
+    }
+
+    /// A member of `old` bytes has `new`.
+    pub(super) fn resize(&self, old: usize, new: usize) {
+        self.look();
+        self.total.set(self.total.get() + new.saturating_sub(old));
+        self.returned.set(self.returned.get() + old.saturating_sub(new));
+    }
+
+    /// All members have come back at once.
+    pub(super) fn remove_all(&self) {
+        self.look();
+        self.returned.set(self.total.get());
+    }
+
+    /// A member of `size` bytes has stayed when all others came back.
+    pub(super) fn keep(&self, size: usize) {
+        self.returned.set(self.returned.get() - size);
+    }
+
+    /// A member was refused.
+    pub(super) fn fail(&self) {
+        self.failures.set(self.failures.get() + 1);
+    }
+
+    #[inline(always)]
+    fn look(&self) {
+        let current = self.current();
+        if current > self.peak.get() {
+            self.peak.set(current);
+        }
+    }
+
+    /// Bytes that members have now.
+    #[inline(always)]
+    pub(super) fn current(&self) -> usize {
+        self.total.get() - self.returned.get()
+    }
+
+    /// The tally, of which `live` members are alive.
+    pub(super) fn stats(&self, live: usize) -> Stats {
+        self.look();
+        Stats {
+            total: self.total.get(),
+            current: self.current(),
+            peak: self.peak.get(),
+            allocations: self.served.get(),
+            frees: self.served.get() - live,
+            failures: self.failures.get(),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 #   make                          libraries, headers, pkg-config file, the tmempool command
 #   make run                      builds and runs examples/pool.c
 #   make check                    all tests; installs what they need when it is root
+#   make soak SECONDS=3600        threads and forks at work for long; with the full numbers of both
 #   make bench                    the benchmarks
 #   make install PREFIX=/usr/local DESTDIR=
 #   make headers                  generates the committed headers anew
@@ -33,7 +34,7 @@ HEADERS := $(addprefix $(DIST)/include/tmempool/,talloc.h tmempool.h tmempool.hp
 PC      := $(DIST)/lib/pkgconfig/tmempool.pc
 COMMAND := $(DIST)/bin/tmempool
 
-.PHONY: all run check oldest-rust bench install headers clean FORCE
+.PHONY: all run check oldest-rust soak bench install headers clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND)
@@ -117,6 +118,12 @@ oldest-rust:
 	else \
 		echo "skipped: Rust $(OLDEST_RUST), the oldest that will do, is not installed"; \
 	fi
+
+SECONDS ?= 3600
+
+soak: all
+	SOAK_SECONDS=$(SECONDS) SOAK_THREADS=1000000 SOAK_FORKS=10000 \
+		$(CARGO) test -p tmempool-proofs --test soak
 
 bench: all
 	scripts/setup.sh bench

@@ -24,7 +24,7 @@ struct Watched {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const UNDER_TSAN: [Watched; 6] = [
+const UNDER_TSAN: [Watched; 7] = [
     Watched { source: "c-tests/programs/threads.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/programs/random.c", arguments: &["threads", "1", "60"], environment: &[] },
     Watched {
@@ -43,6 +43,7 @@ const UNDER_TSAN: [Watched; 6] = [
         arguments: &[],
         environment: &[("ROUNDS", "400")],
     },
+    Watched { source: "proofs/programs/soak.c", arguments: &["6"], environment: &[] },
 ];
 
 const UNDER_DRD: [Watched; 2] = [

@@ -10,7 +10,7 @@ use core::ptr::{self, NonNull};
 use super::dying::{self, Root};
 use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
-use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE};
 use crate::tree::side::{Running, Side};
 use crate::tree::{Chunk, Finalizer, links, refs, store};
 
@@ -113,6 +113,15 @@ fn run_finalizer(chunk: Chunk, side: &Side, root: Option<&Root>, finalizer: Fina
     side.running.set(Running::No);
 }
 
+/// The side record of a chunk that has one and nothing else to act on: no references, no children, no
+/// finalizer.
+#[inline(always)]
+pub(super) fn leaf_with_side(chunk: Chunk) -> Option<&'static Side> {
+    let side = chunk.side()?;
+    let leaf = chunk.has_only(SIDE) && chunk.child.get().is_none();
+    (leaf && side.references.get().is_none() && side.finalizer.get().is_none()).then_some(side)
+}
+
 /// Frees all below `top`, which is marked as dying, but not `top` itself. That is the `root` of a free; or,
 /// without one, a child of a chunk whose children are being freed: nobody can free or move that chunk
 /// meanwhile, so there is nothing to watch over.
@@ -181,6 +190,13 @@ pub(super) fn descend(child: Chunk, parent: Chunk, location: *const c_char, root
                 };
                 reparent::relink(child, to.or_else(roots::null_context));
             }
+            return false;
+        }
+        if let Some(side) = leaf_with_side(child)
+            && child.parent() == Some(parent)
+        {
+            links::detach(child);
+            store::release_with_side(child, side, location);
             return false;
         }
         if store::is_regular_pool(child) {

@@ -2,11 +2,13 @@
 
 use core::ffi::{c_char, c_void};
 
-use super::drain::{begin, bury, descend, drain, drain_root, free_simple_leaves, leave, run_destructor};
+use super::drain::{
+    begin, bury, descend, drain, drain_root, free_simple_leaves, leaf_with_side, leave, run_destructor,
+};
 use super::{reference, roots};
 use crate::error::{AllocError, FreeError};
-use crate::tree::chunk::{DYING, SIDE};
-use crate::tree::side::{Running, Side};
+use crate::tree::chunk::DYING;
+use crate::tree::side::Running;
 use crate::tree::{Chunk, Destructor, Finalizer, links, refs, store};
 
 /// Sets the function that is called before `chunk` is freed, and may refuse; `None` takes it away.
@@ -97,15 +99,6 @@ fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError
         }
         None => finish(chunk, location),
     }
-}
-
-/// The side record of a chunk that has one and nothing else to act on: no references, no children, no
-/// finalizer.
-#[inline(always)]
-fn leaf_with_side(chunk: Chunk) -> Option<&'static Side> {
-    let side = chunk.side()?;
-    let leaf = chunk.has_only(SIDE) && chunk.child.get().is_none();
-    (leaf && side.references.get().is_none() && side.finalizer.get().is_none()).then_some(side)
 }
 
 #[inline(never)]

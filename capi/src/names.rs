@@ -17,15 +17,44 @@ pub(crate) const UNNAMED: &CStr = c"UNNAMED";
 pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const c_char) {
     // SAFETY: contract.
     unsafe {
-        if let Ok(chunk) = chunk(ptr) {
-            chunk.set_name(name);
+        match Chunk::check_quick(ptr) {
+            Some(chunk) => chunk.set_name(name),
+            None => set_name_slow(ptr, name),
         }
+    }
+}
+
+/// [`talloc_set_name_const`], where the pointer needs a second look. Kept apart, as the one below is, so that
+/// the short way needs no room on the stack.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
+    // SAFETY: contract.
+    if let Ok(chunk) = unsafe { chunk(ptr) } {
+        chunk.set_name(name);
     }
 }
 
 /// The name of `ptr`; "UNNAMED" where it has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
+    // SAFETY: contract.
+    unsafe {
+        match Chunk::check_quick(ptr) {
+            Some(chunk) => name_of(chunk),
+            None => get_name_slow(ptr),
+        }
+    }
+}
+
+/// [`talloc_get_name`], where the pointer needs a second look.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn get_name_slow(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
     unsafe { chunk(ptr) }.map_or(null(), name_of)
 }

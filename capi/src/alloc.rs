@@ -61,6 +61,11 @@ pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_c
 unsafe fn named_slow(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
+        if context.is_null()
+            && let Some(root) = ops::alloc_root_quick(size, name)
+        {
+            return root.ptr();
+        }
         match self::context(context) {
             Ok(parent) => named_below(parent, size, name),
             Err(_) => null_mut(),

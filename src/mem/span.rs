@@ -24,6 +24,9 @@ use super::size;
 
 pub use crate::process::NO_TAG;
 
+/// How many slots ahead a walk over many of them fetches.
+const AHEAD: usize = 3;
+
 /// Where a span of slots stands with its heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -278,6 +281,8 @@ impl SpanRef {
             let at = (self.start() + i as usize * slot) as *mut Slot;
             // SAFETY: the slot lies in the span and nobody has it; slots are 16-byte aligned.
             unsafe { (*at).next.set(list) };
+            // The same slot of the next batch.
+            super::os::prefetch(NonNull::new(at.wrapping_byte_add(batch as usize * slot)));
             list = NonNull::new(at);
         }
         self.free.set(list);
@@ -349,6 +354,13 @@ impl Span {
     #[inline]
     pub fn class(&self) -> usize {
         self.class.get() as usize
+    }
+
+    /// Asks for the memory of a slot some places before the one at `at`: who walks from the newest slot to the
+    /// oldest will want it soon.
+    #[inline(always)]
+    pub fn prefetch_before(&self, at: NonNull<u8>) {
+        super::os::prefetch(NonNull::new(at.as_ptr().wrapping_sub(AHEAD * self.slot_size.get() as usize)));
     }
 
     /// Bytes that one user of it gets: a slot, or the whole block.

@@ -40,6 +40,18 @@ pub unsafe fn alloc_quick(parent: Chunk, size: usize, name: *const c_char) -> Op
     store::quick_child(parent, size, name)
 }
 
+/// [`alloc`] without a parent, of a chunk named `name`, only if it goes the short way. `None` says nothing.
+///
+/// # Safety
+/// As for [`alloc_quick`].
+#[inline(always)]
+pub unsafe fn alloc_root_quick(size: usize, name: *const c_char) -> Option<Chunk> {
+    if roots::is_tracking() {
+        return None;
+    }
+    store::quick_root(size, name)
+}
+
 #[inline(never)]
 fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE {

@@ -14,6 +14,9 @@ use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE};
 use crate::tree::side::{Running, Side};
 use crate::tree::{Chunk, Finalizer, links, refs, store};
 
+/// Lists of up to this many leaves lie in the cache, most likely.
+const FEW: usize = 64;
+
 /// Frees all below `chunk`, which has left its parent's list.
 pub(super) fn drain_root(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let root = Root::new(chunk);
@@ -156,12 +159,16 @@ pub(super) fn free_simple_leaves(
 ) -> Result<(), Fault> {
     let mut next = at.child.get();
     let mut verified = Ok(());
+    let mut freed = 0_usize;
     while let Some(child) = next {
         if child.ptr().cast_const() == but {
             break;
         }
-        match store::release_leaf(child, location) {
-            Some(after) => next = after,
+        match store::release_leaf(child, location, freed > FEW) {
+            Some(after) => {
+                next = after;
+                freed += 1;
+            }
             None => {
                 verified = child.verify();
                 break;

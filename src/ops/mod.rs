@@ -16,7 +16,9 @@ mod reset;
 mod roots;
 mod totals;
 
-pub use alloc::{MAX_SIZE, alloc, alloc_quick, alloc_zeroed, growable_pool, pool, pooled_object};
+pub use alloc::{
+    MAX_SIZE, alloc, alloc_quick, alloc_root_quick, alloc_zeroed, growable_pool, pool, pooled_object,
+};
 pub use free::{free, free_children, free_member_quick, free_quick, set_destructor, set_finalizer};
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};

@@ -32,7 +32,13 @@ fn load(root: &AtomicPtr<c_void>) -> Option<Chunk> {
 /// The null context, while null tracking is on.
 #[inline]
 pub fn null_context() -> Option<Chunk> {
-    if NULL_CONTEXT.load(Relaxed).is_null() { None } else { load(&NULL_CONTEXT) }
+    if is_tracking() { load(&NULL_CONTEXT) } else { None }
+}
+
+/// Whether chunks made without a parent get one.
+#[inline(always)]
+pub(super) fn is_tracking() -> bool {
+    !NULL_CONTEXT.load(Relaxed).is_null()
 }
 
 /// From now on chunks made without a parent are children of the null context. Those made before stay

@@ -40,6 +40,24 @@ pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Op
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
 
+/// A new chunk without a parent, the short way.
+#[inline(always)]
+pub(crate) fn quick_root(size: usize, name: *const c_char) -> Option<Chunk> {
+    if size > QUICK {
+        return None;
+    }
+    // The first call of all reads the options; they are asked for after that.
+    let heap = threads::current()?;
+    if process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
+    let (at, tag) = heap.take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    let chunk = unsafe { Chunk::create(at, tag, size) };
+    chunk.set_name(name);
+    Some(chunk)
+}
+
 /// A new child of `parent` from the pool that serves it, if one does, without a limit, and has room.
 #[inline(never)]
 pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
@@ -177,9 +195,10 @@ pub(crate) fn quick_release_member(payload: *const c_void, location: *const c_ch
 
 /// Gives back what a link of a tree that is being freed leads to, if it is a chunk with nothing to act on
 /// and no children, and says what its next sibling is. If not, nothing has happened, and it is not known to
-/// be a chunk at all. The list is the caller's to mend.
+/// be a chunk at all. The list is the caller's to mend. `many` says that it is a long one: then those that come
+/// soon, most likely right before this one, are fetched ahead.
 #[inline(always)]
-pub(crate) fn release_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+pub(crate) fn release_leaf(leaf: Chunk, location: *const c_char, many: bool) -> Option<Option<Chunk>> {
     if process::mode() != 0 {
         return release_leaf_in_mode(leaf, location);
     }
@@ -187,9 +206,14 @@ pub(crate) fn release_leaf(leaf: Chunk, location: *const c_char) -> Option<Optio
     match unsafe { Chunk::check_quick(leaf.ptr()) } {
         Some(chunk) if chunk.is_plain() && chunk.child.get().is_none() => {
             let next = chunk.next.get();
+            // SAFETY: a plain chunk lies in a span.
+            let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
+            if many {
+                span.prefetch_before(chunk.address());
+            }
             chunk.stamp_freed(location);
             // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-            unsafe { heap::give(chunk.address()) };
+            unsafe { heap::give_to(span, chunk.address()) };
             Some(next)
         }
         Some(_) => None,

@@ -27,6 +27,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # The version scripts say which functions are public.
 TALLOC_MAP   := capi/exports/talloc.map
 TMEMPOOL_MAP := capi/exports/tmempool.map
+LAYOUT_MAP   := capi/exports/layout.map
 
 LIBRARIES := $(addprefix $(DIST)/lib/,libtmempool.so.0 libtmempool.so libtmempool.a \
 	tmempool/libtalloc.so.2)
@@ -52,7 +53,7 @@ $(WORK)/tmempool.o: $(CARGOUT)/libtmempool_capi.a $(WORK)/public
 	ld -r $$(sed 's/^/-u /' $(WORK)/public) -o $@ $<
 	objcopy --keep-global-symbols=$(WORK)/public $@
 
-$(WORK)/public: $(TALLOC_MAP) $(TMEMPOOL_MAP)
+$(WORK)/public: $(TALLOC_MAP) $(TMEMPOOL_MAP) $(LAYOUT_MAP)
 	@mkdir -p $(@D)
 	sed -nE 's/^\t(\w+);$$/\1/p' $^ > $@
 
@@ -64,7 +65,7 @@ $(DIST)/lib/libtmempool.a: $(WORK)/tmempool.o
 # Calls inside a library are direct; nothing can be put between them. Symbols are bound when it is
 # loaded, and their table is then read-only.
 LINK_SHARED = $(CC) -shared -o $@ $(WORK)/tmempool.o -Wl,-soname,$(@F) -Wl,-Bsymbolic-functions \
-	-Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs
+	-Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=$(LAYOUT_MAP)
 
 $(DIST)/lib/libtmempool.so.0: $(WORK)/tmempool.o
 	@mkdir -p $(@D)

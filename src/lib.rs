@@ -27,6 +27,7 @@ pub mod error;
 #[doc(hidden)]
 pub mod face;
 pub mod mem;
+pub mod offsets;
 pub mod ops;
 pub mod pools;
 pub mod process;

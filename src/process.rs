@@ -28,8 +28,8 @@ pub const MODE_MALLOC: u32 = 1;
 /// Freed payloads are filled with a byte.
 pub const MODE_FILL: u32 = 2;
 
-static SECRET: AtomicU32 = AtomicU32::new(0);
-static MODE: AtomicU32 = AtomicU32::new(0);
+pub(crate) static SECRET: AtomicU32 = AtomicU32::new(0);
+pub(crate) static MODE: AtomicU32 = AtomicU32::new(0);
 static FILL: AtomicU32 = AtomicU32::new(0);
 static READY: AtomicU32 = AtomicU32::new(0);
 static MAGIC: AtomicI32 = AtomicI32::new(0);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A layer may use itself and those before it.
 const LAYERS: [&[&str]; 8] =
-    [&["error"], &["process"], &["mem"], &["tree"], &["ops"], &["pools"], &["report"], &["face"]];
+    [&["error", "offsets"], &["process"], &["mem"], &["tree"], &["ops"], &["pools"], &["report"], &["face"]];
 /// The one exception: what the process shares is drawn and locked by means of `mem`.
 const ALLOWED: [(&str, &str); 2] = [("process", "mem::os"), ("process", "mem::lock")];
 

@@ -54,6 +54,7 @@ pub mod growable;
 pub mod handle;
 pub mod hooks;
 pub mod kmalloc;
+pub mod layout;
 pub mod limits;
 pub mod names;
 pub mod own;

@@ -14,7 +14,7 @@ use core::mem::zeroed;
 use core::sync::atomic::{AtomicU8, Ordering};
 use tmempool::{mem, process};
 
-use crate::{exit_report, handle, roots};
+use crate::{exit_report, handle, layout, roots};
 
 /// Bytes of a path, with its NUL.
 const PATH: usize = 4096;
@@ -35,6 +35,8 @@ static BEGINNING: extern "C" fn() = beginning;
 static END: extern "C" fn() = end;
 
 extern "C" fn beginning() {
+    // Kept in programs that are linked with the static library and drop what nothing leads to.
+    core::hint::black_box(&raw const layout::tm_layout);
     mem::threads::begin();
     if let Some(path) = process::option("notify").and_then(terminated::<PATH>) {
         notify(&path);

@@ -14,6 +14,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 pub enum Command {
     Run(Run),
+    Tree(Tree),
     /// Show what is installed, and what the system offers
     Info,
 }
@@ -51,4 +52,43 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     pub program: Vec<OsString>,
+}
+
+/// Show the contexts of a running process, as trees
+///
+/// The process, which must use tmempool, is read from outside: it is not told, runs no code for it, and nothing
+/// in it changes. Each of its trees is shown as talloc_report_full() would show it, the largest first. In names
+/// that go to a terminal, control characters are shown as \n, \t or \u{1b}.
+///
+/// While it is read the process goes on, so that what it changes meanwhile may be missing; how much did not fit
+/// together is said on stderr. With --stop it stands still for as long as the reading takes.
+///
+/// Reading another process takes the rights of a debugger: it must be the caller's own, and where
+/// kernel.yama.ptrace_scope is 1, only root may. The exit status is 0 when the process could be read, else 125.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  tmempool tree $(pidof notmuch)
+  tmempool tree --top 10 --depth 1 4711      the ten largest trees, with their children only
+  tmempool tree --json 4711 | jq '.nodes[] | select(.size > 65536) | .name'")]
+pub struct Tree {
+    /// The process
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i32::MAX as i64))]
+    pub pid: u32,
+
+    /// Show chunks down to this depth only: 0 for the roots, 1 for their children
+    #[arg(long, value_name = "N")]
+    pub depth: Option<u32>,
+
+    /// Show the N largest trees only, and the totals of the others
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Stop the process while it is read
+    #[arg(long)]
+    pub stop: bool,
 }

@@ -1,9 +1,10 @@
-//! The `tmempool` command: runs unmodified talloc programs on tmempool.
+//! The `tmempool` command: runs unmodified talloc programs on tmempool, and looks into running ones.
 //!
 //! | file | concept |
 //! |---|---|
 //! | `args` | the command line as the user types it |
 //! | `run` | `tmempool run`: start a program, wait, say what became of it |
+//! | `tree` | `tmempool tree`: the contexts of a running process |
 //! | `info` | `tmempool info`: what is installed, and what the system offers |
 //! | `dropin` | the library that takes libtalloc's place, and where it lies |
 //! | `program` | the file that will run: found, and looked into |
@@ -26,6 +27,7 @@ mod program;
 mod run;
 mod session;
 mod signals;
+mod tree;
 mod verdict;
 
 use clap::Parser;
@@ -33,6 +35,7 @@ use clap::Parser;
 fn main() {
     let outcome = match args::Args::parse().command {
         args::Command::Run(run) => run::run(&run),
+        args::Command::Tree(tree) => tree::tree(&tree),
         args::Command::Info => info::info(),
     };
     let status = outcome.unwrap_or_else(|failure| {

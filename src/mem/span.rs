@@ -21,6 +21,7 @@ use super::geometry::{self, DESCRIPTOR, SLICE};
 use super::heap::Heap;
 use super::remote::{Mailed, Remote, Slot};
 use super::size;
+use crate::offsets::offsets;
 
 pub use crate::process::NO_TAG;
 
@@ -70,6 +71,11 @@ pub struct Span {
 }
 
 const _: () = assert!(size_of::<Span>() == DESCRIPTOR);
+
+offsets! {
+    /// Where the fields of a span descriptor lie that say what is in the span.
+    SpanOffsets of Span { key, back, state, class, used, carved, slot_size, len, heap }
+}
 
 /// A span descriptor in a mapped segment. Copies are handles; the segment outlives them because a
 /// span is released only when nobody holds a slot of it.

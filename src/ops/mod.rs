@@ -24,7 +24,7 @@ pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};
 pub use reparent::{reparent, steal};
 pub use reset::{reset, set_keep};
-pub(crate) use roots::is_retired;
+pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};
 pub(crate) use totals::bytes;
 pub use totals::{total_blocks, total_size};

@@ -16,9 +16,9 @@ use crate::tree::{Chunk, links};
 
 /// The payload of a null context that is out of use, kept for the next: other threads may be about to
 /// look at it.
-static RETIRED: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+pub(crate) static RETIRED: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 /// The payload of the autofree context; null while there is none.
-static AUTOFREE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+pub(crate) static AUTOFREE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 fn load(root: &AtomicPtr<c_void>) -> Option<Chunk> {
     let at = root.load(Acquire);

@@ -1,6 +1,7 @@
-//! What can be seen: trees with their totals.
+//! What can be seen: trees with their totals, from inside; and the layout, for those who look from outside.
 
 mod census;
+pub mod layout;
 mod walk;
 
 pub use census::roots;

@@ -25,6 +25,7 @@ use super::side::Side;
 use crate::error::Fault;
 use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
+use crate::offsets::offsets;
 use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
 /// The chunk is a pool; its record lies right before the header.
@@ -60,6 +61,11 @@ pub struct Header {
     pub(crate) prev: Cell<Option<Chunk>>,
     pub(crate) child: Cell<Option<Chunk>>,
     pub(super) name: Cell<*const c_void>,
+}
+
+offsets! {
+    /// Where the fields of a chunk's header lie.
+    HeaderOffsets of Header { tag, size, parent, next, prev, child, name }
 }
 
 const _: () = assert!(HEADER == 48);

@@ -33,7 +33,7 @@ fn limits(from: Option<Chunk>) -> impl Iterator<Item = (Chunk, Limit)> {
 
 fn set(chunk: Chunk, limit: Limit) {
     if let Some(side) = chunk.side() {
-        side.limit.set(Some(limit));
+        side.set_limit(limit);
     }
 }
 
@@ -65,11 +65,11 @@ pub(crate) fn discharge(from: Option<Chunk>, bytes: usize) {
 /// Puts a limit on `chunk`, or changes the one it has.
 pub(crate) fn put_on(chunk: Chunk, max: usize) -> Result<(), AllocError> {
     let side = chunk.side_or_new()?;
-    let current = match side.limit.get() {
+    let current = match side.limit() {
         Some(limit) => limit.current,
         None => weight_of_tree(chunk),
     };
-    side.limit.set(Some(Limit { max, current }));
+    side.set_limit(Limit { max, current });
     mark(chunk);
     Ok(())
 }

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 
 use super::chunk::{Chunk, HEADER, Header, REFERENCE};
 use crate::error::AllocError;
+use crate::offsets::offsets;
 
 /// The name of every reference.
 pub const NAME: &CStr = c".reference";
@@ -20,6 +21,11 @@ pub struct Reference {
     location: *const c_char,
     newer: Cell<Option<NonNull<Reference>>>,
     older: Cell<Option<NonNull<Reference>>>,
+}
+
+offsets! {
+    /// Where the fields of a reference's payload lie.
+    ReferenceOffsets of Reference { target, location, newer, older }
 }
 
 /// Bytes of a reference's payload.

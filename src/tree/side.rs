@@ -10,6 +10,7 @@ use super::pool::PoolRef;
 use super::refs::Reference;
 use super::store;
 use crate::error::AllocError;
+use crate::offsets::offsets;
 
 /// A function that is called with the payload of a chunk before it is freed; -1 refuses.
 pub type Destructor = unsafe extern "C" fn(*mut c_void) -> c_int;
@@ -32,7 +33,13 @@ pub struct Side {
     pub(crate) finalizer: Cell<Option<Finalizer>>,
     /// The newest reference to the chunk.
     pub(crate) references: Cell<Option<NonNull<Reference>>>,
-    pub(crate) limit: Cell<Option<Limit>>,
+    limited: Cell<bool>,
+    limit: Cell<Limit>,
+}
+
+offsets! {
+    /// Where the fields of a side record lie.
+    SideOffsets of Side { running, name, destructor, finalizer, references, limited, limit }
 }
 
 /// Whether the destructor is running at this moment.
@@ -48,12 +55,31 @@ pub enum Running {
 }
 
 /// A memory limit, in bytes.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// What may be used.
     pub max: usize,
     /// What is used.
     pub current: usize,
+}
+
+offsets! {
+    /// Where the fields of a limit lie.
+    LimitOffsets of Limit { max, current }
+}
+
+impl Side {
+    /// The limit, if there is one.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        self.limited.get().then_some(self.limit.get())
+    }
+
+    /// Puts a limit here, or changes it.
+    pub(crate) fn set_limit(&self, limit: Limit) {
+        self.limit.set(limit);
+        self.limited.set(true);
+    }
 }
 
 impl Chunk {
@@ -75,7 +101,8 @@ impl Chunk {
             destructor: Cell::new(None),
             finalizer: Cell::new(None),
             references: Cell::new(None),
-            limit: Cell::new(None),
+            limited: Cell::new(false),
+            limit: Cell::new(Limit { max: 0, current: 0 }),
         };
         // SAFETY: memory for a record, nobody else's.
         unsafe { at.write(side) };
@@ -131,6 +158,6 @@ impl Chunk {
 
     /// The memory limit set on this chunk itself.
     pub fn limit(self) -> Option<Limit> {
-        self.side()?.limit.get()
+        self.side()?.limit()
     }
 }

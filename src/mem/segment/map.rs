@@ -8,12 +8,13 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::mem::geometry::{self, ADDRESS_BITS, SEGMENT};
 
-const SEGMENT_NUMBERS: usize = 1 << (ADDRESS_BITS - SEGMENT.trailing_zeros());
+/// How many segments fit into the address space.
+pub(crate) const SEGMENT_NUMBERS: usize = 1 << (ADDRESS_BITS - SEGMENT.trailing_zeros());
 
-type Map = [AtomicU64; SEGMENT_NUMBERS / 64];
+pub(crate) type Map = [AtomicU64; SEGMENT_NUMBERS / 64];
 
 /// A bit for each segment of the address space: set where one of ours lies.
-static MAP: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
+pub(crate) static MAP: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
 /// The same, but never cleared.
 static EVER: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
 

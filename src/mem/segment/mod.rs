@@ -30,8 +30,10 @@ use super::lock::{Held, Lock};
 use super::os;
 use super::slab::Shape;
 use super::span::{Span, SpanRef};
+use crate::offsets::offsets;
 use crate::process;
 use map::set_covered;
+pub(crate) use map::{MAP, SEGMENT_NUMBERS};
 pub use map::{covers, covers_quick, has_covered};
 pub(super) use own::{move_own, own};
 
@@ -62,6 +64,11 @@ struct Segment {
 }
 
 const _: () = assert!(size_of::<Segment>() == DESCRIPTOR);
+
+offsets! {
+    /// Where the fields of a segment's head lie that say how much of it is mapped and in use.
+    SegmentOffsets of Segment { len, used }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct SegmentRef(NonNull<Segment>);

@@ -13,12 +13,13 @@ use core::ptr::{self, NonNull};
 
 use super::Pool;
 use crate::mem::span::{NO_TAG, SpanRef};
+use crate::offsets::offsets;
 use crate::process::TAG_FREED;
 use crate::tree::chunk::{Chunk, HEADER, Header};
 use crate::tree::store;
 
 /// The tag of padding.
-const PADDING: u32 = TAG_FREED | 1;
+pub const PADDING: u32 = TAG_FREED | 1;
 
 /// The head of a block. Its first word is where a chunk has its tag.
 #[repr(C, align(16))]
@@ -41,6 +42,16 @@ pub(crate) struct Block {
     pub(super) overflow: Cell<bool>,
     /// It is beyond the room that the pool announced.
     pub(super) beyond: Cell<bool>,
+}
+
+offsets! {
+    /// Where the fields of a block's head lie that say what is in it.
+    BlockOffsets of Block { mark, tag, pool, next, bump, end, first, overflow }
+}
+
+offsets! {
+    /// Where padding says what it is, and how long.
+    PaddingOffsets of Padding { tag, room }
 }
 
 /// Bytes of a block's head.

@@ -33,6 +33,7 @@ use core::ptr::{self, NonNull};
 
 pub(crate) use block::Block;
 use block::{BLOCK, room_for};
+pub use block::{BlockOffsets, PADDING, PaddingOffsets};
 pub use tally::Stats;
 use tally::Tally;
 use zone::Zone;
@@ -42,6 +43,7 @@ use super::{links, store};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::lock::Held;
 use crate::mem::span::SpanRef;
+use crate::offsets::offsets;
 use crate::process::{self, MODE_MALLOC};
 
 /// The smallest overflow block, in bytes.
@@ -116,6 +118,11 @@ pub struct Pool {
     spare: Cell<Option<NonNull<Block>>>,
     spare_bytes: Cell<usize>,
     tally: Tally,
+}
+
+offsets! {
+    /// Where the fields of a pool's record lie that say what it has.
+    PoolOffsets of Pool { orphaned, announced_room }
 }
 
 /// The largest room in a block: all of it lies in one segment, so that its members can be found.

@@ -1,0 +1,409 @@
+//! What was in a process at a moment: its trees, or the part of them that was asked for.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::find::{self, Found};
+use crate::forest::Forest;
+use crate::layout::{Layout, number, number_at};
+use crate::memory::{Memory, read_exactly};
+use crate::names::{Name, Names};
+use crate::scan::{self, Raw, Scan};
+
+/// What a chunk without a name is called.
+const UNNAMED: &[u8] = b"UNNAMED";
+
+/// What to take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Selection {
+    /// How deep below its root a chunk may lie; all the way, if not said.
+    pub depth: Option<u32>,
+    /// How many trees, the largest; all, if not said.
+    pub trees: Option<usize>,
+}
+
+/// What a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Memory with an owner, and nothing special.
+    Chunk,
+    /// A chunk that serves its descendants from a buffer of its own.
+    Pool,
+    /// A hidden child that keeps another chunk alive.
+    Reference,
+    /// An object cache.
+    Cache,
+    /// A guaranteed reserve.
+    Mempool,
+    /// A managed range.
+    Genpool,
+}
+
+/// A memory limit, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What may be used.
+    pub max: u64,
+    /// What is used.
+    pub current: u64,
+}
+
+/// A chunk of a [`Snapshot`].
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// Its name; a reference's is that of the chunk it refers to.
+    pub name: Name,
+    /// The address of its payload, in the process.
+    pub address: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// It is being freed.
+    pub leaving: bool,
+    /// Bytes of its payload.
+    pub size: u32,
+    /// How many chunks it and all below it are, shown or not.
+    pub total_blocks: u32,
+    /// Bytes of payload in it and all below it, shown or not.
+    pub total_size: u64,
+    /// How deep it lies below its root.
+    pub depth: u32,
+    /// Its parent, if it is no root: the index of a node.
+    pub parent: Option<u32>,
+    /// The index behind the last node of its tree.
+    pub end: u32,
+    /// References to it.
+    pub references: u32,
+    /// Of a reference, the address of the payload of what it refers to.
+    pub target: u64,
+}
+
+/// Totals of trees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// How many trees.
+    pub trees: u64,
+    /// Bytes of payload in them.
+    pub size: u64,
+    /// Chunks in them.
+    pub blocks: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The name of the program.
+    pub program: OsString,
+    /// The files that the allocators in it come from; seldom more than one.
+    pub libraries: Vec<PathBuf>,
+    /// Totals of all trees, shown or not.
+    pub all: Sum,
+    /// Of these, what is not shown because of how many trees were asked for.
+    pub rest: Sum,
+    /// How many things did not fit together, because the process went on while it was read: with 0, it is one
+    /// moment's picture as far as can be seen.
+    pub changed: u64,
+    /// The trees one after the other, the largest first; in each, parents before their children, newest first.
+    pub nodes: Vec<Node>,
+    /// Limits, by index of node.
+    pub limits: HashMap<u32, Limit>,
+    /// Destructors, by index of node: addresses in the process.
+    pub destructors: HashMap<u32, u64>,
+    names: Names,
+}
+
+impl Snapshot {
+    /// Reads what `memory` holds.
+    ///
+    /// # Errors
+    /// tmempool is not there, or in a form that cannot be read.
+    pub fn take(memory: &dyn Memory, selection: Selection) -> Result<Snapshot, Error> {
+        let heaps = find::heaps(memory)?;
+        let mut scanned = Scan::default();
+        let mut readable = 0;
+        let mut secrets = Vec::new();
+        for Found { layout, .. } in &heaps {
+            secrets.push(number_at(memory, layout.places.secret.0.addr() as u64, 4).unwrap_or(0) as u32);
+            let mode = number_at(memory, layout.places.mode.0.addr() as u64, 4).unwrap_or(0) as u32;
+            if mode & layout.shape.mode_malloc == 0 {
+                readable += 1;
+                scan::scan(memory, layout, &mut scanned);
+            }
+        }
+        // All heaps in a process that have a known version have the same shape.
+        let Some(Found { layout, .. }) = heaps.first().filter(|_| readable > 0) else {
+            return Err(Error::MallocBackend);
+        };
+        let header = u64::from(layout.shape.header.whole);
+        let retired: Vec<u64> = heaps
+            .iter()
+            .map(|heap| scan::pointer(memory, heap.layout.places.retired_null_context))
+            .filter_map(|payload| payload.checked_sub(header))
+            .collect();
+        let is_reference = |raw: &Raw| u32::from(raw.flags) & layout.shape.flag_reference != 0;
+        let forest = Forest::build(&scanned.chunks, is_reference, &retired);
+        let taking = Taking { memory, layout, chunks: &scanned.chunks, forest: &forest, secrets };
+        let mut snapshot = taking.take(selection);
+        snapshot.changed += scanned.torn + forest.changed;
+        snapshot.libraries = heaps.into_iter().map(|heap| heap.path).collect();
+        Ok(snapshot)
+    }
+
+    /// The bytes of a node's name, in no particular encoding.
+    pub fn name(&self, node: &Node) -> &[u8] {
+        self.names.text(node.name)
+    }
+
+    /// The indices of the roots.
+    pub fn roots(&self) -> impl Iterator<Item = u32> {
+        self.siblings(0, self.nodes.len() as u32)
+    }
+
+    /// The indices of the children of the node at `index` that are shown.
+    pub fn children(&self, index: u32) -> impl Iterator<Item = u32> {
+        self.siblings(index + 1, self.nodes[index as usize].end)
+    }
+
+    fn siblings(&self, first: u32, end: u32) -> impl Iterator<Item = u32> {
+        let next = move |&at: &u32| Some(self.nodes[at as usize].end).filter(|&at| at < end);
+        std::iter::successors(Some(first).filter(|&at| at < end), next)
+    }
+}
+
+/// Chunks on their way to become nodes.
+struct Taking<'a> {
+    memory: &'a dyn Memory,
+    layout: &'a Layout,
+    chunks: &'a [Raw],
+    forest: &'a Forest,
+    /// Of each heap.
+    secrets: Vec<u32>,
+}
+
+/// What a side record says.
+struct Side {
+    name: u64,
+    destructor: u64,
+    has_finalizer: bool,
+    limit: Option<Limit>,
+}
+
+impl Taking<'_> {
+    fn take(&self, selection: Selection) -> Snapshot {
+        let mut snapshot = Snapshot {
+            program: self.memory.program(),
+            libraries: Vec::new(),
+            all: Sum::default(),
+            rest: Sum::default(),
+            changed: 0,
+            nodes: Vec::new(),
+            limits: HashMap::new(),
+            destructors: HashMap::new(),
+            names: Names::default(),
+        };
+        let most = selection.trees.unwrap_or(usize::MAX);
+        // The chunk of each node.
+        let mut shown = Vec::new();
+        for (number, &root) in self.forest.roots.iter().enumerate() {
+            let links = &self.forest.links[root as usize];
+            let tree = Sum { trees: 1, size: links.total_size, blocks: links.total_blocks.into() };
+            snapshot.all = snapshot.all + tree;
+            if number < most {
+                self.lay_out(root, selection.depth.unwrap_or(u32::MAX), &mut snapshot.nodes, &mut shown);
+            } else {
+                snapshot.rest = snapshot.rest + tree;
+            }
+        }
+        self.count_references(&mut snapshot, &shown);
+        self.name(&mut snapshot, &shown);
+        snapshot
+    }
+
+    /// Appends the tree of `root` as far as it is shown.
+    fn lay_out(&self, root: u32, deepest: u32, nodes: &mut Vec<Node>, shown: &mut Vec<u32>) {
+        let first = nodes.len();
+        let mut step = Some((root, 0));
+        let mut depth: u32 = 0;
+        // The indices of the nodes that are open: the last one, and those above it.
+        let mut above: Option<u32> = None;
+        while let Some((at, deeper)) = step {
+            // One up for each step up, and one more to come to a sibling.
+            for _ in deeper..1 {
+                above = above.and_then(|index| {
+                    let end = nodes.len() as u32;
+                    let node: &mut Node = &mut nodes[index as usize];
+                    node.end = end;
+                    node.parent
+                });
+            }
+            depth = depth.wrapping_add_signed(deeper as i32);
+            let index = nodes.len() as u32;
+            nodes.push(self.node(at, above, depth));
+            shown.push(at);
+            above = Some(index);
+            step = self.forest.following(at, root, depth < deepest);
+        }
+        while let Some(index) = above {
+            let end = nodes.len() as u32;
+            nodes[index as usize].end = end;
+            above = nodes[index as usize].parent;
+        }
+        debug_assert!(nodes[first..].iter().all(|node| node.end > first as u32));
+    }
+
+    fn node(&self, at: u32, parent: Option<u32>, depth: u32) -> Node {
+        let (raw, links) = (&self.chunks[at as usize], &self.forest.links[at as usize]);
+        let header = u64::from(self.layout.shape.header.whole);
+        let is = |flag: u32| u32::from(raw.flags) & flag != 0;
+        let kind = if is(self.layout.shape.flag_reference) {
+            Kind::Reference
+        } else if is(self.layout.shape.flag_pool) {
+            Kind::Pool
+        } else {
+            Kind::Chunk
+        };
+        Node {
+            name: Name::default(),
+            address: raw.header + header,
+            kind,
+            leaving: raw.leaving,
+            size: if kind == Kind::Reference { 0 } else { raw.size },
+            total_blocks: links.total_blocks,
+            total_size: links.total_size,
+            depth,
+            parent,
+            end: 0,
+            references: 0,
+            target: if kind == Kind::Reference { raw.name.wrapping_add(header) } else { 0 },
+        }
+    }
+
+    /// References count wherever they lie, shown or not.
+    fn count_references(&self, snapshot: &mut Snapshot, shown: &[u32]) {
+        let mut counts: HashMap<u32, u32> = HashMap::new();
+        for raw in self.chunks.iter().filter(|raw| self.is_reference(raw)) {
+            if let Some(target) = self.forest.at(raw.name) {
+                *counts.entry(target).or_default() += 1;
+            }
+        }
+        if counts.is_empty() {
+            return;
+        }
+        for (node, at) in snapshot.nodes.iter_mut().zip(shown) {
+            node.references = counts.get(at).copied().unwrap_or(0);
+        }
+    }
+
+    fn is_reference(&self, raw: &Raw) -> bool {
+        u32::from(raw.flags) & self.layout.shape.flag_reference != 0
+    }
+
+    /// Reads the names, and what else side records say.
+    fn name(&self, snapshot: &mut Snapshot, shown: &[u32]) {
+        // What a node's name is taken from: the chunk itself, or what a reference leads to.
+        let named: Vec<Option<&Raw>> = shown
+            .iter()
+            .map(|&at| {
+                let raw = &self.chunks[at as usize];
+                let at = if self.is_reference(raw) { self.forest.at(raw.name)? } else { at };
+                Some(&self.chunks[at as usize])
+            })
+            .collect();
+        let mut sides: Vec<u64> =
+            named.iter().flatten().filter(|raw| self.has_side(raw)).map(|raw| raw.name).collect();
+        sides.sort_unstable();
+        sides.dedup();
+        let sides: HashMap<u64, Side> =
+            sides.into_iter().filter_map(|address| Some((address, self.side(address)?))).collect();
+        let address = |raw: &Raw| {
+            if self.has_side(raw) {
+                sides.get(&raw.name).map_or(0, |side| side.name)
+            } else if self.is_reference(raw) {
+                0
+            } else {
+                raw.name
+            }
+        };
+        let addresses = named.iter().flatten().map(|raw| address(raw)).filter(|&name| name != 0).collect();
+        let mut names = Names::read(self.memory, addresses);
+        let unnamed = names.add(UNNAMED);
+        for (index, (node, raw)) in snapshot.nodes.iter_mut().zip(&named).enumerate() {
+            let Some(raw) = raw else {
+                // A reference to what is no chunk (any more).
+                snapshot.changed += 1;
+                node.name = unnamed;
+                continue;
+            };
+            node.name = names.at(address(raw)).unwrap_or(unnamed);
+            let Some(side) =
+                sides.get(&raw.name).filter(|_| self.has_side(raw) && node.kind != Kind::Reference)
+            else {
+                continue;
+            };
+            if side.destructor != 0 {
+                snapshot.destructors.insert(index as u32, side.destructor);
+            }
+            if side.has_finalizer
+                && let Some(kind) = self.sealed(node.address)
+            {
+                node.kind = kind;
+            }
+            if let Some(limit) = side.limit {
+                snapshot.limits.insert(index as u32, limit);
+            }
+        }
+        snapshot.changed += names.unreadable;
+        snapshot.names = names;
+    }
+
+    fn has_side(&self, raw: &Raw) -> bool {
+        u32::from(raw.flags) & self.layout.shape.flag_side != 0 && !self.is_reference(raw)
+    }
+
+    /// What the seal at `address` says that it is.
+    fn sealed(&self, address: u64) -> Option<Kind> {
+        let seal = ((number_at(self.memory, address, 8)? ^ address) >> 32) as u32;
+        let kind = self.secrets.iter().find_map(|secret| {
+            let kind = seal ^ (secret << self.layout.shape.flags.count_ones());
+            (kind <= self.layout.shape.flags).then_some(kind)
+        })?;
+        let shape = &self.layout.shape;
+        [
+            (shape.kind_cache, Kind::Cache),
+            (shape.kind_mempool, Kind::Mempool),
+            (shape.kind_genpool, Kind::Genpool),
+        ]
+        .into_iter()
+        .find_map(|(number, what)| (number == kind).then_some(what))
+    }
+
+    fn side(&self, address: u64) -> Option<Side> {
+        let (fields, limit) = (&self.layout.shape.side, &self.layout.shape.limit);
+        let mut bytes = vec![0; fields.whole as usize];
+        if !read_exactly(self.memory, address, &mut bytes) {
+            return None;
+        }
+        let inner = bytes.get(usize::from(fields.limit.offset)..)?;
+        let limited = number(&bytes, fields.limited) != 0;
+        Some(Side {
+            name: number(&bytes, fields.name),
+            destructor: number(&bytes, fields.destructor),
+            has_finalizer: number(&bytes, fields.finalizer) != 0,
+            limit: limited
+                .then(|| Limit { max: number(inner, limit.max), current: number(inner, limit.current) }),
+        })
+    }
+}
+
+impl std::ops::Add for Sum {
+    type Output = Sum;
+
+    fn add(self, other: Sum) -> Sum {
+        Sum {
+            trees: self.trees + other.trees,
+            size: self.size + other.size,
+            blocks: self.blocks + other.blocks,
+        }
+    }
+}

@@ -60,6 +60,23 @@ pub fn resident_lock(address: usize) -> &'static Lock {
     &RESIDENT[(address >> 6) % RESIDENT.len()]
 }
 
+/// Counts the forks that this process has made or comes from. After each of them it shares its memory with
+/// another, page by page, until one of the two writes to it.
+pub(crate) static FORKS: AtomicU32 = AtomicU32::new(0);
+/// Counts the forks that this process comes from. In each of them it has lost all threads but one.
+pub(crate) static BIRTHS: AtomicU32 = AtomicU32::new(0);
+
+/// How many forks this process has made or comes from.
+#[inline(always)]
+pub fn forks() -> u32 {
+    FORKS.load(Relaxed)
+}
+
+/// How many forks this process comes from.
+pub fn births() -> u32 {
+    BIRTHS.load(Relaxed)
+}
+
 /// The lock of the pool whose record lies at `address`.
 pub(crate) fn pool_lock(address: usize) -> &'static Lock {
     &POOLS[(address >> 6) % POOLS.len()]

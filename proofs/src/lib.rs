@@ -15,6 +15,8 @@ pub mod mem {
     pub mod os;
     #[path = "../../../src/mem/owner.rs"]
     mod owner;
+    #[path = "../../../src/mem/queue.rs"]
+    pub mod queue;
     #[path = "../../../src/mem/remote.rs"]
     mod remote;
     mod sync;

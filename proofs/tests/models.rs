@@ -1,12 +1,15 @@
 //! Models of the lock-free paths: every interleaving of a few threads in the real code. And the proof that the
 //! models can fail: each ordering in the code, made weaker, is found out by one of them.
 
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 use loom::thread;
 use tmempool_proofs::mem::heap::Heap;
 use tmempool_proofs::mem::lock::Lock;
+use tmempool_proofs::mem::queue::{Queue, Waited, Waiter};
 use tmempool_proofs::weaken::{self, while_weakened};
 
 /// The thread pointers of a model's threads.
@@ -16,7 +19,7 @@ const OTHERS: [usize; 2] = [32, 48];
 /// A model: its name, and the body that is run in all ways.
 type Model = (&'static str, fn());
 
-const MODELS: [Model; 8] = [
+const MODELS: [Model; 11] = [
     ("two threads free into one span while its owner collects", two_free_into_one_span),
     ("a span is mailed again while its owner collects", a_span_is_mailed_again),
     ("two spans in one mailbox", two_spans_in_one_mailbox),
@@ -25,6 +28,9 @@ const MODELS: [Model; 8] = [
     ("a new thread adopts a heap while others free into it", a_new_thread_adopts),
     ("two threads want one lock", two_want_a_lock),
     ("three threads want one lock", three_want_a_lock),
+    ("an element is handed to the thread that waits", an_element_is_handed_over),
+    ("an element is handed over as the time runs out", the_time_runs_out),
+    ("two threads wait for one element", two_wait_for_one),
 ];
 
 fn in_all_ways(model: fn()) {
@@ -166,6 +172,131 @@ fn two_want_a_lock() {
 
 fn three_want_a_lock() {
     threads_want_a_lock(2, 1);
+}
+
+/// A reserve of one element at most, in the way of a mempool: who finds none waits.
+struct Reserve {
+    lock: Lock,
+    queue: Queue,
+    element: loom::cell::Cell<*mut c_void>,
+    /// Written by each owner of the element in turn.
+    owned: loom::cell::Cell<u32>,
+}
+// SAFETY: the queue and the element are used under the lock, and loom says when `owned` is used by two.
+unsafe impl Sync for Reserve {}
+// SAFETY: as above.
+unsafe impl Send for Reserve {}
+
+impl Reserve {
+    /// All that is shared is made in the thread that starts the others.
+    fn new(element: bool) -> Arc<Reserve> {
+        let element = if element { 16 as *mut c_void } else { null_mut() };
+        let reserve = Reserve {
+            lock: Lock::new(),
+            queue: Queue::new(),
+            element: loom::cell::Cell::new(element),
+            owned: loom::cell::Cell::new(0),
+        };
+        drop(reserve.lock.hold());
+        assert!(reserve.queue.is_empty());
+        reserve.queue.forget();
+        Arc::new(reserve)
+    }
+
+    fn take(&self, deadline: Option<u64>) -> Option<NonNull<c_void>> {
+        let waiter = Waiter::new();
+        {
+            let _held = self.lock.hold();
+            if let Some(element) = NonNull::new(self.element.replace(null_mut())) {
+                return Some(element);
+            }
+            // SAFETY: the lock is held, and the waiter stays here until it is out of the queue.
+            unsafe { self.queue.enter(&waiter) };
+        }
+        match waiter.wait(deadline) {
+            Waited::Given(element) => Some(element),
+            Waited::Ended => None,
+            Waited::TimedOut => {
+                let _held = self.lock.hold();
+                // SAFETY: as above.
+                unsafe { self.queue.leave(&waiter) }
+            }
+        }
+    }
+
+    fn put(&self, element: NonNull<c_void>) {
+        let held = self.lock.hold();
+        // SAFETY: the lock is held.
+        let woken = unsafe { self.queue.give(element) };
+        if woken.is_none() {
+            assert!(self.element.replace(element.as_ptr()).is_null(), "two elements came from one");
+        }
+        drop(held);
+        if let Some(woken) = woken {
+            woken.now();
+        }
+    }
+
+    fn own(&self) {
+        self.owned.set(self.owned.get() + 1);
+    }
+}
+
+fn an_element_is_handed_over() {
+    let reserve = Reserve::new(true);
+    let element = reserve.take(None).expect("the reserve is full");
+    let other = {
+        let reserve = reserve.clone();
+        start(move || {
+            let element = reserve.take(None).expect("who waits without end gets it");
+            reserve.own();
+            reserve.put(element);
+        })
+    };
+    reserve.own();
+    reserve.put(element);
+    other.join().unwrap();
+    assert!(reserve.queue.is_empty() && !reserve.element.get().is_null());
+}
+
+fn the_time_runs_out() {
+    let reserve = Reserve::new(true);
+    let element = reserve.take(None).expect("the reserve is full");
+    let other = {
+        let reserve = reserve.clone();
+        start(move || {
+            if let Some(element) = reserve.take(Some(0)) {
+                reserve.own();
+                reserve.put(element);
+            }
+        })
+    };
+    reserve.own();
+    reserve.put(element);
+    other.join().unwrap();
+    assert!(reserve.queue.is_empty() && !reserve.element.get().is_null(), "the element was lost");
+}
+
+fn two_wait_for_one() {
+    let reserve = Reserve::new(true);
+    let element = reserve.take(None).expect("the reserve is full");
+    let others: Vec<_> = [None, Some(0)]
+        .into_iter()
+        .map(|deadline| {
+            let reserve = reserve.clone();
+            start(move || match reserve.take(deadline) {
+                Some(element) => {
+                    reserve.own();
+                    reserve.put(element);
+                }
+                None => assert!(deadline.is_some(), "who waits without end gets it"),
+            })
+        })
+        .collect();
+    reserve.own();
+    reserve.put(element);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert!(reserve.queue.is_empty() && !reserve.element.get().is_null(), "the element was lost");
 }
 
 #[test]

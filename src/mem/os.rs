@@ -123,6 +123,21 @@ pub unsafe fn move_pages(
     Some(to)
 }
 
+/// Writes to each page of a range what is there, so that it is backed by memory of this process's own.
+///
+/// # Safety
+/// The range can be read and written, and nobody uses it meanwhile.
+pub unsafe fn touch(at: NonNull<u8>, len: usize) {
+    let mut offset = 0;
+    while offset < len {
+        // SAFETY: within the range, and the caller's.
+        let byte = unsafe { at.add(offset) };
+        // SAFETY: as above.
+        unsafe { byte.write_volatile(byte.read_volatile()) };
+        offset += PAGE - byte.addr().get() % PAGE;
+    }
+}
+
 /// Random bits from the kernel, or the next best when it has none to give.
 pub fn entropy() -> u64 {
     let mut bits = 0u64;
@@ -196,6 +211,42 @@ pub fn wait(word: &AtomicU32, while_it_is: u32) {
     // SAFETY: the word is a live, aligned u32; every outcome (woken, changed, interrupted) only
     // makes the caller look again.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, while_it_is, no_timeout) };
+}
+
+/// [`wait`], until [`nanoseconds`] passes `deadline` if there is one. Says whether there is still time.
+pub fn wait_until(word: &AtomicU32, while_it_is: u32, deadline: Option<u64>) -> bool {
+    // With a bit set, the time is a point of the monotonic clock, and not a span.
+    const OP: i32 = libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG;
+    const ANY: u32 = u32::MAX;
+    const SECOND: u64 = 1_000_000_000;
+    let deadline = deadline.map(|at| libc::timespec {
+        tv_sec: (at / SECOND) as libc::time_t,
+        tv_nsec: (at % SECOND) as libc::c_long,
+    });
+    let timeout = deadline.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the word is a live, aligned u32, and the time lives as long as the call; every outcome but
+    // the one that is looked at only makes the caller look again.
+    unsafe {
+        let unused = ptr::null::<u32>();
+        libc::syscall(libc::SYS_futex, word.as_ptr(), OP, while_it_is, timeout, unused, ANY) == 0
+            || *libc::__errno_location() != libc::ETIMEDOUT
+    }
+}
+
+/// The monotonic clock.
+pub fn nanoseconds() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec to be filled.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Wakes the thread that waits in [`wait_until`] for the word at `address`, which may be gone: whoever waits
+/// there by then looks again.
+pub fn wake_at(address: usize) {
+    const OP: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the kernel takes the address as the name of a queue, and reads nothing there.
+    unsafe { libc::syscall(libc::SYS_futex, address, OP, 1) };
 }
 
 /// Wakes one of the threads that [`wait`] for `word`.

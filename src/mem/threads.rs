@@ -220,6 +220,7 @@ fn watch_forks() {
 
 unsafe extern "C" fn before_fork() {
     locks().for_each(Lock::take);
+    process::FORKS.fetch_add(1, Relaxed);
 }
 
 unsafe extern "C" fn after_fork() {
@@ -232,6 +233,7 @@ fn locks() -> impl Iterator<Item = &'static Lock> {
 }
 
 unsafe extern "C" fn in_child() {
+    process::BIRTHS.fetch_add(1, Relaxed);
     // SAFETY: as in the parent: all locks were taken by the thread that forked, which is this one.
     unsafe { after_fork() };
     let me = os::thread_pointer();

@@ -11,6 +11,7 @@
 pub mod cache;
 pub mod genpool;
 pub mod kmalloc;
+pub mod mempool;
 pub mod notice;
 pub mod resident;
 mod table;

@@ -104,6 +104,14 @@ impl<T> Table<T> {
         self.insert(self.len, element);
     }
 
+    /// Takes the last element.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<T> {
+        self.len = self.len.checked_sub(1)?;
+        // SAFETY: it was an element, and is none any more.
+        Some(unsafe { self.elements.add(self.len).read() })
+    }
+
     /// Gives the memory back, without a look at the elements.
     unsafe fn give_back(&mut self) {
         if self.room > 0 {
@@ -162,6 +170,8 @@ mod tests {
             if i % 7 == 0 {
                 table.insert(model.len() / 2, i);
                 model.insert(model.len() / 2, i);
+            } else if i % 5 == 0 {
+                assert_eq!(table.pop(), model.pop());
             } else {
                 table.push(i);
                 model.push(i);
@@ -184,7 +194,8 @@ mod tests {
             table.grow(table.len() + 1).unwrap();
             table.push(witness.clone());
         }
-        assert_eq!(Rc::strong_count(&witness), 101);
+        drop(table.pop());
+        assert_eq!(Rc::strong_count(&witness), 100);
         drop(table);
         assert_eq!(Rc::strong_count(&witness), 1);
     }

@@ -23,3 +23,26 @@ pub(super) fn wake_one(_word: &AtomicU32) {
     let _held = QUEUE.0.lock().unwrap();
     QUEUE.1.notify_one();
 }
+
+loom::lazy_static! {
+    /// The same, for the words of waiters in a queue: a place that is woken late may be another's.
+    static ref WAITERS: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+}
+
+/// Sleeps while `word` is `while_it_is`; a deadline passes at once. Says whether there is still time.
+pub(super) fn wait_until(word: &AtomicU32, while_it_is: u32, deadline: Option<u64>) -> bool {
+    let held = WAITERS.0.lock().unwrap();
+    if word.load(Relaxed) == while_it_is {
+        if deadline.is_some() {
+            return false;
+        }
+        drop(WAITERS.1.wait(held).unwrap());
+    }
+    true
+}
+
+/// Wakes who waits at this address, and others for nothing.
+pub(super) fn wake_at(_address: usize) {
+    let _held = WAITERS.0.lock().unwrap();
+    WAITERS.1.notify_all();
+}

@@ -350,6 +350,12 @@ impl Cache {
         Slab::round_at(slab, object).is_some_and(|round| round.state() == IN_USE)
     }
 
+    /// Whether `object` is one of this cache's and in use.
+    pub(super) fn has_in_use(&self, object: NonNull<u8>) -> bool {
+        SlabRef::of_owner(object.addr().get(), self.owner())
+            .is_some_and(|slab| Cache::is_in_use(slab, object))
+    }
+
     #[inline(always)]
     fn take_back(&self, round: Round) {
         round.set_state(CACHED);

@@ -1,0 +1,456 @@
+//! Guaranteed reserves: allocations that wait, but do not fail. What `mempool_t` is in the kernel.
+//!
+//! A mempool holds back `min` elements of a source, and uses them only when the source has none. So up to
+//! `min` elements can be out at any time, whatever becomes of the source; and who holds one for a limited
+//! time and asks for no second one meanwhile is never kept waiting for ever, nor keeps another.
+//!
+//! ```text
+//! alloc:  the source ──fails──▶ the reserve ──empty──▶ wait, in the order of coming
+//! free:   the first that waits ──nobody──▶ the reserve ──full──▶ the source
+//! ```
+//! - **No element is lost:** reserve and elements out are together never fewer than `min`. All come back to
+//!   `free`, which has a use for each of them.
+//! - **Nobody waits for ever** while elements come back: a free hands its element to the first in the queue
+//!   itself (`mem::queue`), so that no newcomer takes it, and no wake-up can be missed.
+//! - **No element has two owners:** it is in the reserve, or given out, and passes between the two under one
+//!   lock.
+//!
+//! While the reserve is full, no lock is taken: an allocation is the source's, and a free asks one word
+//! whether its element is wanted (`wanted`). That word is written under the lock by whoever takes from the
+//! reserve. A thread that frees an element of the reserve has been told of it by what made the
+//! element its own, so it sees that word or a later one; one that frees an element of the source may
+//! see an older one, and is as if it had come earlier.
+//!
+//! **Fork.** Waiters of other threads do not exist in the child: the queue is empty there. Parent and child
+//! share their memory until one of them writes to it, and that may fail for want of memory, so each
+//! touches the reserve anew at its first use of the pool after a fork. A process that forks to execute
+//! another program pays nothing for it.
+
+mod reserve;
+mod source;
+
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char, c_void};
+use core::ops::{Deref, DerefMut};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use self::reserve::{Put, Reserve};
+pub use self::source::{AllocFn, FreeFn, Source};
+use super::resident::{Kind, Resident, ResidentRef};
+use super::table::Table;
+use crate::error::{AllocError, FreeError};
+use crate::mem::lock::Held;
+use crate::mem::os;
+use crate::mem::queue::{Waited, Waiter};
+use crate::ops;
+use crate::process;
+use crate::tree::Chunk;
+
+/// How long an allocation waits when source and reserve have nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    None,
+    /// For so many nanoseconds.
+    Nanoseconds(u64),
+    /// Until an element comes back.
+    Endless,
+}
+
+/// Why there is no element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Source and reserve have nothing.
+    Empty,
+    /// The time is up.
+    TimedOut,
+    /// The pool was freed while the call waited.
+    Ended,
+}
+
+/// Why an element was not taken back. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// No element is out.
+    NothingOut,
+    /// It is back already.
+    Free,
+    /// The source does not know it.
+    Foreign,
+}
+
+/// Why a pool was not made, or not resized. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeError {
+    /// A reserve of nothing guarantees nothing.
+    Zero,
+    /// The source could not fill it.
+    SourceFailed,
+    /// Another call has resized it meanwhile.
+    Busy,
+    /// There is no memory for the books; or a limit on the parent.
+    Memory(AllocError),
+}
+
+/// Why a pool was not destroyed. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DestroyError {
+    /// So many elements are out.
+    InUse(usize),
+    /// The chunk lives on.
+    Chunk(FreeError),
+}
+
+/// A mempool. See the module.
+#[derive(Debug)]
+pub struct Mempool {
+    source: Source,
+    /// Elements that are out, whether they came from the source or the reserve.
+    out: AtomicUsize,
+    /// Whether the reserve is not full: written under the lock, read without.
+    wanted: AtomicBool,
+    /// After which fork the reserve was last touched: [`process::forks`].
+    forks: AtomicU32,
+    /// Touched under the lock.
+    reserve: UnsafeCell<Reserve>,
+}
+
+// SAFETY: the reserve is touched only under the lock; the source's functions are promised to be callable from
+// any thread.
+unsafe impl Sync for Mempool {}
+
+/// A mempool that lives in a tree.
+pub type MempoolRef = ResidentRef<Mempool>;
+
+/// A pool that holds back `min` elements of `source`, as the newest child of `parent`. One of a cache's
+/// objects refers to the cache, so that this lives as long as the pool.
+///
+/// # Errors
+/// [`SizeError`].
+///
+/// # Safety
+/// As for [`ops::alloc`](crate::ops::alloc), for the tree of the cache, too. Functions of the source may be called
+/// from any thread until the pool has ended.
+pub unsafe fn create(
+    parent: Option<Chunk>,
+    name: &CStr,
+    min: usize,
+    source: Source,
+) -> Result<MempoolRef, SizeError> {
+    process::setup();
+    let pool = Mempool::new(min, source)?;
+    // SAFETY: the caller's. Should the pool not get its place in the tree, its end is not called by the tree.
+    unsafe {
+        let pool = MempoolRef::create(parent, name, pool).map_err(SizeError::Memory)?;
+        if let Source::Cache(cache) = source
+            && let Err(error) = ops::reference(Some(pool.chunk()), cache.chunk(), name.as_ptr())
+        {
+            let _ = pool.destroy(name.as_ptr());
+            return Err(SizeError::Memory(error));
+        }
+        let filled = pool.fill(min);
+        if filled.is_err() {
+            let _ = pool.destroy(name.as_ptr());
+        }
+        filled.map(|()| pool)
+    }
+}
+
+/// Ends `pool`, if no element is out. Nobody else uses it at the time.
+///
+/// # Errors
+/// [`DestroyError`]; it lives on then.
+///
+/// # Safety
+/// As for [`ops::free`](crate::ops::free).
+pub unsafe fn destroy(pool: MempoolRef, location: *const c_char) -> Result<(), DestroyError> {
+    match pool.in_use() {
+        // SAFETY: the caller's.
+        0 => unsafe { pool.destroy(location) }.map_err(DestroyError::Chunk),
+        in_use => Err(DestroyError::InUse(in_use)),
+    }
+}
+
+/// The reserve, while the lock is held.
+struct Locked<'a> {
+    reserve: &'a mut Reserve,
+    wanted: &'a AtomicBool,
+    _held: Held<'static>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Reserve;
+
+    fn deref(&self) -> &Reserve {
+        self.reserve
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Reserve {
+        self.reserve
+    }
+}
+
+impl Drop for Locked<'_> {
+    /// Says whether elements are wanted, before the lock is free.
+    fn drop(&mut self) {
+        self.wanted.store(self.reserve.is_wanting(), Relaxed);
+    }
+}
+
+impl Mempool {
+    /// One with an empty reserve.
+    fn new(min: usize, source: Source) -> Result<Mempool, SizeError> {
+        if min == 0 {
+            return Err(SizeError::Zero);
+        }
+        Ok(Mempool {
+            source,
+            out: AtomicUsize::new(0),
+            wanted: AtomicBool::new(true),
+            forks: AtomicU32::new(process::forks()),
+            reserve: UnsafeCell::new(Reserve::new(min).map_err(SizeError::Memory)?),
+        })
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        let held = process::resident_lock(ptr::from_ref(self).addr()).hold();
+        // SAFETY: the lock is held until this is dropped, and gives the only way to the reserve.
+        let reserve = unsafe { &mut *self.reserve.get() };
+        reserve.enter_process();
+        Locked { reserve, wanted: &self.wanted, _held: held }
+    }
+
+    /// How many elements are out.
+    pub fn in_use(&self) -> usize {
+        self.out.load(Relaxed)
+    }
+
+    /// How many elements are kept back when the reserve is full.
+    pub fn min(&self) -> usize {
+        self.lock().min()
+    }
+
+    /// An element: the source's, or one of the reserve; or the first that comes back, if it does in time.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    #[inline]
+    pub fn alloc(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
+        self.own_after_fork();
+        if let Some(element) = self.source.alloc() {
+            self.out.fetch_add(1, Relaxed);
+            return Ok(element);
+        }
+        self.alloc_reserved(patience)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_reserved(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
+        let waiter = Waiter::new();
+        let mut reserve = self.lock();
+        if !self.source.is_alive() {
+            return Err(Failure::Ended);
+        }
+        if let Some(element) = reserve.take() {
+            self.out.fetch_add(1, Relaxed);
+            return Ok(element);
+        }
+        let deadline = match patience {
+            Patience::None => return Err(Failure::Empty),
+            Patience::Nanoseconds(0) => return Err(Failure::TimedOut),
+            // A time that the clock will not show is none.
+            Patience::Nanoseconds(time) => os::nanoseconds().checked_add(time),
+            Patience::Endless => None,
+        };
+        // SAFETY: the lock is held; this function does not return before the waiter is out of the queue.
+        unsafe { reserve.enter(&waiter) };
+        drop(reserve);
+        match waiter.wait(deadline) {
+            Waited::Given(element) => Ok(element),
+            Waited::Ended => Err(Failure::Ended),
+            // SAFETY: as above.
+            Waited::TimedOut => unsafe { self.lock().leave(&waiter) }.ok_or(Failure::TimedOut),
+        }
+    }
+
+    /// Takes an element back: for who waits, for the reserve, or for the source.
+    ///
+    /// # Errors
+    /// [`Misuse`], as far as it can be seen.
+    ///
+    /// # Safety
+    /// The caller has it from this pool, and nobody uses it any more.
+    #[inline]
+    pub unsafe fn free(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
+        self.own_after_fork();
+        if self.out.fetch_sub(1, Relaxed) == 0 {
+            self.out.fetch_add(1, Relaxed);
+            return Err(Misuse::NothingOut);
+        }
+        if self.wanted.load(Relaxed) {
+            return self.free_wanted(element);
+        }
+        self.free_to_source(element)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_wanted(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
+        let misuse = if !self.source.knows(element) {
+            Some(Misuse::Foreign)
+        } else if self.lock().has(element) {
+            Some(Misuse::Free)
+        } else {
+            None
+        };
+        if let Some(misuse) = misuse {
+            self.out.fetch_add(1, Relaxed);
+            return Err(misuse);
+        }
+        self.source.touch(element);
+        if self.put(element) { Ok(()) } else { self.free_to_source(element) }
+    }
+
+    fn free_to_source(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
+        if self.source.free(element) {
+            return Ok(());
+        }
+        self.out.fetch_add(1, Relaxed);
+        Err(Misuse::Foreign)
+    }
+
+    /// Hands an element over, or keeps it. Says whether it had a use for it.
+    fn put(&self, element: NonNull<c_void>) -> bool {
+        let mut reserve = self.lock();
+        // SAFETY: the lock is held.
+        match unsafe { reserve.put(element) } {
+            Put::HandedOver(wake) => {
+                self.out.fetch_add(1, Relaxed);
+                drop(reserve);
+                wake.now();
+                true
+            }
+            Put::Kept => true,
+            Put::Surplus => false,
+        }
+    }
+
+    /// Has the source make `count` elements, and puts them where they are wanted: all of them, or none.
+    fn fill(&self, count: usize) -> Result<(), SizeError> {
+        let mut fresh = self.make(count)?;
+        self.settle(&mut fresh);
+        Ok(())
+    }
+
+    /// `count` elements of the source, or none.
+    fn make(&self, count: usize) -> Result<Table<NonNull<c_void>>, SizeError> {
+        let mut fresh = Table::with_room(count).map_err(SizeError::Memory)?;
+        while fresh.len() < count {
+            let Some(element) = self.source.alloc() else {
+                self.give_up(&mut fresh);
+                return Err(SizeError::SourceFailed);
+            };
+            self.source.touch(element);
+            fresh.push(element);
+        }
+        Ok(fresh)
+    }
+
+    fn settle(&self, fresh: &mut Table<NonNull<c_void>>) {
+        while let Some(element) = fresh.pop() {
+            if !self.put(element) {
+                self.source.free(element);
+            }
+        }
+    }
+
+    fn give_up(&self, elements: &mut Table<NonNull<c_void>>) {
+        while let Some(element) = elements.pop() {
+            self.source.free(element);
+        }
+    }
+
+    /// From now on holds back `min` elements. What is more, the source adds before this returns; what is
+    /// less, it gets back at once, as far as it is not out.
+    ///
+    /// # Errors
+    /// [`SizeError`].
+    pub fn resize(&self, min: usize) -> Result<(), SizeError> {
+        if min == 0 {
+            return Err(SizeError::Zero);
+        }
+        let mut reserve = self.lock();
+        let now = reserve.min();
+        if min > now {
+            drop(reserve);
+            return self.grow(now, min);
+        }
+        reserve.shrink_to(min);
+        let mut surplus = reserve.take_surplus();
+        drop(reserve);
+        while let Some(element) = surplus {
+            self.source.free(element);
+            surplus = self.lock().take_surplus();
+        }
+        Ok(())
+    }
+
+    fn grow(&self, from: usize, to: usize) -> Result<(), SizeError> {
+        let mut room = Table::with_room(to).map_err(SizeError::Memory)?;
+        let mut fresh = self.make(to - from)?;
+        let mut reserve = self.lock();
+        // The source is foreign code, and time has passed.
+        if reserve.min() != from {
+            drop(reserve);
+            self.give_up(&mut fresh);
+            return Err(SizeError::Busy);
+        }
+        reserve.grow_to(to, &mut room);
+        drop(reserve);
+        self.settle(&mut fresh);
+        Ok(())
+    }
+
+    /// Makes the memory of the reserve this process's own again, if there was a fork.
+    #[inline]
+    fn own_after_fork(&self) {
+        if self.forks.load(Relaxed) != process::forks() {
+            self.own_now();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn own_now(&self) {
+        let mut reserve = self.lock();
+        let forks = process::forks();
+        if self.forks.swap(forks, Relaxed) != forks && self.source.is_alive() {
+            reserve.touch(|element| self.source.touch(element));
+        }
+    }
+}
+
+impl Resident for Mempool {
+    const KIND: Kind = Kind::Mempool;
+
+    /// Whoever waits is sent away, and the reserve goes back to its source.
+    fn end(&self) -> usize {
+        loop {
+            let mut reserve = self.lock();
+            // SAFETY: the lock is held.
+            let Some(wake) = (unsafe { reserve.dismiss() }) else { break };
+            drop(reserve);
+            wake.now();
+        }
+        loop {
+            let element = self.lock().take();
+            let Some(element) = element else { break };
+            self.source.free(element);
+        }
+        self.in_use()
+    }
+}

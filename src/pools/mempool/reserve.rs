@@ -1,0 +1,144 @@
+//! The reserve: elements that are kept back, and the threads that wait for one. Used under the pool's lock.
+//!
+//! Invariant: who waits, waits because there is nothing; so either the queue is empty, or the reserve is.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use crate::error::AllocError;
+use crate::mem::os;
+use crate::mem::queue::{Queue, Waiter, Wake};
+use crate::pools::table::Table;
+use crate::process;
+
+/// How many of the elements that came last are looked at, to see one that comes a second time.
+const LOOKED_AT: usize = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    /// How many elements are kept back at most.
+    min: usize,
+    elements: Table<NonNull<c_void>>,
+    queue: Queue,
+    /// Of which process the waiters are: [`process::births`].
+    births: u32,
+}
+
+/// What becomes of an element that comes back.
+pub(super) enum Put {
+    /// It is the first waiter's.
+    HandedOver(Wake),
+    /// It is kept back.
+    Kept,
+    /// The reserve is full.
+    Surplus,
+}
+
+impl Reserve {
+    /// An empty one, for `min` elements.
+    pub(super) fn new(min: usize) -> Result<Reserve, AllocError> {
+        let elements = Table::with_room(min)?;
+        Ok(Reserve { min, elements, queue: Queue::new(), births: process::births() })
+    }
+
+    /// Forgets the waiters that a fork has left behind.
+    pub(super) fn enter_process(&mut self) {
+        let births = process::births();
+        if self.births != births {
+            self.births = births;
+            self.queue.forget();
+        }
+    }
+
+    /// How many elements it keeps back when it is full.
+    pub(super) fn min(&self) -> usize {
+        self.min
+    }
+
+    /// Whether an element that comes back is wanted here, for a waiter or for the reserve.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.elements.len() < self.min
+    }
+
+    /// Whether `element` is among those that came back last.
+    pub(super) fn has(&self, element: NonNull<c_void>) -> bool {
+        self.elements.iter().rev().take(LOOKED_AT).any(|&kept| kept == element)
+    }
+
+    /// An element, if there is one.
+    pub(super) fn take(&mut self) -> Option<NonNull<c_void>> {
+        self.elements.pop()
+    }
+
+    /// Puts `waiter` behind all others.
+    ///
+    /// # Safety
+    /// As for [`Queue::enter`].
+    pub(super) unsafe fn enter(&mut self, waiter: &Waiter) {
+        // SAFETY: the caller's.
+        unsafe { self.queue.enter(waiter) };
+    }
+
+    /// See [`Queue::leave`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(super) unsafe fn leave(&mut self, waiter: &Waiter) -> Option<NonNull<c_void>> {
+        // SAFETY: the caller's.
+        unsafe { self.queue.leave(waiter) }
+    }
+
+    /// Hands over or keeps an element.
+    ///
+    /// # Safety
+    /// The lock is held.
+    pub(super) unsafe fn put(&mut self, element: NonNull<c_void>) -> Put {
+        // SAFETY: the caller's.
+        if let Some(wake) = unsafe { self.queue.give(element) } {
+            return Put::HandedOver(wake);
+        }
+        if !self.is_wanting() {
+            return Put::Surplus;
+        }
+        self.elements.push(element);
+        Put::Kept
+    }
+
+    /// Sends the first waiter away, if there is one.
+    ///
+    /// # Safety
+    /// The lock is held.
+    pub(super) unsafe fn dismiss(&mut self) -> Option<Wake> {
+        // SAFETY: the caller's.
+        unsafe { self.queue.end() }
+    }
+
+    /// From now on keeps back fewer; what there is beyond them is taken one by one.
+    pub(super) fn shrink_to(&mut self, min: usize) {
+        self.min = min;
+    }
+
+    /// An element beyond those that are to be kept back.
+    pub(super) fn take_surplus(&mut self) -> Option<NonNull<c_void>> {
+        if self.elements.len() > self.min { self.elements.pop() } else { None }
+    }
+
+    /// From now on keeps back `min`, more than until now, in `room`, which is empty and large enough. The
+    /// memory that it has no use for is the caller's to give back.
+    pub(super) fn grow_to(&mut self, min: usize, room: &mut Table<NonNull<c_void>>) {
+        for &element in &*self.elements {
+            room.push(element);
+        }
+        core::mem::swap(&mut self.elements, room);
+        self.min = min;
+    }
+
+    /// Calls `touch` for each element, and touches the table itself.
+    pub(super) fn touch(&mut self, touch: impl Fn(NonNull<c_void>)) {
+        let table = NonNull::from_mut(&mut *self.elements);
+        // SAFETY: the table's own memory.
+        unsafe { os::touch(table.cast(), size_of_val(&*self.elements)) };
+        self.elements.iter().for_each(|&element| touch(element));
+    }
+}

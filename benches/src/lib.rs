@@ -13,6 +13,7 @@
 //! | [`subject`] | what is compared: a talloc library, a malloc, or neither |
 //! | [`timed`] | the timed workloads, alternating between subjects |
 //! | [`scaling`] | the same question among ever more siblings |
+//! | [`threads`] | how much 1, 2, 4 and 8 threads get done |
 //! | [`memory`] | overhead an object, memory given back, a small process |
 //! | [`real`] | Samba's suites, notmuch and ldbadd on both libraries |
 //! | [`instructions`] | instruction counts under callgrind |
@@ -33,4 +34,5 @@ pub mod scaling;
 pub mod statistics;
 pub mod subject;
 pub mod table;
+pub mod threads;
 pub mod timed;

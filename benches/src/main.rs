@@ -10,7 +10,7 @@ use tmempool_bench::program::{Program, Workload};
 use tmempool_bench::results::Results;
 use tmempool_bench::subject::Subject;
 use tmempool_bench::timed::Effort;
-use tmempool_bench::{chart, memory, place, real, scaling, table, timed};
+use tmempool_bench::{chart, memory, place, real, scaling, table, threads, timed};
 
 /// Measures tmempool's drop-in against Debian's libtalloc, in one run.
 #[derive(Parser)]
@@ -53,6 +53,7 @@ struct Choice {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
     Timed,
+    Threads,
     Memory,
     Real,
 }
@@ -178,6 +179,7 @@ fn compare(
         machine: Machine::this(),
         rounds: effort.processes,
         timed: Vec::new(),
+        threads: Vec::new(),
         memory: None,
         real: Vec::new(),
         failures: Vec::new(),
@@ -192,9 +194,20 @@ fn compare(
     }
     println!();
     if sections.contains(&Section::Timed) {
-        results.timed = timed::run(program, &subjects, workloads, effort, &mut results.failures);
+        let workloads: Vec<Workload> =
+            workloads.iter().filter(|w| threads::is_for_one_library(w)).cloned().collect();
+        results.timed = timed::run(program, &subjects, &workloads, effort, &mut results.failures);
         table::timed(&results);
         table::summary(&results);
+    }
+    if sections.contains(&Section::Threads) {
+        match threads::run(program, &subjects[1], workloads, effort, &mut results.failures) {
+            Ok(measured) => {
+                table::threads(&measured);
+                results.threads = measured;
+            }
+            Err(error) => results.failures.push(format!("{error:#}")),
+        }
     }
     if sections.contains(&Section::Memory) {
         match memory::run(program, &subjects, cli.choice.quick) {

@@ -40,6 +40,11 @@ pub fn drop_in() -> Option<PathBuf> {
     library.exists().then_some(library)
 }
 
+/// The library by its own name built by `make`, if it has been.
+pub fn by_name() -> Option<PathBuf> {
+    dist().join("lib/libtmempool.so").canonicalize().ok()
+}
+
 /// A shared library as the C compiler finds it, or `None` when not installed.
 pub fn system_library(name: &str) -> Result<Option<PathBuf>> {
     let output = Command::new(compiler())

@@ -20,12 +20,24 @@ pub struct Results {
     pub rounds: usize,
     /// The timed workloads.
     pub timed: Vec<Timed>,
+    /// The workloads of threads.
+    #[serde(default)]
+    pub threads: Vec<Threads>,
     /// The memory section.
     pub memory: Option<Memory>,
     /// The real programs.
     pub real: Vec<Real>,
     /// Checks that failed, as messages; a run with any is not a result.
     pub failures: Vec<String>,
+}
+
+/// One workload with ever more threads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Threads {
+    /// The workload's name.
+    pub name: String,
+    /// One measurement a number of threads; its nanoseconds are of the wall's clock, over all threads.
+    pub by_count: Vec<(usize, Timed)>,
 }
 
 /// One workload on all subjects.

@@ -1,7 +1,7 @@
 //! What is compared: a talloc library, with the malloc under it.
 
 use crate::place;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -74,6 +74,18 @@ impl Subject {
             malloc: None,
             preload: None,
         }
+    }
+
+    /// tmempool by its own name, with the functions that talloc has not: put before the library that the program
+    /// was linked with, for whose functions it answers, too.
+    pub fn tmempool_by_name() -> Result<Subject> {
+        let library = place::by_name().context("libtmempool.so is not built: run `make` first")?;
+        Ok(Subject { preload: Some(library.clone()), ..Subject::tmempool(&library) })
+    }
+
+    /// The same work on another malloc, with no contexts at all.
+    pub fn bare_preloaded(label: &str, library: &str, package: &str) -> Result<Subject> {
+        Ok(Subject { variant: Variant::Bare, ..Subject::preloaded(label, library, package)? })
     }
 
     /// The same work on glibc's malloc, with no contexts at all.

@@ -2,7 +2,7 @@
 
 use crate::memory::Memory;
 use crate::real::Real;
-use crate::results::{OURS, Results, THEIRS, Timed};
+use crate::results::{OURS, Results, THEIRS, Threads, Timed};
 use crate::scaling::Scaling;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
@@ -138,6 +138,35 @@ pub fn real(programs: &[Real]) {
                 number(theirs.peak_rss_mib.median),
                 number(ours.peak_rss_mib.median),
             ]);
+        }
+    }
+    println!("{shown}\n");
+}
+
+/// Prints what threads get done in a second: one line a workload and number of threads.
+pub fn threads(all: &[Threads]) {
+    let mut labels: Vec<&str> = Vec::new();
+    for column in all.iter().flat_map(|t| &t.by_count).flat_map(|(_, timed)| &timed.columns) {
+        if !labels.contains(&column.label.as_str()) {
+            labels.push(&column.label);
+        }
+    }
+    let mut header = vec!["million operations a second".to_owned(), "threads".into()];
+    header.extend(labels.iter().map(|l| l.to_string()));
+    header.extend(labels.iter().filter(|l| **l != OURS).map(|l| format!("ours/{l}")));
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let mut shown = table(&header);
+    for workload in all {
+        for (count, timed) in &workload.by_count {
+            let mut row = vec![Cell::new(&workload.name), Cell::new(count)];
+            for label in &labels {
+                let millions = timed.column(label).map(|column| 1e3 / column.ns.median);
+                row.push(Cell::new(or_dash(millions, number)));
+            }
+            for label in labels.iter().filter(|l| **l != OURS) {
+                row.push(Cell::new(or_dash(timed.ratio(label), |r| format!("{r:.2}x"))));
+            }
+            shown.add_row(row);
         }
     }
     println!("{shown}\n");

@@ -5,6 +5,7 @@ in use is not freed.
 """
 
 from ._buffers import Array, Buffer, Record, String
+from ._caches import Cache, CacheObject, CacheStats, release_free_memory, slabinfo
 from ._context import Context, Pool
 from ._errors import (
     ReferencedError,
@@ -13,6 +14,7 @@ from ._errors import (
     VetoError,
     WrongTypeError,
 )
+from ._genpool import Fit, GenPool, Range
 from ._handle import Handle
 from ._snapshot import Diff, Growth, Snapshot, snapshot
 from ._tree import Node
@@ -20,12 +22,18 @@ from ._tree import Node
 __all__ = [
     "Array",
     "Buffer",
+    "Cache",
+    "CacheObject",
+    "CacheStats",
     "Context",
     "Diff",
+    "Fit",
+    "GenPool",
     "Growth",
     "Handle",
     "Node",
     "Pool",
+    "Range",
     "Record",
     "ReferencedError",
     "Snapshot",
@@ -34,5 +42,7 @@ __all__ = [
     "TmempoolError",
     "VetoError",
     "WrongTypeError",
+    "release_free_memory",
+    "slabinfo",
     "snapshot",
 ]

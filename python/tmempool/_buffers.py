@@ -38,35 +38,15 @@ def require_plain(kind: Any) -> None:
             raise WrongTypeError(f"{kind.__name__} has a pointer in it: {part.__name__}")
 
 
-class Buffer(Handle):
-    """Bytes that can be read and written in place.
-
-    `view()` gives a memoryview for struct, numpy.frombuffer, recv_into and others; from Python
-    3.12 on they take the buffer itself. While a view or what was made from it is alive, the free
-    of the buffer, or of what owns it, raises BufferError.
-    """
+class Items:
+    """What has bytes: it is read and written item by item, or in place by a view."""
 
     __slots__ = ()
     _format = "B"
 
-    @property
-    def size(self) -> int:
-        """The length in bytes."""
-        with work:
-            return int(c.get_size(self._address()))
-
-    @property
-    def exported(self) -> bool:
-        """Whether somebody has the bytes, so that a free is refused."""
-        with work:
-            entry = entries.get(self._handle)
-            return entry is not None and in_use(entry)
-
     def view(self) -> memoryview:
         """The items, in place and writable. `with buffer.view() as view:` ends its use."""
-        with work:
-            memory = memoryview(bytes_in_place(self._enter())).cast("B")
-            return memory if self._format == "B" else memory.cast(cast(Any, self._format))
+        raise NotImplementedError
 
     def __buffer__(self, flags: int) -> memoryview:
         return self.view()
@@ -90,6 +70,36 @@ class Buffer(Handle):
     def __iter__(self) -> Iterator[Any]:
         with self.view() as view:
             return iter(view.tolist())
+
+
+class Buffer(Items, Handle):
+    """Bytes that can be read and written in place.
+
+    `view()` gives a memoryview for struct, numpy.frombuffer, recv_into and others; from Python
+    3.12 on they take the buffer itself. While a view or what was made from it is alive, the free
+    of the buffer, or of what owns it, raises BufferError.
+    """
+
+    __slots__ = ()
+
+    @property
+    def size(self) -> int:
+        """The length in bytes."""
+        with work:
+            return int(c.get_size(self._address()))
+
+    @property
+    def exported(self) -> bool:
+        """Whether somebody has the bytes, so that a free is refused."""
+        with work:
+            entry = entries.get(self._handle)
+            return entry is not None and in_use(entry)
+
+    def view(self) -> memoryview:
+        """The items, in place and writable. `with buffer.view() as view:` ends its use."""
+        with work:
+            memory = memoryview(bytes_in_place(self._enter())).cast("B")
+            return memory if self._format == "B" else memory.cast(cast(Any, self._format))
 
     def __enter__(self: B) -> B:
         with work:

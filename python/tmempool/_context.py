@@ -13,7 +13,9 @@ from typing import NoReturn, Optional, SupportsIndex, Type, TypeVar
 from . import _library as c
 from . import _registry as registry
 from ._buffers import Array, Buffer, Record, String, require_plain
+from ._caches import Cache, make_cache
 from ._errors import VetoError, WrongTypeError
+from ._genpool import GenPool, make_genpool
 from ._handle import Handle, any_address, encode, encode_name, size_of
 from ._registry import work
 
@@ -83,6 +85,18 @@ class Context(Handle):
         encode_name(name)
         with work:
             return self._adopt(Pool, c.pool(self._address(), length), length, name)
+
+    def cache(
+        self, name: str, size: SupportsIndex, align: SupportsIndex = 0, zero_on_free: bool = False
+    ) -> Cache:
+        """A cache of objects of `size` bytes, each at a multiple of `align`, a power of two up to
+        65536; 0 for 8 or 16."""
+        return make_cache(self, name, size, align, zero_on_free)
+
+    def genpool(self, name: str, order: SupportsIndex = 4) -> GenPool:
+        """A manager of memory that the program brings. Sizes and addresses are multiples of 2 to the
+        power of `order`."""
+        return make_genpool(self, name, order)
 
     def bytes(self, count: SupportsIndex, name: str = _BYTES) -> Buffer:
         """A buffer of `count` zero bytes."""

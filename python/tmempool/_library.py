@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import sys
-from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +105,48 @@ report_to = _declare(
     library.talloc_report_depth_file, None, c_void_p, c_int, c_int, c_void_p
 )
 
+class CacheNumbers(ctypes.Structure):
+    """struct tm_cache_stats"""
+
+    _fields_ = [
+        (name, c_size_t)
+        for name in (
+            "object_size", "stride", "slab_size", "objects_per_slab", "active", "total", "peak",
+            "cached", "slabs_partial", "slabs_full", "slabs_empty", "allocations", "frees",
+            "failures", "magazine_hits",
+        )
+    ]
+
+
+# Caches, reserves and managed ranges.
+cache_create = _declare(
+    telling.tm_cache_create, c_void_p,
+    c_void_p, c_char_p, c_size_t, c_size_t, c_uint, c_void_p, c_void_p,
+)
+cache_alloc = _declare(library.tm_cache_alloc, c_void_p, c_void_p)
+cache_free = _declare(library.tm_cache_free, None, c_void_p, c_void_p)
+cache_shrink = _declare(library.tm_cache_shrink, c_size_t, c_void_p)
+cache_stats = _declare(library.tm_cache_stats, c_int, c_void_p, POINTER(CacheNumbers))
+genpool_create = _declare(telling.tm_genpool_create, c_void_p, c_void_p, c_uint)
+genpool_add = _declare(telling.tm_genpool_add, c_int, c_void_p, c_void_p, c_size_t)
+genpool_alloc = _declare(
+    telling.tm_genpool_alloc_algo, c_void_p, c_void_p, c_size_t, c_int, c_size_t
+)
+genpool_alloc_fixed = _declare(
+    telling.tm_genpool_alloc_fixed, c_void_p, c_void_p, c_void_p, c_size_t
+)
+genpool_free = _declare(library.tm_genpool_free, c_int, c_void_p, c_void_p, c_size_t)
+genpool_avail = _declare(library.tm_genpool_avail, c_size_t, c_void_p)
+genpool_size = _declare(library.tm_genpool_size, c_size_t, c_void_p)
+slabinfo = _declare(library.tm_slabinfo, None, c_void_p)
+release_free_memory = _declare(library.tm_release_free_memory, c_size_t)
+
 open_memstream = _declare(libc.open_memstream, c_void_p, c_void_p, c_void_p)
 fclose = _declare(libc.fclose, c_int, c_void_p)
 libc_free = _declare(libc.free, None, c_void_p)
+
+CACHE_ZERO_ON_FREE = 2
+CACHE_ZERO_ON_ALLOC = 4
 
 # Chunks of this size and above are refused by the library.
 MAX_SIZE = 0x1000_0000

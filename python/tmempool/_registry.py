@@ -37,7 +37,8 @@ class Entry:
     """What is kept for a chunk that the library asks about before its end."""
 
     __slots__ = (
-        "handle", "name", "kind", "detail", "memory", "destructor", "destructing", "ended",
+        "handle", "name", "kind", "detail", "memory", "parts", "users", "destructor",
+        "destructing", "ended",
     )
 
     def __init__(self, handle: int, kind: Type[Any], name: str, detail: object) -> None:
@@ -46,14 +47,18 @@ class Entry:
         self.name = name
         self.detail = detail
         self.memory: Optional[ctypes.Array[ctypes.c_ubyte]] = None
+        # What it has handed out of itself: objects with a `memory` of their own.
+        self.parts: Set[Any] = set()
+        # How many threads wait for something of it, in the library.
+        self.users = 0
         self.destructor: Optional[Callable[[Any], object]] = None
         self.destructing = False
         # Set when the free has been agreed to: nothing is handed out any more.
         self.ended = False
 
 
-def _count(entry: Entry) -> int:
-    return sys.getrefcount(entry.memory)
+def _count(owner: Any) -> int:
+    return sys.getrefcount(owner.memory)
 
 
 def _unused_count() -> int:
@@ -65,9 +70,21 @@ def _unused_count() -> int:
 _UNUSED = _unused_count()
 
 
+def memory_in_use(owner: Any) -> bool:
+    """Whether somebody has the bytes that `owner.memory` hands out."""
+    return owner.memory is not None and _count(owner) > _UNUSED
+
+
 def in_use(entry: Entry) -> bool:
-    """Whether somebody has the bytes of `entry`."""
-    return entry.memory is not None and _count(entry) > _UNUSED
+    """Whether somebody has the bytes of `entry`, or of what it has handed out."""
+    if entry.parts:
+        # Taken off first: a finalizer may add one at any moment.
+        for part in list(entry.parts):
+            entry.parts.discard(part)
+            if memory_in_use(part):
+                entry.parts.add(part)
+                return True
+    return entry.users > 0 or memory_in_use(entry)
 
 
 # Entries by their handles.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _library as c
 from ._registry import work
@@ -98,12 +98,17 @@ def tree_of(address: int) -> Node:
 
 def report_text(address: Optional[int]) -> str:
     """talloc's full report on the tree at a live address, or on the null context; within `work`."""
+    return text_of(lambda stream: c.report_to(address, 0, -1, stream))
+
+
+def text_of(write: Callable[[int], object]) -> str:
+    """What `write` writes to the FILE that it is given."""
     text, size = ctypes.c_void_p(), ctypes.c_size_t()
     stream = c.open_memstream(ctypes.byref(text), ctypes.byref(size))
     if not stream:
         raise MemoryError("no memory for a report")
     try:
-        c.report_to(address, 0, -1, stream)
+        write(stream)
     finally:
         c.fclose(stream)
         content = ctypes.string_at(text.value or 0, size.value) if text.value else b""

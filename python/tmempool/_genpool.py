@@ -1,0 +1,162 @@
+"""Managed ranges: room in memory that the program brings, handed out and given back."""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import errno
+import operator
+from typing import Any, List, Optional, SupportsIndex, Type
+
+from . import _library as c
+from ._errors import TmempoolError, WrongTypeError
+from ._handle import Handle
+from ._pieces import P, Piece, Provider, held, made
+from ._registry import work
+
+
+class Fit(enum.IntEnum):
+    """Where a managed range puts what it is asked for."""
+
+    FIRST = 0
+    BEST = 1
+    WORST = 2
+    NEXT = 3
+    FIRST_ALIGNED = 4
+    FIRST_ORDER_ALIGNED = 5
+    BUDDY = 6
+
+
+class GenPool(Provider):
+    """Manages memory that the program brings: shared mappings, bytearrays, any writable buffer; made by
+    `Context.genpool()`. It ends with its parent, or by `free()` when all has been given back. The memory
+    is never touched, and stays the program's."""
+
+    __slots__ = ("_ranges",)
+    # The memory that was brought, by its addresses.
+    _ranges: List[ctypes.Array[ctypes.c_ubyte]]
+
+    @classmethod
+    def _of(cls: Type[P], handle: int, name: str, detail: object = None) -> P:
+        pool, ranges = detail if isinstance(detail, tuple) else (detail, [])
+        self: Any = super()._of(handle, name, pool)
+        self._ranges = ranges
+        return self  # type: ignore[no-any-return]
+
+    @property
+    def _detail(self) -> object:
+        return self._pool, self._ranges
+
+    def add(self, buffer: Any) -> None:
+        """Brings a writable buffer, which is kept from being resized as long as the pool lives."""
+        try:
+            with memoryview(buffer) as view:
+                size = view.nbytes
+            memory = (ctypes.c_ubyte * size).from_buffer(buffer)
+        except (TypeError, ValueError, BufferError) as error:
+            raise WrongTypeError(f"not a writable, contiguous buffer: {error}") from None
+        with work:
+            self._live()
+            if c.genpool_add(self._pool, ctypes.addressof(memory), size):
+                if ctypes.get_errno() == errno.EINVAL:
+                    raise ValueError(
+                        f"{size} bytes at {ctypes.addressof(memory):#x} are there already, "
+                        "misaligned, too few or too many"
+                    )
+                raise MemoryError(f"no memory for the books of {self!r}")
+            self._ranges.append(memory)
+
+    def alloc(self, size: SupportsIndex, fit: Fit = Fit.FIRST, align: SupportsIndex = 0) -> Range:
+        """Takes `size` bytes at a multiple of `align`, a power of two. MemoryError if there is no such
+        room."""
+        length, boundary = operator.index(size), operator.index(align)
+        if not 0 < length < 1 << 63 or not 0 <= boundary < 1 << 63:
+            raise ValueError(f"not a size and an alignment: {length}, {boundary}")
+        with work:
+            self._live()
+            at = c.genpool_alloc(self._pool, length, Fit(fit), boundary)
+            return self._range(at, length)
+
+    def alloc_at(self, buffer: Any, offset: SupportsIndex, size: SupportsIndex) -> Range:
+        """Takes the `size` bytes at `offset` of a buffer that was brought, and no others."""
+        length, start = operator.index(size), operator.index(offset)
+        memory = (ctypes.c_ubyte * 0).from_buffer(buffer)
+        at = ctypes.addressof(memory) + start
+        if not 0 < length < 1 << 63 or not 0 <= at < 1 << 63:
+            raise ValueError(f"not a place: {length} bytes at {start}")
+        with work:
+            self._live()
+            return self._range(c.genpool_alloc_fixed(self._pool, at, length), length)
+
+    def _range(self, at: Optional[int], size: int) -> Range:
+        if not at:
+            if ctypes.get_errno() == errno.EINVAL:
+                raise ValueError(f"{self!r} cannot give {size} bytes like that")
+            raise MemoryError(f"{self!r} has no room for {size} bytes")
+        for memory in self._ranges:
+            offset = at - ctypes.addressof(memory)
+            if 0 <= offset < len(memory):
+                return Range._within(self, memory, offset, size)
+        raise TmempoolError(f"{self!r} has given {at:#x}, which nobody has brought")
+
+    @property
+    def size(self) -> int:
+        """The bytes that were brought."""
+        with work:
+            self._live()
+            return int(c.genpool_size(self._pool))
+
+    @property
+    def available(self) -> int:
+        """The bytes that are free; perhaps not in one piece."""
+        with work:
+            self._live()
+            return int(c.genpool_avail(self._pool))
+
+    def _out(self) -> int:
+        return int(c.genpool_size(self._pool) - c.genpool_avail(self._pool))
+
+
+class Range(Piece):
+    """Bytes of a managed range. The memory is the program's: what was made from it outlives the pool."""
+
+    __slots__ = ("offset", "_whole")
+    _whole: ctypes.Array[ctypes.c_ubyte]
+    #: The distance from the start of the buffer that was brought.
+    offset: int
+
+    @classmethod
+    def _within(
+        cls, pool: GenPool, whole: ctypes.Array[ctypes.c_ubyte], offset: int, size: int
+    ) -> Range:
+        self = cls._of(pool, ctypes.addressof(whole) + offset, size)
+        self._whole = whole
+        self.offset = offset
+        return self
+
+    def _memory(self) -> ctypes.Array[ctypes.c_ubyte]:
+        return (ctypes.c_ubyte * self.size).from_buffer(self._whole, self.offset)
+
+    def view(self) -> memoryview:
+        """The bytes, in place and writable. `with piece.view() as view:` ends its use."""
+        with work:
+            self._check()
+            memory = self.memory
+            if memory is None:
+                memory = self.memory = self._memory()
+            self._check()
+            return memoryview(memory).cast("B")
+
+    def _give_back(self) -> None:
+        c.genpool_free(self._provider._pool, self._at, self.size)
+
+
+def make_genpool(parent: Handle, name: str, order: SupportsIndex) -> GenPool:
+    """See `Context.genpool()`."""
+    unit = operator.index(order)
+    if not 0 <= unit < 64:
+        raise ValueError(f"not an order: {unit}")
+    with work:
+        work.changes()
+        handle, holder = held(parent, name)
+        return made(GenPool, handle, name, c.genpool_create(holder, unit))

@@ -169,6 +169,19 @@ pub unsafe extern "C" fn tm_handle_unlink(
     unsafe { outcome(at_place(location, || ops::unlink(owner, chunk, location))) }
 }
 
+/// Frees all below the chunk of `handle`, as tm_reset() does.
+///
+/// @param handle    a handle.
+/// @param location  as for tm_handle_free().
+/// @return          0; -1 with errno ESTALE, or if what lies below it is damaged.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tm_handle_reset(handle: tm_handle, location: *const c_char) -> c_int {
+    let _turn = Turn::take();
+    let Some(chunk) = alive(handle) else { return -1 };
+    // SAFETY: contract; the chunk is alive.
+    unsafe { outcome(at_place(location, || ops::reset(chunk, location))) }
+}
+
 /// Says whether the chunk of `handle` was freed, and where.
 ///
 /// The strings stay until some thousand handles more have been made and ended.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tmempool_capi::alloc::{_talloc_realloc, talloc_named_const};
 use tmempool_capi::free::{_talloc_free, _talloc_set_destructor};
+use tmempool_capi::growable::tm_pool_growable;
 use tmempool_capi::handle::*;
 use tmempool_capi::names::talloc_get_name;
 use tmempool_capi::reference::{_talloc_reference_loc, talloc_unlink};
@@ -178,6 +179,23 @@ fn a_chunk_with_a_handle_is_not_resized() {
         assert_eq!(talloc_get_size(get(handle)), 8);
     }
     assert_eq!(free(handle, c"x"), 0);
+}
+
+#[test]
+fn a_reset_ends_what_lies_below() {
+    // SAFETY: a chunk of this test's own.
+    let pool = unsafe { tm_handle_of(tm_pool_growable(null(), 4096, 0), c"pool".as_ptr()) };
+    for round in 0..3 {
+        let below: Vec<_> = (0..100).map(|_| new(pool, 100, c"below")).collect();
+        // SAFETY: any number may be given; a literal.
+        assert_eq!(unsafe { tm_handle_reset(pool, c"reset".as_ptr()) }, 0);
+        for handle in below {
+            assert_eq!(ended(handle).2.unwrap(), "reset", "in round {round}");
+        }
+    }
+    assert_eq!(free(pool, c"x"), 0);
+    // SAFETY: any number may be given.
+    assert_eq!((unsafe { tm_handle_reset(pool, null()) }, errno()), (-1, libc::ESTALE));
 }
 
 static ASKED: AtomicU64 = AtomicU64::new(0);

@@ -494,6 +494,15 @@ int tm_handle_unlink(tm_handle owner,
                      const char *location);
 
 /**
+ * Frees all below the chunk of `handle`, as tm_reset() does.
+ *
+ * @param handle    a handle.
+ * @param location  as for tm_handle_free().
+ * @return          0; -1 with errno ESTALE, or if what lies below it is damaged.
+ */
+int tm_handle_reset(tm_handle handle, const char *location);
+
+/**
  * Says whether the chunk of `handle` was freed, and where.
  *
  * The strings stay until some thousand handles more have been made and ended.

@@ -6,7 +6,7 @@ in use is not freed.
 
 from ._buffers import Array, Buffer, Record, String
 from ._caches import Cache, CacheObject, CacheStats, release_free_memory, slabinfo
-from ._context import Context, Pool
+from ._context import Context, GrowingPool, Pool
 from ._errors import (
     ReferencedError,
     StaleContextError,
@@ -30,6 +30,7 @@ __all__ = [
     "Fit",
     "GenPool",
     "Growth",
+    "GrowingPool",
     "Handle",
     "Node",
     "Pool",

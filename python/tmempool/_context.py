@@ -6,7 +6,9 @@ What is made often takes one call of the library; the rest is looked into only w
 from __future__ import annotations
 
 import ctypes
+import operator
 import struct
+import sys
 from types import TracebackType
 from typing import NoReturn, Optional, SupportsIndex, Type, TypeVar
 
@@ -30,6 +32,8 @@ _ARRAYS = {
 }
 
 _BYTES = "bytes"
+# What `bytes` means outside the class.
+C_Bytes = bytes
 
 _blank = object.__new__
 _new = c.new
@@ -84,7 +88,41 @@ class Context(Handle):
         length = size_of(size)
         encode_name(name)
         with work:
+            work.changes()
             return self._adopt(Pool, c.pool(self._address(), length), length, name)
+
+    def growing_pool(
+        self, first_size: SupportsIndex, max_block: SupportsIndex = 0, name: str = "growing pool"
+    ) -> GrowingPool:
+        """A pool that begins with `first_size` bytes and grows by blocks, each twice as large as the one
+        before, up to `max_block`; 0 for 1 MiB. `reset()` empties it for its next use."""
+        length, largest = size_of(first_size), size_of(max_block)
+        encode_name(name)
+        with work:
+            work.changes()
+            address = c.growing_pool(self._address(), length, largest)
+            return self._adopt(GrowingPool, address, length, name)
+
+    def reset(self) -> None:
+        """Frees all below this, by the rules of `free()`. A pool keeps its room for what comes next.
+
+        What refuses to be freed, or is referred to from elsewhere, moves to another owner. Raises
+        BufferError if bytes of anything are in use; then nothing has changed.
+        """
+        location = registry.caller()
+        with registry.turn:
+            self._address()
+            if not work.defers(lambda: self._reset(location)):
+                self._reset(location)
+
+    def _reset(self, location: C_Bytes) -> None:
+        work.changes()
+        if registry.exported:
+            with work:
+                registry.require_unused_below(self._address())
+        if c.reset(self._handle, location):
+            raise self._not_let_go()
+        registry.forget_ended()
 
     def cache(
         self, name: str, size: SupportsIndex, align: SupportsIndex = 0, zero_on_free: bool = False
@@ -203,3 +241,18 @@ class Pool(Context):
 
     def __init__(self) -> None:
         raise WrongTypeError("a Pool is made by Context.pool()")
+
+
+class GrowingPool(Pool):
+    """A pool that grows; made by `Context.growing_pool()`."""
+
+    __slots__ = ()
+
+    def keep(self, count: SupportsIndex) -> None:
+        """Sets how many bytes of its room, the first block aside, it keeps when it is emptied; at first
+        all."""
+        number = operator.index(count)
+        if number < 0:
+            raise ValueError(f"a size cannot be negative: {number}")
+        with work:
+            c.set_keep(self._address(), min(number, sys.maxsize))

@@ -6,13 +6,13 @@ import ctypes
 import enum
 import errno
 import operator
-from typing import Any, List, Optional, SupportsIndex, Type
+from typing import Any, Optional, SupportsIndex
 
 from . import _library as c
 from ._errors import TmempoolError, WrongTypeError
 from ._handle import Handle
-from ._pieces import P, Piece, Provider, held, made
-from ._registry import work
+from ._pieces import Piece, Provider, held, made
+from ._registry import Entry, work
 
 
 class Fit(enum.IntEnum):
@@ -32,23 +32,10 @@ class GenPool(Provider):
     `Context.genpool()`. It ends with its parent, or by `free()` when all has been given back. The memory
     is never touched, and stays the program's."""
 
-    __slots__ = ("_ranges",)
-    # The memory that was brought, by its addresses.
-    _ranges: List[ctypes.Array[ctypes.c_ubyte]]
-
-    @classmethod
-    def _of(cls: Type[P], handle: int, name: str, detail: object = None) -> P:
-        pool, ranges = detail if isinstance(detail, tuple) else (detail, [])
-        self: Any = super()._of(handle, name, pool)
-        self._ranges = ranges
-        return self  # type: ignore[no-any-return]
-
-    @property
-    def _detail(self) -> object:
-        return self._pool, self._ranges
+    __slots__ = ()
 
     def add(self, buffer: Any) -> None:
-        """Brings a writable buffer, which is kept from being resized as long as the pool lives."""
+        """Brings a writable buffer, which is kept from being resized or closed as long as the pool lives."""
         try:
             with memoryview(buffer) as view:
                 size = view.nbytes
@@ -56,7 +43,7 @@ class GenPool(Provider):
         except (TypeError, ValueError, BufferError) as error:
             raise WrongTypeError(f"not a writable, contiguous buffer: {error}") from None
         with work:
-            self._live()
+            entry = self._live()
             if c.genpool_add(self._pool, ctypes.addressof(memory), size):
                 if ctypes.get_errno() == errno.EINVAL:
                     raise ValueError(
@@ -64,7 +51,7 @@ class GenPool(Provider):
                         "misaligned, too few or too many"
                     )
                 raise MemoryError(f"no memory for the books of {self!r}")
-            self._ranges.append(memory)
+            entry.kept.append(memory)
 
     def alloc(self, size: SupportsIndex, fit: Fit = Fit.FIRST, align: SupportsIndex = 0) -> Range:
         """Takes `size` bytes at a multiple of `align`, a power of two. MemoryError if there is no such
@@ -73,9 +60,9 @@ class GenPool(Provider):
         if not 0 < length < 1 << 63 or not 0 <= boundary < 1 << 63:
             raise ValueError(f"not a size and an alignment: {length}, {boundary}")
         with work:
-            self._live()
+            entry = self._live()
             at = c.genpool_alloc(self._pool, length, Fit(fit), boundary)
-            return self._range(at, length)
+            return self._range(entry, at, length)
 
     def alloc_at(self, buffer: Any, offset: SupportsIndex, size: SupportsIndex) -> Range:
         """Takes the `size` bytes at `offset` of a buffer that was brought, and no others."""
@@ -85,15 +72,15 @@ class GenPool(Provider):
         if not 0 < length < 1 << 63 or not 0 <= at < 1 << 63:
             raise ValueError(f"not a place: {length} bytes at {start}")
         with work:
-            self._live()
-            return self._range(c.genpool_alloc_fixed(self._pool, at, length), length)
+            entry = self._live()
+            return self._range(entry, c.genpool_alloc_fixed(self._pool, at, length), length)
 
-    def _range(self, at: Optional[int], size: int) -> Range:
+    def _range(self, entry: Entry, at: Optional[int], size: int) -> Range:
         if not at:
             if ctypes.get_errno() == errno.EINVAL:
                 raise ValueError(f"{self!r} cannot give {size} bytes like that")
             raise MemoryError(f"{self!r} has no room for {size} bytes")
-        for memory in self._ranges:
+        for memory in entry.kept:
             offset = at - ctypes.addressof(memory)
             if 0 <= offset < len(memory):
                 return Range._within(self, memory, offset, size)
@@ -149,6 +136,7 @@ class Range(Piece):
 
     def _give_back(self) -> None:
         c.genpool_free(self._provider._pool, self._at, self.size)
+        del self._whole
 
 
 def make_genpool(parent: Handle, name: str, order: SupportsIndex) -> GenPool:

@@ -76,6 +76,7 @@ handle_of = _declare(library.tm_handle_of, HandleType, c_void_p, c_char_p)
 find = _declare(library.tm_handle_find, HandleType, c_void_p)
 get = _declare(library.tm_handle_get, c_void_p, HandleType)
 free = _declare(telling.tm_handle_free, c_int, HandleType, c_char_p)
+reset = _declare(telling.tm_handle_reset, c_int, HandleType, c_char_p)
 unlink = _declare(telling.tm_handle_unlink, c_int, HandleType, HandleType, c_char_p)
 ended = _declare(
     library.tm_handle_ended, c_int, HandleType, POINTER(c_char_p), POINTER(c_char_p)
@@ -89,6 +90,8 @@ handle_roots = _declare(library.tm_handle_roots, c_size_t, POINTER(c_uint64), c_
 # Chunks, by their addresses.
 free_chunk = _declare(library._talloc_free, c_int, c_void_p, c_char_p)
 pool = _declare(library.talloc_pool, c_void_p, c_void_p, c_size_t)
+growing_pool = _declare(library.tm_pool_growable, c_void_p, c_void_p, c_size_t, c_size_t)
+set_keep = _declare(library.tm_pool_set_keep, c_int, c_void_p, c_size_t)
 steal = _declare(library._talloc_steal_loc, c_void_p, c_void_p, c_void_p, c_char_p)
 reference = _declare(telling._talloc_reference_loc, c_void_p, c_void_p, c_void_p, c_char_p)
 reference_count = _declare(library.talloc_reference_count, c_size_t, c_void_p)

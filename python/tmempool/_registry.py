@@ -37,8 +37,8 @@ class Entry:
     """What is kept for a chunk that the library asks about before its end."""
 
     __slots__ = (
-        "handle", "name", "kind", "detail", "memory", "parts", "users", "destructor",
-        "destructing", "ended",
+        "handle", "name", "kind", "detail", "memory", "parts", "users", "kept",
+        "destructor", "destructing", "ended",
     )
 
     def __init__(self, handle: int, kind: Type[Any], name: str, detail: object) -> None:
@@ -49,6 +49,8 @@ class Entry:
         self.memory: Optional[ctypes.Array[ctypes.c_ubyte]] = None
         # What it has handed out of itself: objects with a `memory` of their own.
         self.parts: Set[Any] = set()
+        # What is to live as long as the chunk.
+        self.kept: List[Any] = []
         # How many threads wait for something of it, in the library.
         self.users = 0
         self.destructor: Optional[Callable[[Any], object]] = None
@@ -251,6 +253,7 @@ def _agree(handle: int) -> bool:
             exported.discard(entry)
             entry.memory = None
             entry.destructor = None
+            entry.kept = []
             return True
         finally:
             work.depth -= 1

@@ -1,0 +1,227 @@
+"""Pools that grow, caches and managed ranges."""
+
+import ctypes
+import gc
+import mmap
+
+import pytest
+
+import tmempool
+from tmempool import Fit
+
+
+@pytest.fixture
+def ctx():
+    root = tmempool.Context("root")
+    yield root
+    gc.collect()
+    if root.alive:
+        root.free()
+
+
+def test_a_growing_pool_is_emptied_and_used_again(ctx):
+    pool = ctx.growing_pool(4096, max_block=65536, name="requests")
+    assert isinstance(pool, tmempool.Pool) and pool.name == "requests" and pool.parent == ctx
+    inner = pool.child("inner")
+    assert pool == inner.parent and isinstance(inner.parent, tmempool.GrowingPool)
+    for round_ in range(3):
+        buffers = [pool.bytes(1000) for _ in range(200)]
+        for buffer in buffers:
+            buffer[999] = round_ + 1
+        assert all(buffer[0] == 0 and buffer[999] == round_ + 1 for buffer in buffers)
+        pool.reset()
+        assert pool.alive and pool.total_blocks == 1 and not inner.alive
+        for buffer in buffers:
+            with pytest.raises(tmempool.StaleContextError, match=r"'bytes' was freed at .*test_pools.py:\d+"):
+                buffer.view()
+    pool.keep(0)
+    with pytest.raises(ValueError):
+        pool.keep(-1)
+    for wrong in (-1, 1 << 28):
+        with pytest.raises((ValueError, MemoryError)):
+            ctx.growing_pool(wrong)
+
+
+def test_a_reset_spares_what_is_in_use_or_refuses(ctx):
+    kept = ctx.child("kept")
+    buffer = kept.bytes(8)
+    view = buffer.view()
+    with pytest.raises(BufferError):
+        ctx.reset()
+    assert kept.alive and buffer.alive
+    del view
+    kept.set_destructor(lambda obj: False)
+    ctx.reset()
+    assert kept.alive and kept.parent is None and buffer.parent == kept
+    kept.set_destructor(None)
+    kept.free()
+    ctx.reset()
+
+
+def test_a_cache_hands_out_zeros_again_and_again(ctx):
+    cache = ctx.cache("packets", 100, align=64)
+    with cache.alloc() as packet:
+        assert len(packet) == packet.size == 100 and bytes(packet.view()) == bytes(100)
+        with packet.view() as view:
+            view[3] = 7
+            assert packet.exported and packet[3] == 7
+        address = packet._at
+        assert address % 64 == 0
+    assert not packet.alive and "gone" in repr(packet)
+    with pytest.raises(tmempool.StaleContextError, match=r"of 'packets' was freed at .*test_pools.py"):
+        packet[3]
+    with pytest.raises(tmempool.StaleContextError):
+        packet.free()
+    again = cache.alloc()
+    assert again._at == address and again[3] == 0
+    stats = cache.stats()
+    assert (stats.object_size, stats.active, stats.allocations, stats.frees) == (100, 1, 2, 1)
+    assert "packets" in tmempool.slabinfo()
+    with pytest.raises(BufferError, match="given back"):
+        cache.free()
+    again.free()
+    assert cache.shrink() >= 0
+    cache.free()
+    with pytest.raises(tmempool.StaleContextError, match="'packets' was freed at"):
+        cache.alloc()
+
+
+def test_a_cache_ends_with_its_parent_but_not_with_memory_in_use(ctx):
+    cache = ctx.child("inner").cache("packets", 32)
+    packet, other = cache.alloc(), cache.alloc()
+    view = packet.view()[2:5]
+    for owner in (packet, ctx):
+        with pytest.raises(BufferError):
+            owner.free()
+    assert tmempool._library.free_chunk(ctx._address(), None) == 0
+    view[0] = 9
+    assert not ctx.alive and cache.alive and packet[2] == 9 and cache.parent is None
+    del view
+    other.free()
+    packet.free()
+    cache.free()
+
+
+def test_an_object_outlives_nothing(ctx):
+    cache = ctx.cache("packets", 32)
+    packet = cache.alloc()
+    ctx.free()
+    for use in (packet.view, packet.free, lambda: packet[0], cache.stats, cache.shrink):
+        with pytest.raises(tmempool.StaleContextError):
+            use()
+    assert not packet.alive
+
+
+def test_objects_of_caches_do_not_pile_up(ctx):
+    cache = ctx.cache("packets", 32)
+    for _ in range(1000):
+        with cache.alloc() as packet:
+            packet[0] = 1
+    entry = tmempool._registry.entries[cache._handle]
+    assert not entry.parts and cache.stats().active == 0
+
+
+@pytest.mark.parametrize("make", [
+    lambda ctx: ctx.cache("x", -1),
+    lambda ctx: ctx.cache("x", 0),
+    lambda ctx: ctx.cache("x", 1 << 27),
+    lambda ctx: ctx.cache("x", 8, align=3),
+    lambda ctx: ctx.cache("x", 8, align=-8),
+    lambda ctx: ctx.genpool("x", order=64),
+    lambda ctx: ctx.genpool("x", order=-1),
+    lambda ctx: ctx.cache(5, 8),
+    lambda ctx: ctx.cache("x", "8"),
+    lambda ctx: ctx.genpool(None),
+    lambda ctx: tmempool.CacheObject(),
+    lambda ctx: tmempool.Cache("x"),
+])
+def test_wrong_arguments(ctx, make):
+    with pytest.raises((ValueError, TypeError, MemoryError)):
+        make(ctx)
+    assert ctx.total_blocks == 1
+
+
+def test_a_managed_range_of_a_shared_mapping(ctx):
+    with mmap.mmap(-1, 1 << 16) as memory:
+        pool = ctx.genpool("mapping", order=6)
+        pool.add(memory)
+        assert pool.size == pool.available == 1 << 16
+        first, second = pool.alloc(100), pool.alloc(64, align=4096)
+        assert (first.offset, first.size, second.offset) == (0, 100, 4096)
+        with first.view() as view:
+            view[:4] = b"mill"
+        assert memory[:4] == b"mill" and first[:4] == b"mill"
+        assert pool.available == (1 << 16) - 128 - 64
+        with pytest.raises(MemoryError):
+            pool.alloc(1 << 16)
+        with pytest.raises(MemoryError):
+            pool.alloc_at(memory, 4096, 64)
+        fixed = pool.alloc_at(memory, 8192, 64)
+        assert fixed.offset == 8192
+        with pytest.raises(BufferError, match="given back"):
+            pool.free()
+        held = second.view()
+        with pytest.raises(BufferError):
+            second.free()
+        del held
+        for piece in (first, second, fixed):
+            piece.free()
+        with pytest.raises(tmempool.StaleContextError):
+            first.view()
+        pool.free()
+        gc.collect()
+
+
+@pytest.mark.parametrize("fit", list(Fit))
+def test_every_fit(ctx, fit):
+    pool = ctx.genpool("memory", order=4)
+    memory = bytearray(4096 + 64)
+    start = -ctypes.addressof((ctypes.c_ubyte * 0).from_buffer(memory)) % 64
+    pool.add(memoryview(memory)[start:start + 4096])
+    pieces = [pool.alloc(50, fit) for _ in range(10)]
+    offsets = sorted(piece.offset for piece in pieces)
+    assert all(b - a >= 50 for a, b in zip(offsets, offsets[1:]))
+    for number, piece in enumerate(pieces):
+        with piece.view() as view:
+            view[:] = bytes([number]) * 50
+    assert all(piece[49] == number for number, piece in enumerate(pieces))
+    with pytest.raises(BufferError):
+        memory.append(1)
+
+
+def test_what_a_managed_range_refuses(ctx):
+    pool = ctx.genpool("memory", order=4)
+    memory = bytearray(256)
+    pool.add(memory)
+    for wrong, error in [
+        (lambda: pool.add(memory), ValueError),
+        (lambda: pool.add(b"read only"), TypeError),
+        (lambda: pool.add(5), TypeError),
+        (lambda: pool.add(bytearray(0)), (ValueError, TypeError)),
+        (lambda: pool.alloc(0), ValueError),
+        (lambda: pool.alloc(-1), ValueError),
+        (lambda: pool.alloc(1 << 70), ValueError),
+        (lambda: pool.alloc(16, align=3), ValueError),
+        (lambda: pool.alloc(16, fit=9), ValueError),
+        (lambda: pool.alloc("16"), TypeError),
+        (lambda: pool.alloc_at(memory, -16, 16), ValueError),
+        (lambda: pool.alloc_at(memory, 3, 16), ValueError),
+        (lambda: pool.alloc_at(bytearray(32), 0, 16), ValueError),
+        (lambda: pool.alloc_at(b"no", 0, 16), TypeError),
+    ]:
+        with pytest.raises(error):
+            wrong()
+    assert pool.available == pool.size == 256
+
+
+def test_what_was_made_of_a_range_outlives_the_pool(ctx):
+    memory = bytearray(256)
+    pool = ctx.genpool("memory")
+    pool.add(memory)
+    piece = pool.alloc(16)
+    view = piece.view()
+    ctx.free()
+    view[0] = 3
+    assert not piece.alive and 3 in memory
+    with pytest.raises(tmempool.StaleContextError):
+        piece.free()

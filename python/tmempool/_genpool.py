@@ -9,7 +9,7 @@ import operator
 from typing import Any, Optional, SupportsIndex
 
 from . import _library as c
-from ._errors import TmempoolError, WrongTypeError
+from ._errors import StaleContextError, TmempoolError, WrongTypeError
 from ._handle import Handle
 from ._pieces import Piece, Provider, held, made
 from ._registry import Entry, work
@@ -108,7 +108,8 @@ class Range(Piece):
     """Bytes of a managed range. The memory is the program's: what was made from it outlives the pool."""
 
     __slots__ = ("offset", "_whole")
-    _whole: ctypes.Array[ctypes.c_ubyte]
+    # None after it has been given back.
+    _whole: Optional[ctypes.Array[ctypes.c_ubyte]]
     #: The distance from the start of the buffer that was brought.
     offset: int
 
@@ -122,6 +123,8 @@ class Range(Piece):
         return self
 
     def _memory(self) -> ctypes.Array[ctypes.c_ubyte]:
+        if self._whole is None:
+            raise StaleContextError(f"{self!r} has been given back meanwhile")
         return (ctypes.c_ubyte * self.size).from_buffer(self._whole, self.offset)
 
     def view(self) -> memoryview:
@@ -136,7 +139,7 @@ class Range(Piece):
 
     def _give_back(self) -> None:
         c.genpool_free(self._provider._pool, self._at, self.size)
-        del self._whole
+        self._whole = None
 
 
 def make_genpool(parent: Handle, name: str, order: SupportsIndex) -> GenPool:

@@ -142,7 +142,7 @@ impl SlabRef {
 
 #[inline(always)]
 fn span_of(address: usize) -> Option<SpanRef> {
-    if !segment::covers_quick(address & !15) && !segment::covers(address) {
+    if !segment::covers_quick(address & !15) && !covers_slow(address) {
         return None;
     }
     // SAFETY: the address lies in a mapped segment.
@@ -152,6 +152,12 @@ fn span_of(address: usize) -> Option<SpanRef> {
     }
     // SAFETY: the slice belongs to a span in use.
     Some(unsafe { SpanRef::of(address) })
+}
+
+#[cold]
+#[inline(never)]
+fn covers_slow(address: usize) -> bool {
+    segment::covers(address)
 }
 
 /// A block of at least `bytes` with a span of its own, for a user without contexts.

@@ -165,6 +165,7 @@ struct Head {
 }
 
 /// The magazines of a cache.
+#[repr(C)]
 #[derive(Debug)]
 pub(super) struct Magazines {
     /// The address of the entries, which is a multiple of 16, and in its low bits the binary logarithm of

@@ -129,12 +129,13 @@ pub enum DestroyError {
     Chunk(FreeError),
 }
 
-/// A cache. See the module.
+/// A cache. See the module. What every call needs comes first.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Cache {
     magazines: Magazines,
-    flags: u32,
     size: usize,
+    flags: u32,
     shape: Shape,
     align: usize,
     batch: usize,
@@ -298,10 +299,7 @@ impl Cache {
         if let Some(magazine) = self.magazines.mine_quick()
             && let Some(object) = magazine.pop()
         {
-            if self.flags & ZERO_ON_ALLOC != 0 {
-                self.clear(object);
-            }
-            return Some(object);
+            return Some(if self.flags & ZERO_ON_ALLOC != 0 { self.cleared(object) } else { object });
         }
         self.alloc_slow()
     }
@@ -359,18 +357,18 @@ impl Cache {
     #[inline(always)]
     fn take_back(&self, round: Round) {
         round.set_state(CACHED);
-        if self.flags & ZERO_ON_FREE != 0 {
-            self.clear(round.object);
-        }
         match self.magazines.mine_quick() {
-            Some(magazine) if magazine.push(round) => magazine.count_free(),
+            Some(magazine) if self.flags & ZERO_ON_FREE == 0 && magazine.push(round) => magazine.count_free(),
             _ => self.free_slow(round),
         }
     }
 
-    fn clear(&self, object: NonNull<u8>) {
+    /// The object, filled with zeros.
+    #[inline(never)]
+    fn cleared(&self, object: NonNull<u8>) -> NonNull<u8> {
         // SAFETY: an object that nobody uses at the moment.
         unsafe { object.write_bytes(0, self.size) };
+        object
     }
 
     /// As many objects as `out` has places, or none. Says whether they are there.
@@ -407,13 +405,13 @@ impl Cache {
         // The magazine may lie where the quick search does not look.
         let object = self.magazines.mine().and_then(Magazine::pop).or_else(|| self.refill());
         match object {
-            Some(object) if self.flags & ZERO_ON_ALLOC != 0 => self.clear(object),
-            Some(_) => {}
+            Some(object) if self.flags & ZERO_ON_ALLOC != 0 => Some(self.cleared(object)),
+            Some(_) => object,
             None => {
                 self.failures.fetch_add(1, Relaxed);
+                None
             }
         }
-        object
     }
 
     /// Fills the calling thread's magazine, and takes an object from it; without a magazine, just an object.
@@ -480,6 +478,9 @@ impl Cache {
     #[cold]
     #[inline(never)]
     fn free_slow(&self, round: Round) {
+        if self.flags & ZERO_ON_FREE != 0 {
+            self.cleared(round.object);
+        }
         if let Some(magazine) = self.magazines.mine()
             && magazine.push(round)
         {

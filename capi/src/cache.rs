@@ -154,6 +154,22 @@ fn not_created(name: &CStr, error: CreateError) -> *mut tm_cache {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_cache_alloc(c: *mut tm_cache) -> *mut c_void {
     // SAFETY: contract.
+    unsafe {
+        if let Some(cache) = CacheRef::check_quick(c.cast())
+            && let Some(object) = cache.alloc_quick()
+        {
+            return object.as_ptr().cast();
+        }
+        alloc_slow(c)
+    }
+}
+
+/// # Safety
+/// Contract.
+#[cold]
+#[inline(never)]
+unsafe fn alloc_slow(c: *mut tm_cache) -> *mut c_void {
+    // SAFETY: contract.
     match unsafe { cache(c"tm_cache_alloc", c) } {
         Ok(cache) => match cache.alloc() {
             Some(object) => object.as_ptr().cast(),
@@ -172,6 +188,20 @@ pub unsafe extern "C" fn tm_cache_alloc(c: *mut tm_cache) -> *mut c_void {
 /// @param obj  the object; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_cache_free(c: *mut tm_cache, obj: *mut c_void) {
+    // SAFETY: contract.
+    unsafe {
+        match (CacheRef::check_quick(c.cast()), NonNull::new(obj)) {
+            (Some(cache), Some(object)) if cache.free_quick(object.cast()) => {}
+            _ => free_slow(c, obj),
+        }
+    }
+}
+
+/// # Safety
+/// Contract.
+#[cold]
+#[inline(never)]
+unsafe fn free_slow(c: *mut tm_cache, obj: *mut c_void) {
     // SAFETY: contract.
     unsafe {
         if let Ok(cache) = cache(c"tm_cache_free", c)

@@ -19,6 +19,15 @@ use crate::pointer::refused;
 ///              two, to `size`, up to 65536. NULL with errno ENOMEM.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_kmalloc(size: usize) -> *mut c_void {
+    match kmalloc::alloc_quick(size) {
+        Some(at) => at.as_ptr().cast(),
+        None => alloc_slow(size),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_slow(size: usize) -> *mut c_void {
     match kmalloc::alloc(size) {
         Some(at) => at.as_ptr().cast(),
         None => refused(AllocError::OutOfMemory),
@@ -33,6 +42,16 @@ pub unsafe extern "C" fn tm_kmalloc(size: usize) -> *mut c_void {
 /// @param p  the memory; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_kfree(p: *mut c_void) {
+    match NonNull::new(p) {
+        // SAFETY: contract.
+        Some(at) if unsafe { kmalloc::free_quick(at.cast()) } => {}
+        _ => free_slow(p),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn free_slow(p: *mut c_void) {
     if let Some(at) = NonNull::new(p)
         // SAFETY: contract.
         && let Err(misuse) = unsafe { kmalloc::free(at.cast()) }

@@ -1,8 +1,7 @@
 //! Spans that are no heap's: slabs of equal objects that belong to a pool, and bare blocks.
 //!
-//! Of a slab this module knows where its objects lie, and whose it is; which of them are free, its owner
-//! keeps in a record elsewhere. So an object is nothing but the user's bytes, any address leads to the slab
-//! that it lies in, and a pointer that is not the start of an object is recognised.
+//! What lies where in a slab, its owner keeps in a record elsewhere. So an object is nothing but the user's
+//! bytes, and any address that lies in a slab leads to its record, by way of the slice's descriptor.
 //!
 //! ```text
 //! span (1 to 63 slices)
@@ -79,79 +78,41 @@ impl Shape {
     }
 }
 
-/// A slab in use. Copies are handles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlabRef(SpanRef);
-
-impl SlabRef {
-    /// A new slab of `owner`, which keeps `record` about it; its objects begin `first` bytes behind its
-    /// start. `None` when there is no memory for it.
-    pub fn take(owner: NonNull<()>, record: NonNull<()>, shape: &Shape, first: usize) -> Option<SlabRef> {
-        debug_assert!(first + shape.capacity * shape.stride <= shape.bytes());
-        segment::slab(owner, record, shape, first).map(SlabRef)
-    }
-
-    /// Gives the slab back: to the system at once, or for the next span.
-    ///
-    /// # Safety
-    /// Nobody uses any of it.
-    pub unsafe fn give_back(self, to_system: bool) {
-        if to_system { segment::release_to_system(self.0) } else { segment::release(self.0) }
-    }
-
-    /// The slab that `address` lies in, if it lies in one. Any number can be asked about.
-    #[inline(always)]
-    pub fn of(address: usize) -> Option<SlabRef> {
-        let span = span_of(address)?;
-        (span.state() == State::Slab).then_some(SlabRef(span))
-    }
-
-    /// [`of`](SlabRef::of), if the slab belongs to `owner`, whom nothing but slabs belongs to.
-    #[inline(always)]
-    pub fn of_owner(address: usize, owner: NonNull<()>) -> Option<SlabRef> {
-        let span = span_of(address)?;
-        (span.heap().cast() == owner).then_some(SlabRef(span))
-    }
-
-    /// Whose it is.
-    #[inline(always)]
-    pub fn owner(self) -> NonNull<()> {
-        self.0.heap().cast()
-    }
-
-    /// What the owner keeps about it.
-    #[inline(always)]
-    pub fn record(self) -> NonNull<()> {
-        // SAFETY: a slab is made with a record, which does not change.
-        unsafe { self.0.record().unwrap_unchecked() }
-    }
-
-    /// Which object starts at `address`, if one does.
-    #[inline(always)]
-    pub fn index(self, address: usize) -> Option<usize> {
-        self.0.object_index(address)
-    }
-
-    /// Where the first object lies.
-    #[inline]
-    pub fn first(self) -> NonNull<u8> {
-        // SAFETY: a place in a mapped segment.
-        unsafe { NonNull::new_unchecked(self.0.first_object() as *mut u8) }
-    }
+/// A new slab, of which the caller keeps `record`: where it starts. `None` when there is no memory for it.
+pub fn take(record: NonNull<()>, shape: &Shape) -> Option<NonNull<u8>> {
+    NonNull::new(segment::slab(record, shape.slices)?.start() as *mut u8)
 }
 
+/// Gives the slab back that starts at `start`: to the system at once, or for the next span.
+///
+/// # Safety
+/// It came from [`take`], and nobody uses any of it.
+pub unsafe fn give_back(start: NonNull<u8>, to_system: bool) {
+    // SAFETY: the caller's.
+    let span = unsafe { SpanRef::of(start.addr().get()) };
+    span.end_slab();
+    if to_system { segment::release_to_system(span) } else { segment::release(span) }
+}
+
+/// The record of the slab that `address` lies in, if it lies in one. Any number can be asked about.
 #[inline(always)]
-fn span_of(address: usize) -> Option<SpanRef> {
+pub fn record_of(address: usize) -> Option<NonNull<()>> {
     if !segment::covers_quick(address & !15) && !covers_slow(address) {
         return None;
     }
     // SAFETY: the address lies in a mapped segment.
     let slice = unsafe { SpanRef::slice_of(address) };
-    if slice.tag() == NO_TAG {
-        return None;
-    }
-    // SAFETY: the slice belongs to a span in use.
-    Some(unsafe { SpanRef::of(address) })
+    (slice.state() == State::Slab).then(|| slice.heap().cast())
+}
+
+/// [`record_of`] for what is known to lie in a slab.
+///
+/// # Safety
+/// It does.
+#[inline(always)]
+pub unsafe fn record_at(address: usize) -> NonNull<()> {
+    // SAFETY: the caller's.
+    unsafe { SpanRef::slice_of(address) }.heap().cast()
 }
 
 #[cold]
@@ -172,8 +133,7 @@ pub fn take_bare(bytes: usize) -> Option<NonNull<u8>> {
 
 /// Bytes of the bare block that starts at `address`, if one does. Any number can be asked about.
 pub fn bare_bytes(address: usize) -> Option<usize> {
-    let span = span_of(address)?;
-    (span.state() == State::Bare && span.start() == address).then(|| span.len())
+    bare(address).map(|span| span.len())
 }
 
 /// Gives back the bare block that starts at `address`. Says whether there was one.
@@ -182,12 +142,25 @@ pub fn bare_bytes(address: usize) -> Option<usize> {
 /// Nobody uses it any more.
 #[cold]
 pub unsafe fn give_bare(address: usize) -> bool {
-    let Some(span) = span_of(address) else { return false };
-    let found = span.state() == State::Bare && span.start() == address;
-    if found {
+    let block = bare(address);
+    if let Some(span) = block {
         segment::release(span);
     }
-    found
+    block.is_some()
+}
+
+fn bare(address: usize) -> Option<SpanRef> {
+    if !segment::covers(address) {
+        return None;
+    }
+    // SAFETY: the address lies in a mapped segment.
+    let slice = unsafe { SpanRef::slice_of(address) };
+    if slice.tag() == NO_TAG {
+        return None;
+    }
+    // SAFETY: the slice belongs to a span in use.
+    let span = unsafe { SpanRef::of(address) };
+    (span.state() == State::Bare && span.start() == address).then_some(span)
 }
 
 #[cfg(test)]
@@ -215,29 +188,35 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_known_by_its_start_alone() {
-        let owner = NonNull::<u64>::dangling().cast();
-        for (size, align) in [(8, 8), (24, 8), (100, 4), (1000, 64), (9000, 16), (70_000, 65536)] {
-            let shape = Shape::new(size, align, true).unwrap();
-            let first = (shape.colours - 1) * shape.colour_step;
-            let slab = SlabRef::take(owner, owner, &shape, first).unwrap();
-            let base = slab.first().addr().get();
-            for i in 0..shape.capacity {
-                let at = base + i * shape.stride;
-                assert_eq!(SlabRef::of_owner(at, owner), Some(slab));
-                assert_eq!(slab.index(at), Some(i));
-                for inside in [1, 7, shape.stride / 2, shape.stride - 1] {
-                    assert_eq!(slab.index(at + inside), None);
-                    assert_eq!(SlabRef::of(at + inside), Some(slab));
-                }
+    fn an_address_in_a_slab_leads_to_its_record() {
+        let record = NonNull::<u64>::dangling().cast();
+        for size in [8, 9000, 70_000, MAX_OBJECT] {
+            let shape = Shape::new(size, 8, false).unwrap();
+            let start = take(record, &shape).unwrap();
+            let base = start.addr().get();
+            for at in (base..base + shape.bytes()).step_by(4095) {
+                assert_eq!(record_of(at), Some(record));
             }
-            assert_eq!(slab.index(base + shape.capacity * shape.stride), None);
-            assert_eq!(slab.index(base.wrapping_sub(shape.stride)), None);
             // SAFETY: nobody uses it.
-            unsafe { slab.give_back(true) };
-            assert_eq!(SlabRef::of(base), None);
+            unsafe { give_back(start, size > 10_000) };
+            assert!((base..base + shape.bytes()).step_by(4095).all(|at| record_of(at).is_none()));
         }
-        assert_eq!(SlabRef::of(0), None);
-        assert_eq!(SlabRef::of(usize::MAX), None);
+        assert_eq!(record_of(0), None);
+        assert_eq!(record_of(usize::MAX), None);
+    }
+
+    #[test]
+    fn a_bare_block_is_known_by_its_start_alone() {
+        for bytes in [1 << 16, 1 << 20, 9 << 20] {
+            let at = take_bare(bytes).unwrap().addr().get();
+            assert!(bare_bytes(at).is_some_and(|has| has >= bytes));
+            assert_eq!((bare_bytes(at + 1), bare_bytes(at + SLICE)), (None, None));
+            // SAFETY: nobody uses it.
+            unsafe {
+                assert!(!give_bare(at + SLICE));
+                assert!(give_bare(at));
+                assert!(!give_bare(at));
+            }
+        }
     }
 }

@@ -209,45 +209,22 @@ impl SpanRef {
         self.set_state(State::Single);
     }
 
-    /// Makes this the head of a span of objects of `stride` bytes, the first one `first` bytes behind its
-    /// start, that belongs to `owner`. Cells of such a span do not change until it is released.
-    pub(super) fn become_slab(
-        self,
-        owner: NonNull<()>,
-        record: NonNull<()>,
-        tag: u32,
-        shape: &super::slab::Shape,
-        first: usize,
-    ) {
-        self.become_span(owner.cast(), tag, shape.slices, false);
-        self.free.set(Some(record.cast()));
-        self.slot_size.set(shape.stride as u32);
-        self.reciprocal.set(geometry::reciprocal(shape.stride));
-        self.capacity.set(shape.capacity as u32);
-        self.carved.set(first as u32);
-        self.set_state(State::Slab);
+    /// Makes this the head of a slab, of which somebody keeps `record`. Each of its slices says so.
+    pub(super) fn become_slab(self, record: NonNull<()>, tag: u32, slices: usize) {
+        self.become_span(record.cast(), tag, slices, false);
+        self.set_all_states(State::Slab);
     }
 
-    /// Of a slab: what its owner keeps about it.
-    #[inline(always)]
-    pub(super) fn record(self) -> Option<NonNull<()>> {
-        self.free.get().map(NonNull::cast)
+    /// From now on no slice says that it belongs to a slab.
+    pub(super) fn end_slab(self) {
+        self.set_all_states(State::Full);
     }
 
-    /// Of a slab: where its first object lies.
-    #[inline(always)]
-    pub(super) fn first_object(self) -> usize {
-        self.start() + self.carved.get() as usize
-    }
-
-    /// Of a slab: which object starts at `address`, if one does.
-    #[inline(always)]
-    pub(super) fn object_index(self, address: usize) -> Option<usize> {
-        let offset = address.wrapping_sub(self.first_object());
-        // Exact for the start of an object; for other places the product below does not agree.
-        let index = ((offset as u64).wrapping_mul(self.reciprocal.get()) >> 40) as usize;
-        let starts_there = index * self.slot_size.get() as usize == offset;
-        (starts_there && index < self.capacity.get() as usize).then_some(index)
+    fn set_all_states(self, state: State) {
+        for i in 0..geometry::slices_for(self.len()) {
+            // SAFETY: as in `cover`.
+            unsafe { self.0.add(i).as_ref() }.set_state(state);
+        }
     }
 
     fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {

@@ -17,7 +17,7 @@ use core::sync::atomic::{
 use super::cache::{Cache, Config, GENERAL, Misuse};
 use crate::mem::heap;
 use crate::mem::size::{self, CLASSES, SLOT_MAX};
-use crate::mem::slab::{self, SlabRef};
+use crate::mem::slab;
 use crate::mem::threads;
 use crate::process;
 
@@ -124,6 +124,26 @@ pub fn alloc(size: usize) -> Option<NonNull<u8>> {
     cache(class_of(size))?.alloc()
 }
 
+/// [`alloc`], only if it goes the short way. `None` says nothing.
+#[inline(always)]
+pub fn alloc_quick(size: usize) -> Option<NonNull<u8>> {
+    if size > SLOT_MAX {
+        return None;
+    }
+    // SAFETY: what is not null was made by `make_cache`, and has no end.
+    unsafe { CACHES[class_of(size)].load(Acquire).as_ref() }?.cache.alloc_quick()
+}
+
+/// [`free`], only if it goes the short way. If it does not, nothing has happened.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(always)]
+pub unsafe fn free_quick(at: NonNull<u8>) -> bool {
+    // SAFETY: the caller's.
+    unsafe { Cache::free_general_quick(at) }
+}
+
 #[cold]
 fn alloc_large(size: usize) -> Option<NonNull<u8>> {
     process::setup();
@@ -137,13 +157,18 @@ fn alloc_large(size: usize) -> Option<NonNull<u8>> {
 ///
 /// # Safety
 /// Nobody uses it any more.
-#[inline(always)]
+#[inline]
 pub unsafe fn free(at: NonNull<u8>) -> Result<(), Misuse> {
-    if let Some(slab) = SlabRef::of(at.addr().get()) {
-        let cache = Cache::general_of(slab).ok_or(Misuse::Foreign)?;
-        // SAFETY: the slab is this cache's; the rest is the caller's.
-        return unsafe { cache.free_from(slab, at) };
+    // SAFETY: the caller's.
+    match unsafe { Cache::free_general(at) } {
+        Some(done) => done,
+        // SAFETY: the caller's.
+        None => unsafe { free_large(at) },
     }
+}
+
+#[cold]
+unsafe fn free_large(at: NonNull<u8>) -> Result<(), Misuse> {
     // SAFETY: the caller's.
     if unsafe { slab::give_bare(at.addr().get()) } { Ok(()) } else { Err(Misuse::Foreign) }
 }
@@ -153,13 +178,7 @@ pub unsafe fn free(at: NonNull<u8>) -> Result<(), Misuse> {
 /// # Errors
 /// [`Misuse::Foreign`]: it is nothing that [`alloc`] gave and that is still in use.
 pub fn usable_size(at: NonNull<u8>) -> Result<usize, Misuse> {
-    let size = match SlabRef::of(at.addr().get()) {
-        Some(slab) => {
-            let in_use = Cache::is_in_use(slab, at);
-            Cache::general_of(slab).filter(|_| in_use).map(Cache::usable_size)
-        }
-        None => slab::bare_bytes(at.addr().get()),
-    };
+    let size = Cache::general_size(at).or_else(|| slab::bare_bytes(at.addr().get()));
     size.ok_or(Misuse::Foreign)
 }
 

@@ -126,17 +126,31 @@ impl<T: Resident> ResidentRef<T> {
     /// No other thread frees the resident meanwhile.
     #[inline(always)]
     pub unsafe fn check(ptr: *const c_void) -> Result<Self, Fault> {
+        // SAFETY: the caller's.
+        unsafe {
+            match Self::check_quick(ptr) {
+                Some(resident) => Ok(resident),
+                None => Self::check_slow(ptr),
+            }
+        }
+    }
+
+    /// [`check`](Self::check), only if it goes the short way. `None` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Self::check).
+    #[inline(always)]
+    pub unsafe fn check_quick(ptr: *const c_void) -> Option<Self> {
         let at = ptr.cast::<Seated<T>>().cast_mut();
         if segment::covers_quick(at.addr()) {
             // SAFETY: an aligned address in a mapped segment, whose memory can all be read.
             let seal = unsafe { (*at).seal.load(Relaxed) };
             if seal == seal_of(T::KIND, at.addr()) {
                 // SAFETY: no segment lies at address 0; the seal says that the resident lives.
-                return Ok(ResidentRef(unsafe { NonNull::new_unchecked(at) }));
+                return Some(ResidentRef(unsafe { NonNull::new_unchecked(at) }));
             }
         }
-        // SAFETY: the caller's.
-        unsafe { Self::check_slow(ptr) }
+        None
     }
 
     #[cold]

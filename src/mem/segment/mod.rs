@@ -28,7 +28,6 @@ use super::geometry::{self, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
 use super::heap::Heap;
 use super::lock::{Held, Lock};
 use super::os;
-use super::slab::Shape;
 use super::span::{Span, SpanRef};
 use crate::offsets::offsets;
 use crate::process;
@@ -189,12 +188,12 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     Some(span)
 }
 
-/// A span of objects that belongs to `owner`.
-pub(super) fn slab(owner: NonNull<()>, record: NonNull<()>, shape: &Shape, first: usize) -> Option<SpanRef> {
+/// A slab of `slices`, of which somebody keeps `record`.
+pub(super) fn slab(record: NonNull<()>, slices: usize) -> Option<SpanRef> {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let (span, _) = lists.take(shape.slices, false)?;
-    span.become_slab(owner, record, lists.new_tag(), shape, first);
+    let (span, _) = lists.take(slices, false)?;
+    span.become_slab(record, lists.new_tag(), slices);
     Some(span)
 }
 

@@ -1,9 +1,10 @@
 //! Magazines: the free objects that a thread has at hand for itself, in a cache.
 //!
 //! A magazine belongs to one thread, named by its thread pointer; only that thread takes from it and puts
-//! into it, without a lock. A cache finds the calling thread's in a small hash table. The table is read
-//! without a lock, and changed under the lock of the cache; when it grows, the old one is kept until the cache's
-//! end, for those who are reading it. A magazine whose thread has ended is empty and waits for another.
+//! into it, without a lock. Each thread has one place at the *front*, where its magazine is looked for first; where
+//! two threads have the same place, one of them finds its own in a hash table. Both are read without a lock, and
+//! changed under the lock of the cache; when the table grows, the old one is kept until the cache's end, for
+//! those who are reading it. A magazine whose thread has ended is empty and waits for another.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -21,8 +22,10 @@ use crate::mem::threads;
 
 /// Owner of a magazine that waits for a thread.
 const NOBODY: usize = 0;
+/// Places at the front.
+const FRONT: usize = 32;
 /// The first table has two to this many entries.
-const FIRST_BITS: usize = 3;
+const FIRST_BITS: usize = 4;
 /// A table has at most two to this many: the number is kept in the low bits of its address.
 const MAX_BITS: usize = 15;
 
@@ -115,13 +118,19 @@ impl Magazine {
         self.frees.store(self.frees.load(Relaxed) + 1, Relaxed);
     }
 
+    /// Whether there is room for one more object.
+    #[inline(always)]
+    pub(super) fn has_room(&self) -> bool {
+        self.count.load(Relaxed) < self.capacity
+    }
+
     /// Puts an object in, if there is room. The magazine is the calling thread's.
     #[inline(always)]
     pub(super) fn push(&self, round: Round) -> bool {
-        let count = self.count.load(Relaxed);
-        if count == self.capacity {
+        if !self.has_room() {
             return false;
         }
+        let count = self.count.load(Relaxed);
         // SAFETY: a place below the capacity.
         unsafe { self.place(count).write(round) };
         self.count.store(count + 1, Relaxed);
@@ -168,13 +177,21 @@ struct Head {
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Magazines {
-    /// The address of the entries, which is a multiple of 16, and in its low bits the binary logarithm of
-    /// their number.
+    front: [Entry; FRONT],
+    /// Of the table, the address of the entries, which is a multiple of 16, and in its low bits the binary
+    /// logarithm of their number; 0 while there is none.
     table: AtomicUsize,
     /// Rounds of each magazine.
     capacity: usize,
     /// Those of a former table that nobody has, linked.
     spare: AtomicPtr<Magazine>,
+}
+
+/// Where the thread `owner` has its place at the front. Thread pointers are apart by what a stack takes, whole
+/// pages.
+#[inline(always)]
+fn place_of(owner: usize) -> usize {
+    (owner >> 12) % FRONT
 }
 
 /// A table, taken apart.
@@ -240,36 +257,48 @@ impl Table {
 
 impl Magazines {
     /// None yet; each will have room for `capacity` objects.
-    pub(super) fn new(capacity: usize) -> Option<Magazines> {
-        let table = Table::create(FIRST_BITS, 0)?;
-        let spare = AtomicPtr::new(null_mut());
-        Some(Magazines { table: AtomicUsize::new(table), capacity, spare })
+    pub(super) fn new(capacity: usize) -> Magazines {
+        let unused = || Entry { owner: AtomicUsize::new(NOBODY), magazine: AtomicPtr::new(null_mut()) };
+        Magazines {
+            front: core::array::from_fn(|_| unused()),
+            table: AtomicUsize::new(0),
+            capacity,
+            spare: AtomicPtr::new(null_mut()),
+        }
     }
 
-    fn table(&self) -> Table {
-        Table::of(self.table.load(Acquire))
+    fn table(&self) -> Option<Table> {
+        let packed = self.table.load(Acquire);
+        (packed != 0).then(|| Table::of(packed))
     }
 
-    /// The calling thread's, if it is where the search begins.
+    /// The calling thread's, if it is at the front.
     #[inline(always)]
     pub(super) fn mine_quick(&self) -> Option<&Magazine> {
-        let table = self.table();
         let me = os::thread_pointer();
-        let entry = table.entry(table.home(me));
+        let entry = &self.front[place_of(me)];
+        if entry.owner.load(Relaxed) != me {
+            return None;
+        }
         // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
-        (entry.owner.load(Relaxed) == me).then(|| unsafe { &*entry.magazine.load(Relaxed) })
+        Some(unsafe { &*entry.magazine.load(Relaxed) })
     }
 
     /// The calling thread's entry.
-    fn entry(&self) -> Option<&'static Entry> {
+    fn entry(&self) -> Option<&Entry> {
         let me = os::thread_pointer();
-        self.table()
+        let front = &self.front[place_of(me)];
+        if front.owner.load(Relaxed) == me {
+            return Some(front);
+        }
+        self.table()?
             .search(me)
-            .take_while(|entry| !entry.magazine.load(Acquire).is_null())
+            .take_while(|entry| !is_unused(entry))
             .find(|entry| entry.owner.load(Relaxed) == me)
     }
 
     /// The calling thread's, wherever it is.
+    #[inline(never)]
     pub(super) fn mine(&self) -> Option<&Magazine> {
         // SAFETY: as in `mine_quick`.
         self.entry().map(|entry| unsafe { &*entry.magazine.load(Relaxed) })
@@ -281,16 +310,8 @@ impl Magazines {
         // So that the thread has a heap, and its end is seen.
         threads::current()?;
         let me = os::thread_pointer();
-        let used = self.table().all().filter(|entry| !entry.magazine.load(Relaxed).is_null()).count();
-        let vacant = |table: Table| {
-            table
-                .search(me)
-                .find(|entry| entry.magazine.load(Relaxed).is_null() || entry.owner.load(Relaxed) == NOBODY)
-        };
-        if used * 4 >= 1 << self.table().bits && vacant(self.table()).is_none_or(is_unused) {
-            self.grow();
-        }
-        let entry = vacant(self.table())?;
+        let front = &self.front[place_of(me)];
+        let entry = if is_vacant(front) { front } else { self.table_entry(me)? };
         let mut magazine = entry.magazine.load(Relaxed);
         if magazine.is_null() {
             magazine = self.take_spare().or_else(|| Magazine::create(self.capacity))?.as_ptr();
@@ -301,13 +322,26 @@ impl Magazines {
         Some(unsafe { &*magazine })
     }
 
-    /// A larger table, of those that somebody has. Without memory for it the old one stays, while it has room.
+    /// A vacant entry of the table for the thread `me`. The table grows before it is half full.
+    fn table_entry(&self, me: usize) -> Option<&'static Entry> {
+        let vacant = |table: Table| table.search(me).find(|entry| is_vacant(entry));
+        let used = |table: Table| table.all().filter(|entry| !is_unused(entry)).count();
+        let found = self.table().and_then(vacant);
+        let is_full = |table: Table| used(table) * 2 >= 1 << table.bits;
+        if found.is_none_or(is_unused) && self.table().is_none_or(is_full) {
+            self.grow();
+            return self.table().and_then(vacant);
+        }
+        found
+    }
+
+    /// A larger table, of the entries that somebody has. Without memory for it the old one stays.
     fn grow(&self) {
-        let old = self.table();
         let older = self.table.load(Relaxed);
-        let Some(packed) = Table::create(old.bits + 1, older) else { return };
+        let bits = self.table().map_or(FIRST_BITS, |old| old.bits + 1);
+        let Some(packed) = Table::create(bits, older) else { return };
         let new = Table::of(packed);
-        for entry in old.all().filter(|entry| !is_unused(entry)) {
+        for entry in self.table().into_iter().flat_map(Table::all).filter(|entry| !is_unused(entry)) {
             let (owner, magazine) = (entry.owner.load(Relaxed), entry.magazine.load(Relaxed));
             if owner == NOBODY {
                 self.put_spare(magazine);
@@ -344,7 +378,7 @@ impl Magazines {
     pub(super) fn abandon_others(&self) -> bool {
         let me = os::thread_pointer();
         let mut any = false;
-        for entry in self.table().all() {
+        for entry in self.entries() {
             let owner = entry.owner.load(Relaxed);
             if owner != NOBODY && owner != me {
                 // SAFETY: as in `mine_quick`.
@@ -356,13 +390,18 @@ impl Magazines {
         any
     }
 
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let in_table = self.table().into_iter().flat_map(Table::all);
+        self.front.iter().chain(in_table.map(|entry| -> &Entry { entry }))
+    }
+
     fn all(&self) -> impl Iterator<Item = &Magazine> {
-        let in_table = self.table().all().map(|entry| entry.magazine.load(Acquire));
+        let in_place = self.entries().map(|entry| entry.magazine.load(Acquire));
         // SAFETY: magazines live as long as their cache.
         let next = |at: *mut Magazine| unsafe { at.as_ref() }.map(|m| m.next_spare.load(Relaxed));
         let spare = core::iter::successors(Some(self.spare.load(Relaxed)), move |&at| next(at));
         // SAFETY: as above.
-        in_table.chain(spare).filter_map(|at| unsafe { at.as_ref() })
+        in_place.chain(spare).filter_map(|at| unsafe { at.as_ref() })
     }
 
     /// What they have done together. The caller holds the lock of the cache.
@@ -378,7 +417,7 @@ impl Magazines {
     /// Nobody uses the cache any more.
     pub(super) unsafe fn release(&self) {
         let mut spare = self.spare.load(Relaxed);
-        for entry in self.table().all().filter(|entry| !is_unused(entry)) {
+        for entry in self.entries().filter(|entry| !is_unused(entry)) {
             let magazine = entry.magazine.load(Relaxed);
             // SAFETY: as in `put_spare`.
             unsafe { &*magazine }.next_spare.store(spare, Relaxed);
@@ -403,6 +442,11 @@ impl Magazines {
     }
 }
 
+/// Whether the entry has never had an owner: a search ends here.
 fn is_unused(entry: &Entry) -> bool {
-    entry.magazine.load(Relaxed).is_null()
+    entry.magazine.load(Acquire).is_null()
+}
+
+fn is_vacant(entry: &Entry) -> bool {
+    entry.owner.load(Relaxed) == NOBODY
 }

@@ -32,7 +32,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::resident::{Kind, Resident, ResidentRef};
 use crate::error::{AllocError, FreeError};
 use crate::mem::lock::Held;
-use crate::mem::slab::{LINE, MAX_ALIGN, MAX_OBJECT, Shape, SlabRef};
+use crate::mem::slab::{LINE, MAX_ALIGN, MAX_OBJECT, Shape};
 use crate::process;
 use crate::tree::Chunk;
 use magazine::{Magazine, Magazines};
@@ -133,9 +133,9 @@ pub enum DestroyError {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Cache {
-    magazines: Magazines,
     size: usize,
     flags: u32,
+    magazines: Magazines,
     shape: Shape,
     align: usize,
     batch: usize,
@@ -235,11 +235,10 @@ impl Cache {
             4097..=65536 => 4,
             _ => 1,
         };
-        let magazines = Magazines::new(2 * batch).ok_or(CreateError::Memory(AllocError::OutOfMemory))?;
         Ok(Cache {
-            magazines,
-            flags,
             size,
+            flags,
+            magazines: Magazines::new(2 * batch),
             shape,
             align,
             batch,
@@ -263,12 +262,6 @@ impl Cache {
     /// Undoes [`enter`](Cache::enter).
     pub(super) fn leave(&self) {
         registry::remove(self);
-    }
-
-    /// What its slabs name as their owner.
-    #[inline(always)]
-    pub(super) fn owner(&self) -> NonNull<()> {
-        NonNull::from_ref(self).cast()
     }
 
     fn lock(&self) -> Locked<'_> {
@@ -296,12 +289,16 @@ impl Cache {
     /// [`ZERO_ON_ALLOC`]. `None` without memory.
     #[inline(always)]
     pub fn alloc(&self) -> Option<NonNull<u8>> {
-        if let Some(magazine) = self.magazines.mine_quick()
-            && let Some(object) = magazine.pop()
-        {
-            return Some(if self.flags & ZERO_ON_ALLOC != 0 { self.cleared(object) } else { object });
+        self.alloc_quick().or_else(|| self.alloc_slow())
+    }
+
+    /// [`alloc`](Cache::alloc), only if it goes the short way: from the thread's magazine. `None` says nothing.
+    #[inline(always)]
+    pub fn alloc_quick(&self) -> Option<NonNull<u8>> {
+        if self.flags & ZERO_ON_ALLOC != 0 {
+            return None;
         }
-        self.alloc_slow()
+        self.magazines.mine_quick()?.pop()
     }
 
     /// Takes an object back, in the state in which the next user is to find it.
@@ -313,58 +310,95 @@ impl Cache {
     /// Nobody uses the object any more.
     #[inline(always)]
     pub unsafe fn free(&self, object: NonNull<u8>) -> Result<(), Misuse> {
-        match SlabRef::of_owner(object.addr().get(), self.owner()) {
-            // SAFETY: the caller's.
-            Some(slab) => unsafe { self.free_from(slab, object) },
-            None => Err(Misuse::Foreign),
+        match Slab::at(object.addr().get()) {
+            Some(slab) if slab.owner() == NonNull::from_ref(self) => self.free_from(slab, object),
+            _ => Err(Misuse::Foreign),
         }
     }
 
-    /// [`free`](Cache::free) of what lies in `slab`, which is this cache's.
+    /// [`free`](Cache::free), only if it goes the short way: into the thread's magazine. If it does not, nothing
+    /// has happened.
     ///
     /// # Safety
     /// As for [`free`](Cache::free).
     #[inline(always)]
-    pub(super) unsafe fn free_from(&self, slab: SlabRef, object: NonNull<u8>) -> Result<(), Misuse> {
-        match Slab::round_at(slab, object) {
-            Some(round) if round.state() == IN_USE => {
-                self.take_back(round);
-                Ok(())
-            }
-            round => Err(verdict(round)),
+    pub unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
+        match Slab::at(object.addr().get()) {
+            Some(slab) if slab.owner() == NonNull::from_ref(self) => self.free_from_quick(slab, object),
+            _ => false,
         }
     }
 
-    /// The cache that `slab` belongs to, if it is one with [`GENERAL`].
     #[inline(always)]
-    pub(super) fn general_of(slab: SlabRef) -> Option<&'static Cache> {
-        // SAFETY: slabs belong to caches only, and outlive no cache; those with the flag have no end.
-        let cache = unsafe { slab.owner().cast::<Cache>().as_ref() };
-        (cache.flags & GENERAL != 0).then_some(cache)
+    fn free_from_quick(&self, slab: Slab, object: NonNull<u8>) -> bool {
+        if self.flags & ZERO_ON_FREE == 0
+            && let Some(round) = slab.round_at(object)
+            && round.state() == IN_USE
+            && let Some(magazine) = self.magazines.mine_quick()
+            && magazine.has_room()
+        {
+            round.set_state(CACHED);
+            magazine.push(round);
+            magazine.count_free();
+            return true;
+        }
+        false
     }
 
-    /// Whether `object` is one of `slab`'s and in use.
-    pub(super) fn is_in_use(slab: SlabRef, object: NonNull<u8>) -> bool {
-        Slab::round_at(slab, object).is_some_and(|round| round.state() == IN_USE)
+    /// [`free`](Cache::free) of what lies in `slab`, which is this cache's.
+    #[inline(always)]
+    fn free_from(&self, slab: Slab, object: NonNull<u8>) -> Result<(), Misuse> {
+        if self.free_from_quick(slab, object) { Ok(()) } else { self.free_slow(slab, object) }
+    }
+
+    /// [`free_quick`](Cache::free_quick) of an object of whichever cache with [`GENERAL`].
+    ///
+    /// # Safety
+    /// As for [`free`](Cache::free).
+    #[inline(always)]
+    pub(super) unsafe fn free_general_quick(object: NonNull<u8>) -> bool {
+        Slab::at(object.addr().get())
+            .is_some_and(|slab| Cache::general(slab).is_some_and(|cache| cache.free_from_quick(slab, object)))
+    }
+
+    /// [`free`](Cache::free) of an object of whichever cache with [`GENERAL`].
+    ///
+    /// # Errors
+    /// [`Misuse`]; `None` when `object` lies in no slab.
+    ///
+    /// # Safety
+    /// As for [`free`](Cache::free).
+    pub(super) unsafe fn free_general(object: NonNull<u8>) -> Option<Result<(), Misuse>> {
+        let slab = Slab::at(object.addr().get())?;
+        Some(match Cache::general(slab) {
+            Some(cache) => cache.free_from(slab, object),
+            None => Err(Misuse::Foreign),
+        })
+    }
+
+    /// The bytes that `object` has, if it is one in use of a cache with [`GENERAL`].
+    pub(super) fn general_size(object: NonNull<u8>) -> Option<usize> {
+        let slab = Slab::at(object.addr().get())?;
+        let in_use = slab.round_at(object).is_some_and(|round| round.state() == IN_USE);
+        Cache::general(slab).filter(|_| in_use).map(Cache::usable_size)
+    }
+
+    #[inline(always)]
+    fn general(slab: Slab) -> Option<&'static Cache> {
+        // SAFETY: a slab does not outlive its cache; one with the flag has no end.
+        let cache = unsafe { slab.owner().as_ref() };
+        (cache.flags & GENERAL != 0).then_some(cache)
     }
 
     /// Whether `object` is one of this cache's and in use.
     pub(super) fn has_in_use(&self, object: NonNull<u8>) -> bool {
-        SlabRef::of_owner(object.addr().get(), self.owner())
-            .is_some_and(|slab| Cache::is_in_use(slab, object))
-    }
-
-    #[inline(always)]
-    fn take_back(&self, round: Round) {
-        round.set_state(CACHED);
-        match self.magazines.mine_quick() {
-            Some(magazine) if self.flags & ZERO_ON_FREE == 0 && magazine.push(round) => magazine.count_free(),
-            _ => self.free_slow(round),
-        }
+        Slab::at(object.addr().get()).is_some_and(|slab| {
+            slab.owner() == NonNull::from_ref(self)
+                && slab.round_at(object).is_some_and(|round| round.state() == IN_USE)
+        })
     }
 
     /// The object, filled with zeros.
-    #[inline(never)]
     fn cleared(&self, object: NonNull<u8>) -> NonNull<u8> {
         // SAFETY: an object that nobody uses at the moment.
         unsafe { object.write_bytes(0, self.size) };
@@ -470,17 +504,26 @@ impl Cache {
     /// A new slab.
     fn grow(&self) -> Option<()> {
         let colour = self.lock().store.next_colour(&self.shape);
-        let slab = Slab::create(self.owner(), &self.shape, colour)?;
+        let slab = Slab::create(self, &self.shape, colour)?;
         self.lock().store.settle(slab);
         Some(())
     }
 
     #[cold]
     #[inline(never)]
-    fn free_slow(&self, round: Round) {
+    fn free_slow(&self, slab: Slab, object: NonNull<u8>) -> Result<(), Misuse> {
+        let round = slab.round_at(object);
+        let Some(round) = round.filter(|round| round.state() == IN_USE) else { return Err(verdict(round)) };
+        round.set_state(CACHED);
         if self.flags & ZERO_ON_FREE != 0 {
-            self.cleared(round.object);
+            self.cleared(object);
         }
+        self.shelve(round);
+        Ok(())
+    }
+
+    /// Puts a free object where the next user finds it.
+    fn shelve(&self, round: Round) {
         if let Some(magazine) = self.magazines.mine()
             && magazine.push(round)
         {

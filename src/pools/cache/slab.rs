@@ -10,9 +10,11 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use super::Cache;
+use crate::mem::geometry;
 use crate::mem::heap;
 use crate::mem::size::{self, SLOT_MAX};
-use crate::mem::slab::{Shape, SlabRef};
+use crate::mem::slab::{self, Shape};
 use crate::mem::threads;
 
 /// It is not constructed: it never was, or is no more. In its slab, or about to be constructed.
@@ -61,20 +63,31 @@ impl Round {
 }
 
 /// The record; behind it lie the states, one byte each, and the stack, two bytes each.
+///
+/// The first line of it does not change, and is read with every free; the rest is guarded by the lock.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Record {
     /// 0, so that nobody who walks over slots takes it for a chunk.
     _not_a_tag: u32,
+    capacity: u32,
+    owner: NonNull<Cache>,
+    /// Where the first object lies.
+    first: NonNull<u8>,
+    reciprocal: u64,
+    stride: usize,
+    /// Where the slab starts.
+    start: NonNull<u8>,
+    _line: [u64; 2],
     /// How many of the objects are on the stack.
     free: Cell<u32>,
-    capacity: u32,
-    stride: u32,
     pub(super) place: Cell<Place>,
-    slab: Cell<Option<SlabRef>>,
     pub(super) next: Cell<Option<Slab>>,
     pub(super) prev: Cell<Option<Slab>>,
+    _rest: [u64; 5],
 }
+
+const _: () = assert!(core::mem::offset_of!(Record, free) == 64 && size_of::<Record>() == 128);
 
 /// A slab of a cache, by its record. Copies are handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +107,7 @@ const STATES: usize = size_of::<Record>();
 
 impl Slab {
     /// A new slab for `owner`, with no object constructed, in the given colour. `None` without memory.
-    pub(super) fn create(owner: NonNull<()>, shape: &Shape, colour: usize) -> Option<Slab> {
+    pub(super) fn create(owner: &Cache, shape: &Shape, colour: usize) -> Option<Slab> {
         let n = shape.capacity;
         let bytes = STATES + n.next_multiple_of(2) + 2 * n;
         const { assert!(STATES + 3 * (1 << 13) < SLOT_MAX) };
@@ -102,26 +115,30 @@ impl Slab {
         let this = Slab(at.cast());
         // SAFETY: a slot of this many bytes, nobody else's; zeros are states, all of them RAW.
         unsafe {
+            at.add(STATES).write_bytes(RAW, n);
+            let Some(start) = slab::take(at.cast(), shape) else {
+                heap::give(at);
+                return None;
+            };
             this.0.write(Record {
                 _not_a_tag: 0,
-                free: Cell::new(n as u32),
                 capacity: n as u32,
-                stride: shape.stride as u32,
+                owner: NonNull::from_ref(owner),
+                first: start.add(colour * shape.colour_step),
+                reciprocal: geometry::reciprocal(shape.stride),
+                stride: shape.stride,
+                start,
+                _line: [0; 2],
+                free: Cell::new(n as u32),
                 place: Cell::new(Place::Nowhere),
-                slab: Cell::new(None),
                 next: Cell::new(None),
                 prev: Cell::new(None),
+                _rest: [0; 5],
             });
-            at.add(STATES).write_bytes(RAW, n);
             // The lowest address is the first to be taken.
             for i in 0..n {
                 this.stack(i).write((n - 1 - i) as u16);
             }
-            let Some(slab) = SlabRef::take(owner, this.0.cast(), shape, colour * shape.colour_step) else {
-                heap::give(at);
-                return None;
-            };
-            this.slab.set(Some(slab));
         }
         Some(this)
     }
@@ -133,26 +150,43 @@ impl Slab {
     pub(super) unsafe fn release(self, shape: &Shape, to_system: bool) -> usize {
         // SAFETY: the caller's.
         unsafe {
-            if let Some(slab) = self.slab.get() {
-                slab.give_back(to_system);
-            }
+            slab::give_back(self.start, to_system);
             heap::give(self.0.cast());
         }
         shape.bytes()
     }
 
-    /// The object that starts at `address` in `slab`, which is a cache's, if one does.
+    /// The slab that `address` lies in, if it lies in one. Any number can be asked about.
     #[inline(always)]
-    pub(super) fn round_at(slab: SlabRef, address: NonNull<u8>) -> Option<Round> {
-        let index = slab.index(address.addr().get())?;
-        // SAFETY: a record has a state for each object.
-        let state = unsafe { slab.record().byte_add(STATES + index).cast() };
-        Some(Round { object: address, state })
+    pub(super) fn at(address: usize) -> Option<Slab> {
+        // Slabs are made here only.
+        slab::record_of(address).map(|record| Slab(record.cast()))
     }
 
     /// The slab that a round belongs to.
-    pub(super) fn of(round: Round) -> Option<Slab> {
-        Some(Slab(SlabRef::of(round.object.addr().get())?.record().cast()))
+    #[inline(always)]
+    fn of(round: Round) -> Slab {
+        // SAFETY: an object lies in its slab.
+        Slab(unsafe { slab::record_at(round.object.addr().get()) }.cast())
+    }
+
+    /// Whose it is.
+    #[inline(always)]
+    pub(super) fn owner(self) -> NonNull<Cache> {
+        self.owner
+    }
+
+    /// The object that starts at `address`, if one does.
+    #[inline(always)]
+    pub(super) fn round_at(self, address: NonNull<u8>) -> Option<Round> {
+        let offset = address.addr().get().wrapping_sub(self.first.addr().get());
+        // Exact for the start of an object; for other places the product below does not agree.
+        let index = ((offset as u64).wrapping_mul(self.reciprocal) >> 40) as usize;
+        if index * self.stride != offset || index >= self.capacity as usize {
+            return None;
+        }
+        // SAFETY: a record has a state for each object.
+        Some(Round { object: address, state: unsafe { self.0.byte_add(STATES + index) }.cast() })
     }
 
     /// Entry `i` of the stack.
@@ -164,15 +198,14 @@ impl Slab {
 
     /// All objects.
     pub(super) fn rounds(self) -> impl Iterator<Item = Round> {
-        let first = self.slab.get().map_or(NonNull::dangling(), SlabRef::first);
-        let n = if self.slab.get().is_some() { self.capacity as usize } else { 0 };
-        (0..n).map(move |i| self.round(first, i))
+        (0..self.capacity as usize).map(move |i| self.round(i))
     }
 
-    fn round(self, first: NonNull<u8>, i: usize) -> Round {
+    #[inline(always)]
+    fn round(self, i: usize) -> Round {
         // SAFETY: object and state of a number below the capacity.
         unsafe {
-            Round { object: first.add(i * self.stride as usize), state: self.0.byte_add(STATES + i).cast() }
+            Round { object: self.first.add(i * self.stride), state: self.0.byte_add(STATES + i).cast() }
         }
     }
 
@@ -182,11 +215,21 @@ impl Slab {
         self.free.set(free);
         // SAFETY: an entry below the top.
         let index = unsafe { self.stack(free as usize).read() };
-        Some(self.round(self.slab.get()?.first(), index as usize))
+        Some(self.round(index as usize))
     }
 
-    /// Puts an object of this slab back on the stack.
-    pub(super) fn push(self, round: Round) {
+    /// Puts a round's object back on the stack of its slab. Returns the slab, if it may belong to another list now.
+    #[inline(always)]
+    pub(super) fn take_back(round: Round) -> Option<Slab> {
+        let slab = Slab::of(round);
+        slab.push(round);
+        let free = slab.free.get();
+        (free == 1 || free == slab.capacity).then_some(slab)
+    }
+
+    /// Puts an object of this slab on the stack.
+    #[inline(always)]
+    fn push(self, round: Round) {
         // SAFETY: the state lies among those of this record.
         let index = unsafe { round.state.cast::<u8>().offset_from_unsigned(self.0.byte_add(STATES).cast()) };
         let free = self.free.get();

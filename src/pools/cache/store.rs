@@ -158,12 +158,11 @@ impl Store {
     /// Puts a free object into its slab.
     pub(super) fn put(&mut self, round: Round) {
         // What two threads freed at the same moment comes twice, and is put back once.
-        if (round.state() == CACHED || round.state() == RAW)
-            && let Some(slab) = Slab::of(round)
-        {
-            slab.push(round);
+        if round.state() == CACHED || round.state() == RAW {
             self.out -= 1;
-            self.settle(slab);
+            if let Some(slab) = Slab::take_back(round) {
+                self.settle(slab);
+            }
         }
     }
 

@@ -95,12 +95,24 @@ pub unsafe fn give_back(start: NonNull<u8>, to_system: bool) {
 }
 
 /// The record of the slab that `address` lies in, if it lies in one. Any number can be asked about.
-#[inline(always)]
+#[inline]
 pub fn record_of(address: usize) -> Option<NonNull<()>> {
-    if !segment::covers_quick(address & !15) && !covers_slow(address) {
-        return None;
-    }
     // SAFETY: the address lies in a mapped segment.
+    if segment::covers(address) { unsafe { record_in_segment(address) } } else { None }
+}
+
+/// [`record_of`], only if it goes the short way. `None` says nothing.
+#[inline(always)]
+pub fn record_of_quick(address: usize) -> Option<NonNull<()>> {
+    // SAFETY: the address lies in a mapped segment.
+    if segment::covers_quick(address & !15) { unsafe { record_in_segment(address) } } else { None }
+}
+
+/// # Safety
+/// `address` lies in a mapped segment.
+#[inline(always)]
+unsafe fn record_in_segment(address: usize) -> Option<NonNull<()>> {
+    // SAFETY: the caller's.
     let slice = unsafe { SpanRef::slice_of(address) };
     (slice.state() == State::Slab).then(|| slice.heap().cast())
 }
@@ -113,12 +125,6 @@ pub fn record_of(address: usize) -> Option<NonNull<()>> {
 pub unsafe fn record_at(address: usize) -> NonNull<()> {
     // SAFETY: the caller's.
     unsafe { SpanRef::slice_of(address) }.heap().cast()
-}
-
-#[cold]
-#[inline(never)]
-fn covers_slow(address: usize) -> bool {
-    segment::covers(address)
 }
 
 /// A block of at least `bytes` with a span of its own, for a user without contexts.

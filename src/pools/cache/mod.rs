@@ -310,8 +310,15 @@ impl Cache {
     /// Nobody uses the object any more.
     #[inline(always)]
     pub unsafe fn free(&self, object: NonNull<u8>) -> Result<(), Misuse> {
+        // SAFETY: the caller's.
+        if unsafe { self.free_quick(object) } { Ok(()) } else { self.free_slow(object) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_slow(&self, object: NonNull<u8>) -> Result<(), Misuse> {
         match Slab::at(object.addr().get()) {
-            Some(slab) if slab.owner() == NonNull::from_ref(self) => self.free_from(slab, object),
+            Some(slab) if slab.owner() == NonNull::from_ref(self) => self.take_back(slab, object),
             _ => Err(Misuse::Foreign),
         }
     }
@@ -323,7 +330,7 @@ impl Cache {
     /// As for [`free`](Cache::free).
     #[inline(always)]
     pub unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
-        match Slab::at(object.addr().get()) {
+        match Slab::at_quick(object.addr().get()) {
             Some(slab) if slab.owner() == NonNull::from_ref(self) => self.free_from_quick(slab, object),
             _ => false,
         }
@@ -345,19 +352,13 @@ impl Cache {
         false
     }
 
-    /// [`free`](Cache::free) of what lies in `slab`, which is this cache's.
-    #[inline(always)]
-    fn free_from(&self, slab: Slab, object: NonNull<u8>) -> Result<(), Misuse> {
-        if self.free_from_quick(slab, object) { Ok(()) } else { self.free_slow(slab, object) }
-    }
-
     /// [`free_quick`](Cache::free_quick) of an object of whichever cache with [`GENERAL`].
     ///
     /// # Safety
     /// As for [`free`](Cache::free).
     #[inline(always)]
     pub(super) unsafe fn free_general_quick(object: NonNull<u8>) -> bool {
-        Slab::at(object.addr().get())
+        Slab::at_quick(object.addr().get())
             .is_some_and(|slab| Cache::general(slab).is_some_and(|cache| cache.free_from_quick(slab, object)))
     }
 
@@ -371,7 +372,7 @@ impl Cache {
     pub(super) unsafe fn free_general(object: NonNull<u8>) -> Option<Result<(), Misuse>> {
         let slab = Slab::at(object.addr().get())?;
         Some(match Cache::general(slab) {
-            Some(cache) => cache.free_from(slab, object),
+            Some(cache) => cache.take_back(slab, object),
             None => Err(Misuse::Foreign),
         })
     }
@@ -509,9 +510,8 @@ impl Cache {
         Some(())
     }
 
-    #[cold]
-    #[inline(never)]
-    fn free_slow(&self, slab: Slab, object: NonNull<u8>) -> Result<(), Misuse> {
+    /// [`free`](Cache::free) of what lies in `slab`, which is this cache's.
+    fn take_back(&self, slab: Slab, object: NonNull<u8>) -> Result<(), Misuse> {
         let round = slab.round_at(object);
         let Some(round) = round.filter(|round| round.state() == IN_USE) else { return Err(verdict(round)) };
         round.set_state(CACHED);
@@ -544,7 +544,7 @@ impl Cache {
                 self.direct[1].fetch_add(1, Relaxed);
             }
         }
-        let surplus = locked.store.take_empty(false);
+        let surplus = locked.store.take_surplus();
         drop(locked);
         self.release(surplus, false);
     }
@@ -590,7 +590,7 @@ impl Cache {
         let mut locked = self.lock();
         self.recover(&mut locked);
         self.empty_own(&mut locked);
-        let empty = locked.store.take_empty(true);
+        let empty = locked.store.take_empty();
         drop(locked);
         self.release(empty, true)
     }

@@ -157,10 +157,15 @@ impl Slab {
     }
 
     /// The slab that `address` lies in, if it lies in one. Any number can be asked about.
-    #[inline(always)]
     pub(super) fn at(address: usize) -> Option<Slab> {
         // Slabs are made here only.
         slab::record_of(address).map(|record| Slab(record.cast()))
+    }
+
+    /// [`at`](Slab::at), only if it goes the short way. `None` says nothing.
+    #[inline(always)]
+    pub(super) fn at_quick(address: usize) -> Option<Slab> {
+        slab::record_of_quick(address).map(|record| Slab(record.cast()))
     }
 
     /// The slab that a round belongs to.

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use super::magazine::Magazine;
 use super::slab::{CACHED, Place, RAW, Round, Slab};
 use crate::mem::heap;
+use crate::mem::os;
 use crate::mem::size;
 use crate::mem::slab::Shape;
 use crate::mem::threads;
@@ -19,8 +20,8 @@ pub(super) const MAX_BATCH: usize = 64;
 pub(super) const DEPOT: usize = 16;
 /// The most raw objects that are constructed for one allocation.
 pub(super) const MAX_FRESH: usize = 16;
-/// As many empty slabs as are in use, and these, are kept; what is beyond goes back.
-const EMPTY_KEPT: usize = 16;
+/// An empty slab that was not needed for this time, in milliseconds, goes back.
+const KEPT_FOR: u64 = 1000;
 
 /// Objects of the depot, [`MAX_BATCH`] or fewer.
 #[repr(C)]
@@ -82,6 +83,9 @@ pub(super) struct Store {
     /// Objects that are not on a slab's stack.
     out: usize,
     most_out: usize,
+    /// The fewest empty slabs that there were since `watched_since`, in milliseconds.
+    fewest_empty: usize,
+    watched_since: u64,
     /// A fork has left magazines behind, whose objects are to be found again.
     pub(super) lost: bool,
 }
@@ -96,6 +100,8 @@ impl Store {
             colour: 0,
             out: 0,
             most_out: 0,
+            fewest_empty: 0,
+            watched_since: 0,
             lost: false,
         }
     }
@@ -132,6 +138,9 @@ impl Store {
             next.prev.set(slab.prev.get());
         }
         list.len -= 1;
+        if place == Place::Empty {
+            self.fewest_empty = self.fewest_empty.min(list.len);
+        }
     }
 
     fn link(&mut self, slab: Slab, place: Place) {
@@ -261,12 +270,26 @@ impl Store {
         }
     }
 
-    /// Takes the empty slabs out, linked; only those that are too many, unless `all` are wanted.
-    pub(super) fn take_empty(&mut self, all: bool) -> Option<Slab> {
-        let counts = self.counts();
-        let kept = if all { 0 } else { EMPTY_KEPT + counts.partial + counts.full };
+    /// Takes the empty slabs out, linked.
+    pub(super) fn take_empty(&mut self) -> Option<Slab> {
+        self.take_some_empty(usize::MAX)
+    }
+
+    /// Takes out, linked, as many empty slabs as were not needed for some time: called now and then.
+    pub(super) fn take_surplus(&mut self) -> Option<Slab> {
+        let now = os::milliseconds();
+        if now - self.watched_since < KEPT_FOR {
+            return None;
+        }
+        let surplus = self.take_some_empty(self.fewest_empty);
+        self.watched_since = now;
+        self.fewest_empty = self.counts().empty;
+        surplus
+    }
+
+    fn take_some_empty(&mut self, n: usize) -> Option<Slab> {
         let mut taken = None;
-        for _ in kept..counts.empty {
+        for _ in 0..n {
             let Some(slab) = self.lists[Place::Empty as usize].first else { break };
             self.unlink(slab);
             slab.next.set(taken);

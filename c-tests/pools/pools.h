@@ -9,13 +9,13 @@
 
 #include <tmempool.h>
 
-/* Wants the call to have been refused: errno EINVAL, and one log line, which says why. */
-#define expect_refused(call, why)                                                  \
+/* Wants the call to have been refused: this errno, and one log line, which says why. */
+#define expect_errno(call, number, why)                                            \
 	do {                                                                       \
 		ours_log[0] = '\0';                                                \
 		errno = 0;                                                         \
 		check(call);                                                       \
-		if (errno != EINVAL || strstr(ours_log, why) == NULL ||            \
+		if (errno != (number) || strstr(ours_log, why) == NULL ||          \
 		    strchr(ours_log, '\n') != ours_log + strlen(ours_log) - 1) {   \
 			printf("%s: errno %d, log '%s'\n", __location__, errno,    \
 			       ours_log);                                          \
@@ -24,6 +24,12 @@
 		}                                                                  \
 		ours_log[0] = '\0';                                                \
 	} while (0)
+
+/* It made no sense. */
+#define expect_refused(call, why) expect_errno(call, EINVAL, why)
+
+/* It cannot be now. */
+#define expect_busy(call, why) expect_errno(call, EBUSY, why)
 
 /* Wants nothing to have been logged since the last time. */
 #define expect_silence() check(ours_log[0] == '\0')

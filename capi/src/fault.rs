@@ -4,7 +4,7 @@
 //! a heap that is damaged.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use tmempool::error::{AllocError, Fault};
+use tmempool::error::{AllocError, Fault, FreeError};
 use tmempool::ops;
 use tmempool::pools::{notice, resident::Kind};
 use tmempool::tree::Chunk;
@@ -142,6 +142,19 @@ pub(crate) fn no_resident(function: &CStr, what: &CStr, ptr: *const c_void, faul
     misuse(function, &[address, is_no, what, verdict, Piece::Foreign(location)]);
 }
 
+/// Says why the chunk of a resident lives on, which `function` was to free.
+///
+/// # Safety
+/// `chunk` is alive.
+#[cold]
+pub(crate) unsafe fn not_destroyed(function: &CStr, chunk: Chunk, error: FreeError) {
+    match error {
+        // SAFETY: the caller's.
+        FreeError::HasReferences => unsafe { still_referenced(function, chunk, function.as_ptr()) },
+        _ => misuse(function, &[Piece::Address(chunk.ptr()), Piece::Text(c" refuses to be freed")]),
+    }
+}
+
 /// Logs that the tree freed a resident that was in use. Set as the core's handler whenever a resident is made.
 pub(crate) fn hear_notices() {
     notice::set_handler(|notice| {
@@ -223,7 +236,8 @@ pub(crate) fn handle_refused(number: c_int) {
     set_errno(number);
 }
 
-fn set_errno(number: c_int) {
+/// Sets `errno`, and says nothing.
+pub(crate) fn set_errno(number: c_int) {
     // SAFETY: the C library gives each thread its own errno.
     unsafe { *libc::__errno_location() = number }
 }

@@ -329,7 +329,7 @@ pub unsafe extern "C" fn tm_genpool_for_each_chunk(
 /// destroys it, too, whatever is allocated then; a log line says how much.
 ///
 /// @param g  a pool.
-/// @return   0; -1 with errno EINVAL and a log line while something is allocated, with its number; -1 where
+/// @return   0; -1 with errno EBUSY and a log line while something is allocated, with its number; -1 where
 ///           it is referenced, or a destructor refuses.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_genpool_destroy(g: *mut tm_genpool) -> c_int {
@@ -340,12 +340,17 @@ pub unsafe extern "C" fn tm_genpool_destroy(g: *mut tm_genpool) -> c_int {
     if allocations > 0 {
         let count = [Piece::Number(allocations), Piece::Text(c" allocations of ")];
         let size = [Piece::Number(bytes), Piece::Text(c" bytes are still out")];
-        fault::misuse(NAME, &[count[0], count[1], size[0], size[1]]);
+        fault::busy(NAME, &[count[0], count[1], size[0], size[1]]);
         return -1;
     }
-    // SAFETY: contract.
-    match unsafe { pool.destroy(NAME.as_ptr()) } {
-        Ok(()) => 0,
-        Err(_) => -1,
+    // SAFETY: contract; if it is not freed, it lives on.
+    unsafe {
+        match pool.destroy(NAME.as_ptr()) {
+            Ok(()) => 0,
+            Err(error) => {
+                fault::not_destroyed(NAME, pool.chunk(), error);
+                -1
+            }
+        }
     }
 }

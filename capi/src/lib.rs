@@ -56,6 +56,7 @@ pub mod hooks;
 pub mod kmalloc;
 pub mod layout;
 pub mod limits;
+pub mod mempool;
 pub mod names;
 pub mod own;
 pub mod pool;

@@ -13,3 +13,9 @@ pub struct tm_cache {
 pub struct tm_genpool {
     private: [u8; 0],
 }
+
+/// A guaranteed reserve: a [`ResidentRef`](tmempool::pools::resident::ResidentRef) of a mempool.
+#[repr(C)]
+pub struct tm_mempool {
+    private: [u8; 0],
+}

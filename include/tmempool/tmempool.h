@@ -54,6 +54,11 @@ typedef struct tm_genpool tm_genpool;
 #define TM_CACHE_COLOUR 8
 
 /**
+ * For tm_mempool_alloc(): do not wait.
+ */
+#define TM_NOWAIT 1
+
+/**
  * Where a managed range puts what it is asked for. All algorithms work on the same books, and may be
  * mixed. Each keeps an alignment that is asked for.
  */
@@ -170,6 +175,16 @@ struct tm_cache_stats {
  * a time.
  */
 typedef uint64_t tm_handle;
+
+/**
+ * Makes an element of a mempool; gives NULL when it cannot.
+ */
+typedef void *(*tm_mempool_alloc_fn)(void *pool_data);
+
+/**
+ * Takes an element of a mempool back.
+ */
+typedef void (*tm_mempool_free_fn)(void *element, void *pool_data);
 
 /**
  * The version of the library, "major.minor.patch"; a literal.
@@ -417,7 +432,7 @@ void tm_genpool_for_each_chunk(tm_genpool *g,
  * destroys it, too, whatever is allocated then; a log line says how much.
  *
  * @param g  a pool.
- * @return   0; -1 with errno EINVAL and a log line while something is allocated, with its number; -1 where
+ * @return   0; -1 with errno EBUSY and a log line while something is allocated, with its number; -1 where
  *           it is referenced, or a destructor refuses.
  */
 int tm_genpool_destroy(tm_genpool *g);
@@ -606,6 +621,116 @@ extern int fprintf(FILE *file, const char *format, ...);
  * @param f  a stream to write to; NULL does nothing.
  */
 void tm_slabinfo(FILE *f);
+
+/**
+ * Makes a pool that holds back `min_nr` elements, which come from a function of the program, so that
+ * tm_mempool_alloc() waits, but does not fail.
+ *
+ * Up to `min_nr` elements can be out at any time, whatever becomes of the source. Who holds elements for a
+ * limited time, and takes no second one while it holds one, is never kept waiting for ever.
+ *
+ * All functions of a pool may be called from any thread, but for those that make and destroy it. No lock is held
+ * while `alloc` or `free` runs; both may be called from any thread, and may use the pool. What an element
+ * is, only they know: the pool never looks into it. So the memory of the elements is as real as `alloc`
+ * makes it; tm_mempool_create_cache() and tm_mempool_create_kmalloc() touch theirs, when the reserve is
+ * filled and again at the first use of the pool after a fork, in parent and child.
+ *
+ * After a fork, elements that other threads held are out for ever in the child.
+ *
+ * @param parent     the parent; NULL for none.
+ * @param min_nr     how many elements are held back; at least 1.
+ * @param alloc      makes an element; NULL when it cannot.
+ * @param free       takes one back.
+ * @param pool_data  handed to both.
+ * @return           the pool; NULL with errno ENOMEM if it cannot be filled, with errno EINVAL and a log line
+ *                   when the arguments make no sense.
+ */
+tm_mempool *tm_mempool_create(const void *parent,
+                              size_t min_nr,
+                              tm_mempool_alloc_fn alloc,
+                              tm_mempool_free_fn free,
+                              void *pool_data);
+
+/**
+ * tm_mempool_create() of the objects of a cache. The pool refers to the cache, which so lives at least as
+ * long; making, destroying and freeing the pool is bound to the rule of the cache's tree, too, one thread at a
+ * time.
+ *
+ * @param parent  the parent; NULL for none.
+ * @param min_nr  how many objects are held back; at least 1.
+ * @param c       the cache.
+ * @return        as tm_mempool_create().
+ */
+tm_mempool *tm_mempool_create_cache(const void *parent,
+                                    size_t min_nr,
+                                    tm_cache *c);
+
+/**
+ * tm_mempool_create() of blocks of tm_kmalloc().
+ *
+ * @param parent  the parent; NULL for none.
+ * @param min_nr  how many blocks are held back; at least 1.
+ * @param size    bytes of each; at least 1.
+ * @return        as tm_mempool_create().
+ */
+tm_mempool *tm_mempool_create_kmalloc(const void *parent, size_t min_nr, size_t size);
+
+/**
+ * An element: the source's; when the source fails, one of the reserve; when that is empty, the first that
+ * comes back to those who wait, first come, first served.
+ *
+ * @param m      a pool.
+ * @param flags  0, or TM_NOWAIT not to wait.
+ * @return       the element; NULL with errno ENOMEM under TM_NOWAIT, when there is none; NULL with errno
+ *               ECANCELED when the pool is freed while the call waits; NULL with errno EINVAL and a log line
+ *               for what is no pool, and unknown flags.
+ */
+void *tm_mempool_alloc(tm_mempool *m,
+                       unsigned int flags);
+
+/**
+ * tm_mempool_alloc() that waits for a limited time.
+ *
+ * @param m           a pool.
+ * @param timeout_ns  how long, in nanoseconds of CLOCK_MONOTONIC; 0 is not at all.
+ * @return            as tm_mempool_alloc(); NULL with errno ETIMEDOUT when the time is up.
+ */
+void *tm_mempool_alloc_timeout(tm_mempool *m, uint64_t timeout_ns);
+
+/**
+ * Takes an element back: for the first who waits, else for the reserve, else for the source.
+ *
+ * What is seen to be wrong (no element is out; it is among the last 64 that came back to the reserve; the cache or
+ * tm_kfree() does not know it) is refused with a log line, and errno is EINVAL.
+ *
+ * @param m        the pool that the element came from.
+ * @param element  an element; NULL does nothing.
+ */
+void tm_mempool_free(tm_mempool *m,
+                     void *element);
+
+/**
+ * Changes how many elements are held back. What is more comes from the source before the call returns; what
+ * is less goes back to it, as far as it is not out.
+ *
+ * @param m           a pool.
+ * @param new_min_nr  how many; at least 1.
+ * @return            0; -1 with errno ENOMEM when the source cannot give what is needed, with errno EBUSY when
+ *                    another call has resized the pool meanwhile, with errno EINVAL and a log line when
+ *                    the arguments make no sense. Nothing has changed then.
+ */
+int tm_mempool_resize(tm_mempool *m,
+                      size_t new_min_nr);
+
+/**
+ * Destroys a pool; its reserve goes back to the source. The end of its parent destroys it, too, whatever is out
+ * then: that stays with those who have it, a log line says how much it is, and threads that wait get NULL.
+ *
+ * @param m  a pool.
+ * @return   0; -1 with errno EBUSY and a log line while elements are out, with their number; -1 where it is
+ *           referenced, or a destructor refuses.
+ */
+int tm_mempool_destroy(tm_mempool *m);
 
 /**
  * Allocates a pool under `parent` that grows: it begins with a block of `first_size` bytes, and each block that it

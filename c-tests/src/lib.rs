@@ -6,10 +6,12 @@
 //! - `ours/` checks what tmempool does where talloc would crash, leak or hang
 //!   (`tests/ours.rs`).
 //! - `headers/` compiles the headers in every dialect (`tests/headers.rs`).
+//! - `inside/` makes trees and waits: `tmempool tree` must see them
+//!   (`tests/inside.rs`).
 //! - `tevent/` has a second library in the process that needs talloc
 //!   (`tests/one_allocator.rs`).
 //!
-//! The modules here are what those four share. Nothing in them knows a program.
+//! The modules here are what those five share. Nothing in them knows a program.
 
 pub mod compare;
 pub mod compiler;

@@ -47,6 +47,11 @@ impl Dist {
         self.root.join("lib/libtmempool.so")
     }
 
+    /// The `tmempool` command.
+    pub fn command(&self) -> PathBuf {
+        self.root.join("bin/tmempool")
+    }
+
     /// The static library.
     pub fn archive(&self) -> PathBuf {
         self.root.join("lib/libtmempool.a")

@@ -39,11 +39,12 @@ fn print(snapshot: &Snapshot, args: &Tree, selection: Selection) -> io::Result<(
 }
 
 fn changed(count: u64, stopped: bool) -> String {
-    if stopped {
-        format!(
-            "{count} things do not fit together: the process was in the middle of a change, or its heap is damaged"
-        )
+    let does_not_fit =
+        if count == 1 { "1 thing does not fit" } else { &format!("{count} things do not fit") };
+    let why = if stopped {
+        "a thread was stopped in the middle of a change, or the heap is damaged"
     } else {
-        format!("{count} things changed while they were read: with --stop the process stands still meanwhile")
-    }
+        "the process went on while it was read; with --stop it stands still meanwhile"
+    };
+    format!("{does_not_fit} into the picture: {why}")
 }

@@ -1,9 +1,10 @@
 //! The trees, rebuilt from the links of the chunks that a scan has found.
 //!
 //! Each chunk knows its parent, and its next older sibling; each parent its newest child. The lists are followed
-//! for their order, and what is in a list and says that the list's owner is its parent has its place. In a process that
-//! changes meanwhile some chunks fit nowhere: they are counted, not guessed at. Every chunk is placed once at
-//! most, so that nothing here goes round in circles, and nothing recurses.
+//! for their order, and what is in a list and says that the list's owner is its parent has its place. What is on its
+//! way out is in no list; below a parent that is on its way out, too, it keeps its place. In a process that changes
+//! meanwhile some chunks fit nowhere: they are counted, not guessed at. Every chunk is placed once at most, so that
+//! nothing here goes round in circles, and nothing recurses.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -26,7 +27,7 @@ pub struct Links {
     pub total_size: u64,
     /// Chunks in its tree.
     pub total_blocks: u32,
-    /// It has its place: in a list, or as a root.
+    /// It has its place in a list.
     placed: bool,
 }
 
@@ -35,7 +36,7 @@ pub struct Links {
 pub struct Forest {
     /// In the order of the chunks.
     pub links: Vec<Links>,
-    /// The chunks without a parent, and those on their way out; the largest tree first.
+    /// The chunks without a parent, and those whose free is in progress; the largest tree first.
     pub roots: Vec<u32>,
     /// Chunks that have no place in any tree, and lists that could not be followed to their ends.
     pub changed: u64,
@@ -58,20 +59,27 @@ impl Forest {
         for number in 0..chunks.len() {
             forest.follow_children(chunks, number as u32);
         }
+        let mut retired = 0;
         for (number, raw) in chunks.iter().enumerate() {
             if forest.links[number].placed {
                 continue;
             }
-            if raw.leaving || raw.parent == 0 {
-                if !no_root.contains(&raw.header) {
-                    forest.links[number].placed = true;
-                    forest.roots.push(number as u32);
-                }
-            } else {
-                forest.changed += 1;
+            let leaving_parent = forest.at(raw.parent).filter(|&parent| chunks[parent as usize].leaving);
+            if no_root.contains(&raw.header) {
+                retired += 1;
+            } else if raw.leaving
+                && let Some(parent) = leaving_parent
+            {
+                forest.links[number].parent = parent;
+                forest.links[number].next = forest.links[parent as usize].child;
+                forest.links[parent as usize].child = number as u32;
+            } else if raw.leaving || raw.parent == 0 {
+                forest.roots.push(number as u32);
             }
         }
         forest.count(chunks, is_reference);
+        let in_trees = forest.roots.iter().map(|&root| u64::from(forest.links[root as usize].total_blocks));
+        forest.changed += chunks.len() as u64 - retired - in_trees.sum::<u64>();
         forest
     }
 
@@ -225,32 +233,41 @@ mod tests {
     fn rings_of_all_kinds_end_and_are_counted() {
         // A chunk that is its own parent; two that are each other's; a list that bites its tail; one that goes
         // over into another's; a child that is not there.
-        for (chunks, placed) in [
-            (vec![raw(1, 1, 0, 1)], 1),
-            (vec![raw(1, 2, 0, 2), raw(2, 1, 0, 1)], 2),
-            (vec![raw(1, 0, 0, 2), raw(2, 1, 3, 0), raw(3, 1, 2, 0)], 3),
-            (vec![raw(1, 0, 0, 3), raw(2, 0, 0, 4), raw(3, 1, 4, 0), raw(4, 2, 0, 0)], 4),
-            (vec![raw(1, 0, 0, 99)], 1),
-            (vec![raw(1, 99, 0, 0)], 0),
+        for (chunks, in_trees, changed) in [
+            (vec![raw(1, 1, 0, 1)], 0, 1),
+            (vec![raw(1, 2, 0, 2), raw(2, 1, 0, 1)], 0, 2),
+            (vec![raw(1, 0, 0, 2), raw(2, 1, 3, 0), raw(3, 1, 2, 0)], 3, 1),
+            (vec![raw(1, 0, 0, 3), raw(2, 0, 0, 4), raw(3, 1, 4, 0), raw(4, 2, 0, 0)], 4, 1),
+            (vec![raw(1, 0, 0, 99)], 1, 1),
+            (vec![raw(1, 99, 0, 0), raw(2, 1, 0, 0)], 0, 2),
+            (vec![leaving(raw(1, 2, 0, 0)), leaving(raw(2, 1, 0, 0))], 0, 2),
         ] {
             let forest = build(&chunks);
-            assert_eq!(forest.links.iter().filter(|links| links.placed).count(), placed, "{chunks:?}");
+            let mut seen = 0;
             for &root in &forest.roots {
                 let mut at = root;
-                let mut steps = 0;
+                seen += 1;
                 while let Some((next, _)) = forest.following(at, root, true) {
-                    (at, steps) = (next, steps + 1);
-                    assert!(steps < 10, "{chunks:?}");
+                    (at, seen) = (next, seen + 1);
+                    assert!(seen < 10, "{chunks:?}");
                 }
             }
+            assert_eq!((seen, forest.changed), (in_trees, changed), "{chunks:?}");
         }
-        assert!(build(&[raw(1, 1, 0, 1)]).roots.is_empty());
+    }
+
+    fn leaving(raw: Raw) -> Raw {
+        Raw { leaving: true, ..raw }
     }
 
     #[test]
-    fn what_leaves_is_a_root_and_in_no_list() {
-        let leaving = Raw { leaving: true, ..raw(2, 1, 7, 0) };
-        let forest = build(&[raw(1, 0, 0, 2), leaving]);
-        assert_eq!((forest.roots.len(), forest.changed), (2, 1));
+    fn a_free_in_progress_is_a_tree_of_its_own() {
+        // 2 is being freed, with 3 and 4 below it, of which 3 is on its way.
+        let chunks = [raw(1, 0, 0, 0), leaving(raw(2, 1, 0, 4)), leaving(raw(3, 2, 2, 0)), raw(4, 2, 0, 0)];
+        let forest = build(&chunks);
+        assert_eq!((&forest.roots[..], forest.changed), (&[1, 0][..], 0));
+        assert_eq!(walk(&forest, &chunks), [(2, 0), (3, 1), (4, 1)]);
+        // The root is not in the list of the parent that it had.
+        assert_eq!(build(&[raw(1, 0, 0, 2), leaving(raw(2, 1, 0, 0))]).changed, 1);
     }
 }

@@ -109,6 +109,7 @@ check: all
 	$(MAKE) --no-print-directory oldest-rust
 	python/check.sh
 	$(CARGO) test --workspace --no-fail-fast
+	scripts/miri.sh
 
 # What the library promises to build with.
 OLDEST_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1.0/p' Cargo.toml)

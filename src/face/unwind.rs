@@ -66,7 +66,8 @@ mod with_std {
             Some(first) => {
                 frame.first.set(Some(first));
                 // Its own drop could panic in turn.
-                core::mem::forget(payload);
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+                core::mem::forget(dropped);
             }
         }
     }

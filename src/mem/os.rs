@@ -9,7 +9,9 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use super::geometry::ADDRESS_BITS;
 
 const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
-const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+/// Miri knows no reserve.
+const NO_RESERVE: i32 = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
+const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | NO_RESERVE;
 
 /// The size of the pages that memory is given back in, in bytes.
 pub const PAGE: usize = 4096;

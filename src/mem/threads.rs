@@ -214,6 +214,10 @@ pub fn release_free_memory() -> usize {
 }
 
 fn watch_forks() {
+    // Miri knows no forks.
+    if cfg!(miri) {
+        return;
+    }
     // SAFETY: three functions of this library; they only touch its own locks and heaps.
     unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
 }

@@ -11,7 +11,7 @@ use super::dying::{self, Root};
 use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE};
-use crate::tree::side::{Running, Side};
+use crate::tree::side::{Running, SideRef};
 use crate::tree::{Chunk, Finalizer, links, refs, store};
 
 /// Lists of up to this many leaves lie in the cache, most likely.
@@ -87,7 +87,7 @@ pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) 
 
 /// Runs the destructor of `chunk`, if it has one. [`FreeError::Vetoed`] when that refuses.
 #[inline(always)]
-pub(super) fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> Result<(), FreeError> {
+pub(super) fn run_destructor(chunk: Chunk, side: SideRef, root: Option<&Root>) -> Result<(), FreeError> {
     let Some(destructor) = side.destructor.take() else { return Ok(()) };
     side.running.set(Running::Yes);
     if let Some(root) = root {
@@ -106,7 +106,7 @@ pub(super) fn run_destructor(chunk: Chunk, side: &Side, root: Option<&Root>) -> 
 }
 
 #[cold]
-fn run_finalizer(chunk: Chunk, side: &Side, root: Option<&Root>, finalizer: Finalizer) {
+fn run_finalizer(chunk: Chunk, side: SideRef, root: Option<&Root>, finalizer: Finalizer) {
     side.running.set(Running::Yes);
     if let Some(root) = root {
         root.list();
@@ -119,7 +119,7 @@ fn run_finalizer(chunk: Chunk, side: &Side, root: Option<&Root>, finalizer: Fina
 /// The side record of a chunk that has one and nothing else to act on: no references, no children, no
 /// finalizer.
 #[inline(always)]
-pub(super) fn leaf_with_side(chunk: Chunk) -> Option<&'static Side> {
+pub(super) fn leaf_with_side(chunk: Chunk) -> Option<SideRef> {
     let side = chunk.side()?;
     let leaf = chunk.has_only(SIDE) && chunk.child.get().is_none();
     (leaf && side.references.get().is_none() && side.finalizer.get().is_none()).then_some(side)

@@ -21,7 +21,7 @@ use core::ptr::{self, NonNull};
 
 use super::parent::Parent;
 use super::pool::Block;
-use super::side::Side;
+use super::side::SideRef;
 use crate::error::Fault;
 use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
@@ -404,11 +404,10 @@ impl Chunk {
 
     /// The side record, when there is one.
     #[inline(always)]
-    pub(crate) fn side(self) -> Option<&'static Side> {
+    pub(crate) fn side(self) -> Option<SideRef> {
         if self.has(SIDE) {
-            // SAFETY: with this flag the word leads to a side record, which lives as long as the
-            // chunk; all its fields are cells.
-            Some(unsafe { &*self.name.get().cast::<Side>() })
+            // SAFETY: with this flag the word leads to a side record, which lives as long as the chunk.
+            Some(unsafe { SideRef::from_raw(self.name.get().cast_mut().cast()) })
         } else {
             None
         }

@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
+use core::ops::Deref;
 use core::ptr::NonNull;
 
 use super::chunk::{Chunk, MEMBER, SIDE};
@@ -82,16 +83,49 @@ impl Side {
     }
 }
 
+/// A live side record. It is not a reference, so that the record may be given back while a caller up the
+/// stack still has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SideRef(NonNull<Side>);
+
+impl SideRef {
+    /// The record at `at`.
+    ///
+    /// # Safety
+    /// It is one, and alive.
+    #[inline(always)]
+    pub(super) unsafe fn from_raw(at: *mut Side) -> SideRef {
+        // SAFETY: a record is not at address 0.
+        SideRef(unsafe { NonNull::new_unchecked(at) })
+    }
+
+    /// Where it lies.
+    #[inline(always)]
+    pub(super) fn address(self) -> NonNull<u8> {
+        self.0.cast()
+    }
+}
+
+impl Deref for SideRef {
+    type Target = Side;
+
+    #[inline(always)]
+    fn deref(&self) -> &Side {
+        // SAFETY: a handle to a live record; all that changes are cells.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 impl Chunk {
     /// The side record, made now if there is none.
     #[inline]
-    pub(crate) fn side_or_new(self) -> Result<&'static Side, AllocError> {
+    pub(crate) fn side_or_new(self) -> Result<SideRef, AllocError> {
         self.side().or_else(|| self.new_side()).ok_or(AllocError::OutOfMemory)
     }
 
     /// A side record for a chunk without one; `None` when there is no memory for it.
     #[inline(never)]
-    fn new_side(self) -> Option<&'static Side> {
+    fn new_side(self) -> Option<SideRef> {
         let at = store::take_record(self, size_of::<Side>())?.cast::<Side>();
         let side = Side {
             not_a_tag: 0,
@@ -111,8 +145,7 @@ impl Chunk {
         if self.has(MEMBER) {
             PoolRef::of_member(self).set_irregular();
         }
-        // SAFETY: written just now; it lives as long as the chunk.
-        Some(unsafe { at.as_ref() })
+        Some(SideRef(at))
     }
 
     /// What a table of handles, which lies above the tree, has noted on the chunk; 0 for nothing.
@@ -135,7 +168,7 @@ impl Chunk {
         if let Some(side) = self.side() {
             let name = side.name.get();
             // SAFETY: the record belongs to this chunk alone, and the name word is set anew.
-            unsafe { store::give_raw(NonNull::from_ref(side).cast()) };
+            unsafe { store::give_raw(side.address()) };
             self.clear_flags(SIDE);
             self.name.set(name.cast());
         }

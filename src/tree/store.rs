@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 
 use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE};
 use super::pool::{Growth, PoolRef};
-use super::side::Side;
+use super::side::SideRef;
 use super::{limit, links};
 use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
@@ -254,14 +254,14 @@ pub(crate) fn release(chunk: Chunk, location: *const c_char) {
 
 /// [`release`] of a chunk with the side record `side` and no other flag.
 #[inline(always)]
-pub(crate) fn release_with_side(chunk: Chunk, side: &'static Side, location: *const c_char) {
+pub(crate) fn release_with_side(chunk: Chunk, side: SideRef, location: *const c_char) {
     if process::mode() != 0 {
         return release_special(chunk, location);
     }
     chunk.stamp_freed(location);
     // SAFETY: the record is the chunk's alone; a chunk that is no member starts at its slot, and it is freed now.
     unsafe {
-        heap::give(NonNull::from_ref(side).cast());
+        heap::give(side.address());
         heap::give(chunk.address());
     }
 }

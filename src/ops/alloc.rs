@@ -59,7 +59,8 @@ fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     }
     process::setup();
     if let Some(parent) = parent
-        && let Some(chunk) = store::pool_child(parent, size, ptr::null())
+        && let Some(chunk) =
+            store::larger_child(parent, size).or_else(|| store::pool_child(parent, size, ptr::null()))
     {
         return Ok(chunk);
     }

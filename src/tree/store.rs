@@ -20,6 +20,8 @@ use crate::process::{self, MODE_FILL, MODE_MALLOC};
 
 /// The largest payload of the short way.
 const QUICK: usize = size::SMALL_MAX - HEADER;
+/// The largest payload of the next shortest way: above it, touching the memory costs more.
+const LARGER: usize = (8 << 10) - HEADER;
 
 /// A new child of `parent`, the short way that most allocations go: no pool, no limit, and the
 /// parent's heap is the calling thread's.
@@ -38,6 +40,16 @@ pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Op
     let (at, tag) = heap.take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// [`quick_child`] for what is somewhat larger. `None` says nothing.
+pub(crate) fn larger_child(parent: Chunk, size: usize) -> Option<Chunk> {
+    if size > LARGER || process::mode() & MODE_MALLOC != 0 || !parent.is_plain_parent() {
+        return None;
+    }
+    let (at, tag) = heap_near(parent)?.take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, core::ptr::null()) })
 }
 
 /// A new chunk without a parent, the short way.

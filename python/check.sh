@@ -48,4 +48,4 @@ pip install --no-build-isolation --no-deps --force-reinstall "$here"
 cd "$venv"
 bin/python -m mypy --strict --cache-dir "$venv/mypy-cache" "$here/tmempool"
 bin/python -c 'from tmempool._library import library; print("python: tests of", library._name)'
-timeout 300 bin/python -B -m pytest -q -rs -p no:cacheprovider -c "$here/pyproject.toml" "$here/tests"
+timeout 600 bin/python -B -m pytest -q -rs -p no:cacheprovider -c "$here/pyproject.toml" "$here/tests"

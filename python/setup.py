@@ -1,6 +1,7 @@
-"""Builds a wheel that carries libtmempool.so: for any Python 3, and for one platform.
+"""Builds a wheel that carries libtmempool.so and the tmempool command: for any Python 3, and for one
+platform.
 
-The library comes from target/dist/lib of the source tree, where `make` puts it.
+Both come from target/dist of the source tree, where `make` puts them.
 """
 
 import shutil
@@ -11,19 +12,25 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 from setuptools.errors import SetupError
 
-LIBRARY = Path(__file__).resolve().parent.parent / "target" / "dist" / "lib" / "libtmempool.so"
+DIST = Path(__file__).resolve().parent.parent / "target" / "dist"
+# What is carried, and where it lies in the package.
+CARRIED = {"libtmempool.so": DIST / "lib" / "libtmempool.so", "_bin/tmempool": DIST / "bin" / "tmempool"}
 
 
 class BuildWithLibrary(build_py):
-    """Copies the library next to the modules; an editable install finds it in the source tree."""
+    """Copies them next to the modules; an editable install finds them in the source tree."""
 
     def run(self):
-        if not LIBRARY.is_file():
-            raise SetupError(f"{LIBRARY} does not exist: run `make` in {LIBRARY.parents[3]} first")
+        for source in CARRIED.values():
+            if not source.is_file():
+                raise SetupError(f"{source} does not exist: run `make` in {DIST.parents[1]} first")
         super().run()
         if not self.editable_mode:
-            # `copyfile` follows the link to libtmempool.so.0.
-            shutil.copyfile(LIBRARY, Path(self.build_lib) / "tmempool" / LIBRARY.name)
+            for place, source in CARRIED.items():
+                target = Path(self.build_lib) / "tmempool" / place
+                target.parent.mkdir(exist_ok=True)
+                # `copy` follows the link to libtmempool.so.0, and keeps the right to run.
+                shutil.copy(source, target)
 
 
 class PlatformDistribution(Distribution):

@@ -4,10 +4,12 @@ Whatever is done with an object whose memory is gone raises `StaleContextError`,
 in use is not freed.
 """
 
+from ._attach import Process, attach
 from ._buffers import Array, Buffer, Record, String
 from ._caches import Cache, CacheObject, CacheStats, release_free_memory, slabinfo
 from ._context import Context, GrowingPool, Pool
 from ._errors import (
+    AttachError,
     ReferencedError,
     StaleContextError,
     TmempoolError,
@@ -21,6 +23,7 @@ from ._tree import Node
 
 __all__ = [
     "Array",
+    "AttachError",
     "Buffer",
     "Cache",
     "CacheObject",
@@ -34,6 +37,7 @@ __all__ = [
     "Handle",
     "Node",
     "Pool",
+    "Process",
     "Range",
     "Record",
     "ReferencedError",
@@ -43,6 +47,7 @@ __all__ = [
     "TmempoolError",
     "VetoError",
     "WrongTypeError",
+    "attach",
     "release_free_memory",
     "slabinfo",
     "snapshot",

@@ -21,6 +21,10 @@ class ReferencedError(TmempoolError):
     """An object with several owners cannot be freed; `unlink()` lets one of them go."""
 
 
+class AttachError(TmempoolError):
+    """Another process could not be read; the message says why."""
+
+
 # Tracebacks name them as programs do.
-for _error in (TmempoolError, StaleContextError, WrongTypeError, VetoError, ReferencedError):
+for _error in (TmempoolError, StaleContextError, WrongTypeError, VetoError, ReferencedError, AttachError):
     _error.__module__ = "tmempool"

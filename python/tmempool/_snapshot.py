@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from . import _library as c
 from ._picture import picture_of
@@ -63,6 +63,7 @@ class Snapshot:
     """All trees of a moment: copies, which stay when the trees go."""
 
     roots: List[Node]
+    _again: Optional[Callable[[], Snapshot]] = field(default=None, repr=False, compare=False)
 
     @property
     def total_size(self) -> int:
@@ -77,7 +78,7 @@ class Snapshot:
     def diff(self, later: Optional[Snapshot] = None) -> Diff:
         """What grew since: up to `later`, or up to now."""
         if later is None:
-            later = snapshot()
+            later = snapshot() if self._again is None else self._again()
         places = _Places()
         places.add(self.roots, -1)
         places.add(later.roots, 1)

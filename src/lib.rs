@@ -35,7 +35,8 @@ pub mod report;
 pub mod tree;
 
 pub use error::AllocError;
-pub use face::{Context, CtxBox, Kind, Local, Sendable, SendableChild};
+pub use error::Fault;
+pub use face::{Context, CtxBox, CtxRef, Kind, Local, RawError, Sendable, SendableChild};
 #[cfg(feature = "std")]
-pub use face::{CtxString, CtxVec, Node, Report, Visitor, Walk};
+pub use face::{CtxString, CtxVec, DestructorKey, Handle, HandleRef, Node, Report, Verdict, Visitor, Walk};
 pub use tree::Limit;

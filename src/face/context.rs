@@ -137,6 +137,23 @@ impl<'p, K: Kind> Context<'p, K> {
         Ok(Context { state: unsafe { StateRef::create(chunk, chunk, name) }, kind: PhantomData })
     }
 
+    /// A context below `parent`.
+    ///
+    /// # Errors
+    /// [`AllocError`].
+    #[cfg(feature = "std")]
+    pub(super) fn below(parent: Chunk, name: &str) -> Result<Self, AllocError> {
+        Self::make(Some(parent), name, None)
+    }
+
+    /// The context that has `state`.
+    ///
+    /// # Safety
+    /// Nobody else frees it, and it may own what its kind says.
+    pub(super) unsafe fn of_state(state: StateRef) -> Self {
+        Context { state, kind: PhantomData }
+    }
+
     #[inline(always)]
     pub(super) fn state(&self) -> StateRef {
         self.state

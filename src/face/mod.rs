@@ -13,8 +13,14 @@
 mod allocator;
 mod boxed;
 mod context;
+#[cfg(feature = "std")]
+mod destructor;
+#[cfg(feature = "std")]
+mod handle;
 mod kind;
 mod place;
+mod raw;
+mod reference;
 mod state;
 #[cfg(feature = "std")]
 mod string;
@@ -24,7 +30,13 @@ mod unwind;
 
 pub use boxed::CtxBox;
 pub use context::Context;
+#[cfg(feature = "std")]
+pub use destructor::{DestructorKey, Verdict};
+#[cfg(feature = "std")]
+pub use handle::{Handle, HandleRef};
 pub use kind::{Kind, Local, MovesTo, Owns, Sendable, SendableChild};
+pub use raw::RawError;
+pub use reference::CtxRef;
 #[cfg(feature = "std")]
 pub use string::{CtxString, CtxVec};
 #[cfg(feature = "std")]

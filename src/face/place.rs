@@ -71,7 +71,7 @@ unsafe fn place(chunk: Chunk, layout: Layout) -> NonNull<u8> {
     let payload = chunk.ptr().cast::<u8>();
     let at = if layout.align() > PAYLOAD_ALIGN {
         // At least 16 bytes and at most the alignment further in.
-        let skip = layout.align() - payload.addr() % layout.align();
+        let skip = skip(payload, layout);
         // SAFETY: within the padding, which the payload has beyond the layout's size.
         unsafe {
             let at = payload.add(skip);
@@ -83,6 +83,23 @@ unsafe fn place(chunk: Chunk, layout: Layout) -> NonNull<u8> {
     };
     // SAFETY: a payload, or what lies in one, is not at address 0.
     unsafe { NonNull::new_unchecked(at) }
+}
+
+/// Where in the living `chunk` [`alloc`] placed something of `layout`.
+///
+/// # Safety
+/// It did.
+#[cfg_attr(not(feature = "std"), allow(dead_code, reason = "without std nothing asks"))]
+pub(super) unsafe fn value_in(chunk: Chunk, layout: Layout) -> NonNull<u8> {
+    let payload = chunk.ptr().cast::<u8>();
+    let skip = skip(payload, layout);
+    // SAFETY: as `place` did; the caller's.
+    unsafe { NonNull::new_unchecked(payload.add(skip)) }
+}
+
+/// How far behind the start of the payload a value lies.
+fn skip(payload: *mut u8, layout: Layout) -> usize {
+    if layout.align() > PAYLOAD_ALIGN { layout.align() - payload.addr() % layout.align() } else { 0 }
 }
 
 /// The chunk of what lies at `at`.

@@ -23,6 +23,8 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
 
+#[cfg(feature = "std")]
+use super::destructor::ClosuresCell;
 use super::{place, unwind};
 use crate::error::AllocError;
 use crate::ops;
@@ -48,6 +50,9 @@ const GRAIN: usize = place::PAYLOAD_ALIGN;
 /// The largest box without a chunk of its own, in bytes.
 pub(super) const SMALL_BOX: usize = 256;
 
+/// Its address is the mark of a state.
+static MARK: u8 = 0;
+
 /// See the module.
 #[repr(C)]
 pub(super) struct State {
@@ -57,6 +62,10 @@ pub(super) struct State {
     /// Room of boxes that were freed, once there has been any.
     lists: Cell<Option<NonNull<Lists>>>,
     chunk: Chunk,
+    /// Tells a state from what C programs have in their payloads.
+    mark: *const u8,
+    #[cfg(feature = "std")]
+    closures: ClosuresCell,
     /// The newest block.
     block: Cell<Option<Chunk>>,
     /// How many entries there are.
@@ -124,6 +133,12 @@ impl State {
     pub(super) fn chunk(&self) -> Chunk {
         self.chunk
     }
+
+    /// The closures that are asked before the context is freed.
+    #[cfg(feature = "std")]
+    pub(super) fn closures(&self) -> &ClosuresCell {
+        &self.closures
+    }
 }
 
 /// Bytes of the payload that holds a state with a name of `name_len` bytes: as much as it needs, and as much
@@ -148,6 +163,9 @@ impl StateRef {
             dropped: Cell::new(None),
             lists: Cell::new(None),
             chunk,
+            mark: &raw const MARK,
+            #[cfg(feature = "std")]
+            closures: Cell::new(None),
             block: Cell::new(None),
             count: Cell::new(0),
             next_block: Cell::new(FIRST_BLOCK as u32),
@@ -180,6 +198,21 @@ impl StateRef {
     /// `payload` is that of a chunk that holds a state.
     pub(super) unsafe fn of_payload(payload: NonNull<c_void>) -> StateRef {
         StateRef(payload.cast())
+    }
+
+    /// The state that `chunk` holds, if it holds one.
+    ///
+    /// # Safety
+    /// The chunk is alive.
+    pub(super) unsafe fn held_by(chunk: Chunk) -> Option<StateRef> {
+        let at = NonNull::new(chunk.ptr())?.cast::<State>();
+        let name = at.as_ptr().wrapping_add(1).cast::<c_char>().cast_const();
+        if chunk.size() <= size_of::<State>() || chunk.name() != name {
+            return None;
+        }
+        // SAFETY: within the payload. Only a state, or something made to look like one, has its name there.
+        let mark = unsafe { (&raw const (*at.as_ptr()).mark).read() };
+        (mark == &raw const MARK).then_some(StateRef(at))
     }
 
     /// The name, as it was given.
@@ -445,7 +478,7 @@ impl StateRef {
             let block = block.filter(|&block| ops::steal(None, block).is_ok());
             let holder = Some(self.holder()).filter(|&holder| holder != self.chunk);
             let holder = holder.filter(|&holder| ops::steal(None, holder).is_ok());
-            let _ = ops::free_children(self.chunk, LOCATION.as_ptr());
+            let _ = ops::reset(self.chunk, LOCATION.as_ptr());
             for kept in [holder, block].into_iter().flatten() {
                 // They came from there: there is neither a ring, nor a free in progress.
                 let _ = ops::steal(Some(self.chunk), kept);
@@ -465,6 +498,10 @@ pub(super) const LOCATION: &CStr = c"Context";
 unsafe extern "C" fn finish(payload: *mut c_void) -> c_int {
     // SAFETY: set on chunks that hold a state, which is alive until they are freed; a payload is not null.
     let state = unsafe { StateRef::of_payload(NonNull::new_unchecked(payload)) };
+    #[cfg(feature = "std")]
+    if !super::destructor::may_go(&state.closures) {
+        return -1;
+    }
     state.drop_values();
     0
 }

@@ -1,4 +1,4 @@
-"""Pools that grow, caches and managed ranges."""
+"""Pools that grow, caches, reserves and managed ranges."""
 
 import ctypes
 import gc
@@ -225,3 +225,116 @@ def test_what_was_made_of_a_range_outlives_the_pool(ctx):
     assert not piece.alive and 3 in memory
     with pytest.raises(tmempool.StaleContextError):
         piece.free()
+
+
+def test_elements_come_and_go(ctx):
+    reserve = ctx.mempool("requests", 4, 100)
+    with reserve.alloc() as element:
+        assert len(element) == element.size == 100 and bytes(element.view()) == bytes(100)
+        element[3] = 7
+        with pytest.raises(BufferError, match="given back"):
+            reserve.free()
+    with pytest.raises(tmempool.StaleContextError, match="of 'requests' was freed at"):
+        element[3]
+    elements = [reserve.alloc(wait=False) for _ in range(50)]
+    assert len({element._at for element in elements}) == 50
+    assert not any(element[3] for element in elements), "none has what another has left"
+    reserve.resize(8)
+    for element in elements:
+        element.free()
+    reserve.free()
+    with pytest.raises(tmempool.StaleContextError):
+        reserve.alloc(wait=False)
+
+
+def test_elements_in_use_keep_the_reserve(ctx):
+    reserve = ctx.mempool("requests", 1, 64)
+    element = reserve.alloc()
+    view = element.view()
+    for owner in (element, ctx):
+        with pytest.raises(BufferError):
+            owner.free()
+    assert tmempool._library.free_chunk(ctx._address(), None) == 0
+    view[0] = 1
+    assert not ctx.alive and element[0] == 1
+    del view
+    element.free()
+    reserve.free()
+
+
+@pytest.fixture
+def exhausted(run_python):
+    """Runs a program with `reserve`, of which all there is has been taken: `elements`."""
+
+    def run(program):
+        return run_python(
+            "import resource, signal, threading, time, tmempool\n"
+            "ctx = tmempool.Context('root'); reserve = ctx.mempool('requests', 2, 1 << 20)\n"
+            "go, got = threading.Event(), []\n"
+            "def wait(): go.wait(); got.append(reserve.alloc())\n"
+            "waiting = [threading.Thread(target=wait, daemon=True) for _ in range(2)]\n"
+            "for thread in waiting: thread.start()\n"
+            "used = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), resource.RLIM_INFINITY))\n"
+            "elements = []\n"
+            "try:\n"
+            "    while True: elements.append(reserve.alloc(wait=False))\n"
+            "except MemoryError: pass\n"
+            "assert 2 <= len(elements) < 100, len(elements)\n"
+            + program +
+            "\nfor element in elements: element.free()\nreserve.free(); ctx.free(); print('done')\n"
+        )
+
+    return run
+
+
+def test_who_waits_gets_the_next(exhausted):
+    out, _ = exhausted(
+        "start = time.monotonic()\n"
+        "try: reserve.alloc(timeout=0.3)\n"
+        "except MemoryError: assert 0.25 < time.monotonic() - start < 20\n"
+        "else: raise SystemExit('there was none')\n"
+        "go.set(); time.sleep(0.3)\n"
+        "assert not got\n"
+        "try: ctx.free()\n"
+        "except (BufferError, tmempool.VetoError): pass\n"
+        "else: raise SystemExit('freed under those who wait')\n"
+        "elements.pop().free(); elements.pop().free()\n"
+        "for thread in waiting: thread.join(20)\n"
+        "assert len(got) == 2\n"
+        "elements += got\n"
+    )
+    assert out == "done\n"
+
+
+def test_the_main_thread_can_be_interrupted_while_it_waits(exhausted):
+    out, _ = exhausted(
+        "signal.signal(signal.SIGALRM, lambda *_: elements.pop().free())\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.3)\n"
+        "elements.append(reserve.alloc(timeout=20))\n"
+        "def stop(*_): raise KeyboardInterrupt\n"
+        "signal.signal(signal.SIGALRM, stop)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.3)\n"
+        "try: reserve.alloc()\n"
+        "except KeyboardInterrupt: pass\n"
+    )
+    assert out == "done\n"
+
+
+def test_wrong_arguments_for_reserves(ctx):
+    reserve = ctx.mempool("requests", 1, 64)
+    for wrong, error in [
+        (lambda: ctx.mempool("x", 0, 8), ValueError),
+        (lambda: ctx.mempool("x", -1, 8), ValueError),
+        (lambda: ctx.mempool("x", 1, 0), ValueError),
+        (lambda: ctx.mempool("x", 1, -1), ValueError),
+        (lambda: ctx.mempool("x", 1, 1 << 40), MemoryError),
+        (lambda: ctx.mempool("x", "1", 8), TypeError),
+        (lambda: reserve.resize(0), ValueError),
+        (lambda: reserve.alloc(timeout=-1), ValueError),
+        (lambda: reserve.alloc(timeout=float("nan")), ValueError),
+        (lambda: reserve.alloc(timeout="1"), TypeError),
+    ]:
+        with pytest.raises(error):
+            wrong()
+    assert reserve.alloc(timeout=float("inf")).alive

@@ -18,6 +18,7 @@ from ._errors import (
 )
 from ._genpool import Fit, GenPool, Range
 from ._handle import Handle
+from ._mempool import Element, Mempool
 from ._snapshot import Diff, Growth, Snapshot, snapshot
 from ._tree import Node
 
@@ -30,11 +31,13 @@ __all__ = [
     "CacheStats",
     "Context",
     "Diff",
+    "Element",
     "Fit",
     "GenPool",
     "Growth",
     "GrowingPool",
     "Handle",
+    "Mempool",
     "Node",
     "Pool",
     "Process",

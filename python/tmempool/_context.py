@@ -19,6 +19,7 @@ from ._caches import Cache, make_cache
 from ._errors import VetoError, WrongTypeError
 from ._genpool import GenPool, make_genpool
 from ._handle import Handle, any_address, encode, encode_name, size_of
+from ._mempool import Mempool, make_mempool
 from ._registry import work
 
 H = TypeVar("H", bound=Handle)
@@ -130,6 +131,10 @@ class Context(Handle):
         """A cache of objects of `size` bytes, each at a multiple of `align`, a power of two up to
         65536; 0 for 8 or 16."""
         return make_cache(self, name, size, align, zero_on_free)
+
+    def mempool(self, name: str, held_back: SupportsIndex, size: SupportsIndex) -> Mempool:
+        """A reserve of elements of `size` bytes, `held_back` of which are kept for bad times."""
+        return make_mempool(self, name, held_back, size)
 
     def genpool(self, name: str, order: SupportsIndex = 4) -> GenPool:
         """A manager of memory that the program brings. Sizes and addresses are multiples of 2 to the

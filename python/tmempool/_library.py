@@ -130,6 +130,12 @@ cache_alloc = _declare(library.tm_cache_alloc, c_void_p, c_void_p)
 cache_free = _declare(library.tm_cache_free, None, c_void_p, c_void_p)
 cache_shrink = _declare(library.tm_cache_shrink, c_size_t, c_void_p)
 cache_stats = _declare(library.tm_cache_stats, c_int, c_void_p, POINTER(CacheNumbers))
+mempool_create_cache = _declare(
+    telling.tm_mempool_create_cache, c_void_p, c_void_p, c_size_t, c_void_p
+)
+mempool_alloc_timeout = _declare(telling.tm_mempool_alloc_timeout, c_void_p, c_void_p, c_uint64)
+mempool_free = _declare(library.tm_mempool_free, None, c_void_p, c_void_p)
+mempool_resize = _declare(library.tm_mempool_resize, c_int, c_void_p, c_size_t)
 genpool_create = _declare(telling.tm_genpool_create, c_void_p, c_void_p, c_uint)
 genpool_add = _declare(telling.tm_genpool_add, c_int, c_void_p, c_void_p, c_size_t)
 genpool_alloc = _declare(

@@ -37,7 +37,7 @@ class Entry:
     """What is kept for a chunk that the library asks about before its end."""
 
     __slots__ = (
-        "handle", "name", "kind", "detail", "memory", "parts", "users", "kept",
+        "handle", "name", "kind", "detail", "memory", "parts", "users", "out", "kept",
         "destructor", "destructing", "ended",
     )
 
@@ -49,6 +49,8 @@ class Entry:
         self.memory: Optional[ctypes.Array[ctypes.c_ubyte]] = None
         # What it has handed out of itself: objects with a `memory` of their own.
         self.parts: Set[Any] = set()
+        # How many pieces are out, for who counts them here.
+        self.out = 0
         # What is to live as long as the chunk.
         self.kept: List[Any] = []
         # How many threads wait for something of it, in the library.

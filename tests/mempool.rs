@@ -411,6 +411,26 @@ fn a_reserve_below_its_cache_ends_with_it() {
 }
 
 #[test]
+fn a_reserve_whose_cache_was_taken_away_gives_nothing() {
+    // SAFETY: trees of this thread's.
+    unsafe {
+        let config = Config { size: 100, ..Config::default() };
+        let cache = cache::create(None, c"objects", &config).unwrap();
+        let pool = mempool::create(None, c"pool", 5, Source::Cache(cache)).unwrap();
+        let element = pool.alloc(Patience::None).unwrap();
+        ops::unlink(Some(pool.chunk()), cache.chunk(), null()).unwrap();
+        ops::free(cache.chunk(), null()).unwrap();
+        for patience in [Patience::None, Patience::Endless] {
+            assert_eq!(pool.alloc(patience), Err(Failure::Ended));
+        }
+        // Gone already.
+        assert_eq!(put(pool, element), Ok(()));
+        assert_eq!(pool.resize(9), Err(SizeError::SourceFailed));
+        ops::free(pool.chunk(), null()).unwrap();
+    }
+}
+
+#[test]
 fn general_sizes() {
     for size in [1, 100, 5000, 100_000, 3_000_000] {
         let pool = pool_of(3, Source::Kmalloc(size)).unwrap();
@@ -484,5 +504,54 @@ fn threads_share_a_reserve() {
     let all: BTreeSet<_> = (0..ELEMENTS).map(|_| pool.alloc(Patience::None).unwrap()).collect();
     assert_eq!(all.len(), ELEMENTS, "an element was lost");
     all.into_iter().for_each(|element| put(pool, element).unwrap());
+    end(pool).unwrap();
+}
+
+/// The time of one thread runs out just as another has something to give: whoever has it then, it is not lost.
+#[test]
+fn nothing_is_lost_as_the_time_runs_out() {
+    const ROUNDS: usize = 4000;
+    let factory = Factory::default();
+    let pool = pool_of(1, factory.source()).unwrap();
+    factory.fail(true);
+    let shared = Shared::of(pool);
+    let round = Arc::new(AtomicUsize::new(0));
+    let (begun, mut late) = (round.clone(), 0);
+    let waiter = thread::spawn(move || {
+        let pool = shared.get();
+        for i in 1..=ROUNDS {
+            while begun.load(SeqCst) < 2 * i - 1 {
+                thread::yield_now();
+            }
+            begun.store(2 * i, SeqCst);
+            match pool.alloc(Patience::Nanoseconds(20_000)) {
+                Ok(element) => put(pool, element).unwrap(),
+                Err(failure) => {
+                    assert_eq!(failure, Failure::TimedOut);
+                    late += 1;
+                }
+            }
+        }
+        late
+    });
+    let mut rng = Rng(4);
+    for i in 1..=ROUNDS {
+        // A lost element would never come.
+        let element = pool.alloc(Patience::Nanoseconds(5_000_000_000)).expect("an element was lost");
+        round.store(2 * i - 1, SeqCst);
+        while round.load(SeqCst) < 2 * i {
+            thread::yield_now();
+        }
+        // The kernel wakes a sleeper up to 50 microseconds late, and then it takes its time.
+        let (began, hold) = (Instant::now(), Duration::from_nanos(20_000 + rng.below(100_000) as u64));
+        while began.elapsed() < hold {
+            std::hint::spin_loop();
+        }
+        put(pool, element).unwrap();
+    }
+    let late = waiter.join().unwrap();
+    assert!(0 < late && late < ROUNDS, "{late}");
+    let last = pool.alloc(Patience::None).expect("an element was lost");
+    put(pool, last).unwrap();
     end(pool).unwrap();
 }

@@ -74,7 +74,7 @@ impl Source {
     pub(super) fn knows(&self, element: NonNull<c_void>) -> bool {
         match *self {
             Source::Functions { .. } => true,
-            Source::Cache(cache) => alive(cache).is_some_and(|cache| cache.has_in_use(element.cast())),
+            Source::Cache(cache) => alive(cache).is_none_or(|cache| cache.has_in_use(element.cast())),
             Source::Kmalloc(size) => kmalloc::usable_size(element.cast()).is_ok_and(|has| has >= size),
         }
     }

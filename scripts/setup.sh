@@ -42,6 +42,9 @@ libtalloc-dev|the benchmark program linked as others link it
 libmimalloc2.0|libtalloc over mimalloc
 libjemalloc2|libtalloc over jemalloc
 valgrind|instruction counts
+libboost-dev|the pools against Boost.Pool
+libapr1-dev|the pools against APR'"'"'s
+g++|the pools against what one would take instead
 '
 
 case "${1:-check}" in

@@ -1,16 +1,23 @@
 /*
- * Objects of one size: sessions, which are worth constructing (a lock, a list, a table), and plain nodes.
+ * Objects of one size: sessions, which are worth constructing (a lock, a condition, a list, a table), and plain
+ * nodes.
  *
  * With tmempool's cache a session is constructed once and comes back constructed. All others have raw memory:
  * a session is constructed after each allocation and destroyed before each free.
  */
 #include "bench.hpp"
 
+#if __has_include(<apr_pools.h>)
 #include <apr_general.h>
 #include <apr_pools.h>
+#define HAVE_APR 1
+#endif
+#if __has_include(<boost/pool/pool.hpp>)
 #include <boost/pool/object_pool.hpp>
 #include <boost/pool/pool.hpp>
 #include <boost/pool/singleton_pool.hpp>
+#define HAVE_BOOST 1
+#endif
 #include <atomic>
 #include <memory_resource>
 #include <mutex>
@@ -22,15 +29,21 @@ namespace {
 
 struct Session {
 	pthread_mutex_t lock;
+	pthread_cond_t changed;
 	Session *next, *prev;
 	uint64_t id;
-	uint64_t table[12];
+	uint64_t table[24];
 
 	Session() : next(this), prev(this), id(0), table()
 	{
 		pthread_mutex_init(&lock, nullptr);
+		pthread_cond_init(&changed, nullptr);
 	}
-	~Session() { pthread_mutex_destroy(&lock); }
+	~Session()
+	{
+		pthread_cond_destroy(&changed);
+		pthread_mutex_destroy(&lock);
+	}
 };
 
 struct Node {
@@ -87,6 +100,7 @@ template <class T> struct Malloc {
 	}
 };
 
+#ifdef HAVE_BOOST
 template <class T> struct BoostPool {
 	static constexpr const char *name = "boost::pool";
 	boost::pool<> pool{sizeof(T)};
@@ -117,6 +131,7 @@ template <class T> struct BoostSingleton {
 		Pool::free(object);
 	}
 };
+#endif
 
 template <class T, class Resource> struct Pmr {
 	static constexpr const char *name =
@@ -133,6 +148,7 @@ template <class T, class Resource> struct Pmr {
 template <class T> using PmrOne = Pmr<T, std::pmr::unsynchronized_pool_resource>;
 template <class T> using PmrAll = Pmr<T, std::pmr::synchronized_pool_resource>;
 
+#ifdef HAVE_APR
 /* In APR what is to be freed by itself has a pool of its own. */
 template <class T> struct Apr {
 	static constexpr const char *name = "apr_pool";
@@ -164,6 +180,7 @@ template <class T> struct Apr {
 		apr_pool_destroy(pool);
 	}
 };
+#endif
 
 /* One object at a time. */
 template <class T, template <class> class Way> void add_pair(const char *family)
@@ -302,18 +319,22 @@ template <class T, template <class> class Way> void add_single(const char *famil
 template <class T> void add_family(const char *family)
 {
 	add_single<T, Cache>(family);
+	add_shared<T, Cache>(family);
 	add_single<T, Kmalloc>(family);
+	add_shared<T, Kmalloc>(family);
 	add_single<T, Malloc>(family);
-	add_single<T, BoostPool>(family);
+	add_shared<T, Malloc>(family);
 	add_single<T, PmrOne>(family);
+	add_shared<T, PmrAll>(family);
+#ifdef HAVE_BOOST
+	add_single<T, BoostPool>(family);
+	add_shared<T, BoostSingleton>(family);
 	/* Its free looks for the place in a sorted list: more than a few are not for it. */
 	add_pair<T, BoostObjectPool>(family);
+#endif
+#ifdef HAVE_APR
 	add_single<T, Apr>(family);
-	add_shared<T, Cache>(family);
-	add_shared<T, Kmalloc>(family);
-	add_shared<T, Malloc>(family);
-	add_shared<T, BoostSingleton>(family);
-	add_shared<T, PmrAll>(family);
+#endif
 }
 
 } // namespace

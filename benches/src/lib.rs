@@ -17,6 +17,7 @@
 //! | [`memory`] | overhead an object, memory given back, a small process |
 //! | [`real`] | Samba's suites, notmuch and ldbadd on both libraries |
 //! | [`instructions`] | instruction counts under callgrind |
+//! | [`pools`] | the pools of `tmempool.h` against what one would take instead: a C++ program, `pools/` |
 //! | [`statistics`] | medians, quartiles, geometric means |
 //! | [`results`], [`table`], [`chart`] | what comes out |
 
@@ -26,6 +27,7 @@ pub mod instructions;
 pub mod machine;
 pub mod memory;
 pub mod place;
+pub mod pools;
 pub mod program;
 pub mod progress;
 pub mod real;

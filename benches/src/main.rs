@@ -10,7 +10,7 @@ use tmempool_bench::program::{Program, Workload};
 use tmempool_bench::results::Results;
 use tmempool_bench::subject::Subject;
 use tmempool_bench::timed::Effort;
-use tmempool_bench::{chart, memory, place, real, scaling, table, threads, timed};
+use tmempool_bench::{chart, memory, place, pools, real, scaling, table, threads, timed};
 
 /// Measures tmempool's drop-in against Debian's libtalloc, in one run.
 #[derive(Parser)]
@@ -54,14 +54,20 @@ struct Choice {
 enum Section {
     Timed,
     Threads,
+    Pools,
     Memory,
     Real,
 }
+
+/// How long one process measures a workload of pools, in milliseconds.
+const POOLS_MS: u32 = 50;
 
 #[derive(Subcommand)]
 enum Verb {
     /// Names the workloads.
     List,
+    /// Times the pools of tmempool.h against what one would take instead.
+    Pools,
     /// Times what should stay flat, from 10 to 1,000,000 siblings or members.
     Scaling,
     /// Counts the instructions of the hottest calls under callgrind.
@@ -127,6 +133,12 @@ fn run(cli: &Cli) -> Result<Vec<String>> {
         chart::write(&serde_json::from_str(&text)?, svg)?;
         return Ok(Vec::new());
     }
+    if let Some(Verb::Pools) = &cli.verb {
+        let mut failures = Vec::new();
+        let rounds = cli.choice.effort().processes;
+        table::pools(&pools::run(&cli.choice.only, rounds, POOLS_MS, &mut failures)?);
+        return Ok(failures);
+    }
     let (theirs, ours) = (Subject::libtalloc()?, cli.choice.ours()?);
     let program = Program::build(&theirs.talloc)?;
     let mut workloads = program.workloads(&theirs)?;
@@ -135,7 +147,7 @@ fn run(cli: &Cli) -> Result<Vec<String>> {
         bail!("no workload is called so: see `list`");
     }
     match &cli.verb {
-        None | Some(Verb::Chart { .. }) => compare(cli, &program, theirs, ours, &workloads),
+        None | Some(Verb::Chart { .. } | Verb::Pools) => compare(cli, &program, theirs, ours, &workloads),
         Some(Verb::List) => {
             workloads.iter().for_each(|w| println!("{:<32} {:<12} size {}", w.name, w.op, w.size));
             Ok(Vec::new())
@@ -180,6 +192,7 @@ fn compare(
         rounds: effort.processes,
         timed: Vec::new(),
         threads: Vec::new(),
+        pools: Vec::new(),
         memory: None,
         real: Vec::new(),
         failures: Vec::new(),
@@ -205,6 +218,15 @@ fn compare(
             Ok(measured) => {
                 table::threads(&measured);
                 results.threads = measured;
+            }
+            Err(error) => results.failures.push(format!("{error:#}")),
+        }
+    }
+    if sections.contains(&Section::Pools) {
+        match pools::run(&cli.choice.only, effort.processes, POOLS_MS, &mut results.failures) {
+            Ok(timed) => {
+                table::pools(&timed);
+                results.pools = timed;
             }
             Err(error) => results.failures.push(format!("{error:#}")),
         }

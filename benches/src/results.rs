@@ -23,6 +23,9 @@ pub struct Results {
     /// The workloads of threads.
     #[serde(default)]
     pub threads: Vec<Threads>,
+    /// The pools of `tmempool.h`; the labels are ways to get memory.
+    #[serde(default)]
+    pub pools: Vec<Timed>,
     /// The memory section.
     pub memory: Option<Memory>,
     /// The real programs.

@@ -51,6 +51,24 @@ pub fn timed(results: &Results) {
     println!("{shown}\n");
 }
 
+/// Prints the workloads of pools, a row each: nanoseconds an object is allocated, used and freed in. What is not
+/// made for a workload does not run it.
+pub fn pools(timed: &[Timed]) {
+    let mut labels: Vec<&str> = Vec::new();
+    for column in timed.iter().flat_map(|workload| &workload.columns) {
+        if !labels.contains(&column.label.as_str()) {
+            labels.push(&column.label);
+        }
+    }
+    let header: Vec<&str> = std::iter::once("pools: ns/object").chain(labels.iter().copied()).collect();
+    let mut shown = table(&header);
+    for workload in timed {
+        let cells = labels.iter().map(|label| or_dash(workload.column(label).map(|c| c.ns.median), number));
+        shown.add_row(std::iter::once(workload.name.clone()).chain(cells));
+    }
+    println!("{shown}\n");
+}
+
 /// Prints the geometric means, by family and over all, and what is slower.
 pub fn summary(results: &Results) {
     let labels = results.labels();

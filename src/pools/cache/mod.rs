@@ -245,7 +245,7 @@ impl Cache {
             construct,
             destruct,
             name: Cell::new(core::ptr::null()),
-            store: UnsafeCell::new(Store::new(batch)),
+            store: UnsafeCell::new(Store::new(batch, shape.stride)),
             failures: AtomicU64::new(0),
             direct: [const { AtomicU64::new(0) }; 2],
             next: Cell::new(None),

@@ -105,8 +105,8 @@ impl Row {
         for (to, from) in name[..Row::NAME - 1].iter_mut().zip(bytes) {
             *to = if from.is_ascii_whitespace() || from.is_ascii_control() { b'_' } else { *from };
         }
-        let in_depot = cache.lock().store.counts().depot;
-        Row { name, stats: cache.stats(), depot: super::store::DEPOT, in_depot }
+        let counts = cache.lock().store.counts();
+        Row { name, stats: cache.stats(), depot: counts.depot_limit, in_depot: counts.depot }
     }
 }
 

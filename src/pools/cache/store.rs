@@ -16,8 +16,10 @@ use crate::mem::threads;
 
 /// The most objects that are moved at once.
 pub(super) const MAX_BATCH: usize = 64;
-/// Blocks of the depot.
-pub(super) const DEPOT: usize = 16;
+/// The most blocks of a depot.
+const DEPOT: usize = 64;
+/// The most bytes of objects in a depot, unless one block has more.
+const DEPOT_BYTES: usize = 1 << 20;
 /// The most raw objects that are constructed for one allocation.
 pub(super) const MAX_FRESH: usize = 16;
 /// An empty slab that was not needed for this time, in milliseconds, goes back.
@@ -67,6 +69,8 @@ pub(super) struct Counts {
     pub(super) empty: usize,
     /// Objects in the depot.
     pub(super) depot: usize,
+    /// Blocks that the depot has room for.
+    pub(super) depot_limit: usize,
     /// The most objects that were outside their slabs at a time.
     pub(super) most_out: usize,
 }
@@ -77,6 +81,8 @@ pub(super) struct Store {
     lists: [List; 3],
     depot: [Option<NonNull<Block>>; DEPOT],
     blocks: usize,
+    /// How many blocks the depot may have.
+    depot_limit: usize,
     /// Objects moved at once.
     batch: usize,
     colour: usize,
@@ -91,11 +97,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(batch: usize) -> Store {
+    pub(super) fn new(batch: usize, stride: usize) -> Store {
         Store {
             lists: Default::default(),
             depot: [None; DEPOT],
             blocks: 0,
+            depot_limit: (DEPOT_BYTES / (batch * stride)).clamp(1, DEPOT),
             batch,
             colour: 0,
             out: 0,
@@ -113,6 +120,7 @@ impl Store {
             full: len(Place::Full),
             empty: len(Place::Empty),
             depot: self.blocks * self.batch,
+            depot_limit: self.depot_limit,
             most_out: self.most_out,
         }
     }
@@ -231,7 +239,7 @@ impl Store {
     }
 
     fn store_block(&mut self, magazine: &Magazine) -> bool {
-        if self.blocks == DEPOT {
+        if self.blocks == self.depot_limit {
             return false;
         }
         let bytes = size_of::<Block>() + self.batch * size_of::<Round>();

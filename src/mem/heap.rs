@@ -11,10 +11,11 @@
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::{AtomicPtr, Ordering::Release, compiler_fence};
 
+use super::inherited;
 use super::os;
-use super::owner::Owner;
+use super::owner::{LOST, Owner};
 use super::remote::{Mailbox, Mailed, Slot};
 use super::segment;
 use super::size::{self, CLASSES};
@@ -187,6 +188,46 @@ impl HeapRef {
         }
     }
 
+    /// Makes the calling thread the owner of a heap that a fork has left behind, if it can be made whole.
+    #[cold]
+    pub(super) fn adopt_lost(self) -> bool {
+        inherited::IN_ORDER && self.owner.adopt_lost(os::thread_pointer()) && {
+            inherited::recover(self);
+            true
+        }
+    }
+
+    /// Nothing is in the mailbox any more. The process has one thread.
+    pub(super) fn clear_mailbox(self) {
+        self.mailbox.clear();
+    }
+
+    /// Puts a span into the mailbox.
+    pub(super) fn post(self, span: SpanRef) {
+        self.mailbox.post(span.as_non_null());
+    }
+
+    /// The heap has no span, until it takes them up one by one.
+    pub(super) fn forget_spans(self) {
+        self.annex.set(None);
+        self.spans.set(0);
+        for lists in &self.classes {
+            lists.current.set(SpanRef::none());
+            lists.first.set(None);
+            lists.last.set(None);
+        }
+    }
+
+    /// Takes up a span of its own of which a slot is in use.
+    pub(super) fn take_up(self, span: SpanRef) {
+        self.spans.set(self.spans.get() + 1);
+        span.set_state(State::Full);
+        if span.free.get().is_some() || span.can_be_carved() {
+            self.classes[span.class()].push_last(span);
+            span.set_state(State::Partial);
+        }
+    }
+
     /// Gives a span of slots back that holds nothing.
     fn release(self, span: SpanRef) {
         self.spans.set(self.spans.get() - 1);
@@ -256,11 +297,16 @@ fn give_slow(span: SpanRef, at: NonNull<u8>) {
         segment::release(span);
     } else {
         let heap = HeapRef::of_span(span);
+        inherited::note_remote_free();
         // SAFETY: the caller's: nobody uses the slot any more; until it is collected, it keeps the span in use.
         unsafe {
             if span.remote().push(at.cast()) {
                 heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected);
             }
+        }
+        if heap.owner.is(LOST) && heap.adopt_lost() {
+            heap.collect();
+            heap.leave();
         }
     }
 }
@@ -275,6 +321,8 @@ fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
     // SAFETY: a slot on the free list is free memory of the span.
     let next = unsafe { slot.as_ref() }.next.get();
     span.free.set(next);
+    // Before anything is written to the slot: see `inherited`.
+    compiler_fence(Release);
     os::prefetch(next);
     span.used.set(span.used.get() + 1);
     slot.cast()
@@ -285,6 +333,8 @@ fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
 fn put_back(span: SpanRef, slot: NonNull<Slot>) {
     // SAFETY: the slot is free now, and slots are large enough for the link.
     unsafe { slot.as_ref() }.next.set(span.free.get());
+    // In this order: see `inherited`.
+    compiler_fence(Release);
     span.free.set(Some(slot));
     let used = span.used.get() - 1;
     span.used.set(used);

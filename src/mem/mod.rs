@@ -11,6 +11,7 @@ mod budget;
 mod exit;
 pub mod geometry;
 pub mod heap;
+mod inherited;
 pub mod lock;
 pub mod os;
 mod owner;

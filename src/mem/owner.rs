@@ -11,8 +11,8 @@ use super::sync::{
 
 /// Owner of a heap that waits for a thread.
 pub(super) const NOBODY: usize = 0;
-/// Owner of a heap whose thread a fork has left behind, perhaps in the middle of a change: nobody
-/// takes from it any more. What lies in it can be used and freed.
+/// Owner of a heap whose thread a fork has left behind, perhaps in the middle of a change: what lies in it can
+/// be used and freed, but nobody takes from it until it has been made whole (`inherited`).
 pub(super) const LOST: usize = 1;
 
 /// See the module.
@@ -36,6 +36,11 @@ impl Owner {
     pub(super) fn adopt(&self, thread: usize) -> bool {
         // Acquire: with the Release of whoever left it.
         self.0.compare_exchange(NOBODY, thread, Acquire, Relaxed).is_ok()
+    }
+
+    /// Makes `thread`, the calling one, the owner of a heap that was lost, if nobody has done so yet.
+    pub(super) fn adopt_lost(&self, thread: usize) -> bool {
+        self.0.compare_exchange(LOST, thread, Acquire, Relaxed).is_ok()
     }
 
     /// Makes `thread` the owner, whoever was. No other thread touches the heap any more.

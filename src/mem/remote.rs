@@ -72,6 +72,11 @@ impl<S> Remote<S> {
         }
     }
 
+    /// Whether there is anything that was handed back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.load(Relaxed).is_null()
+    }
+
     /// Takes all that was handed back. The caller owns the heap.
     pub(super) fn take(&self) -> Option<NonNull<Slot>> {
         // Release: with the Acquire in `push`.
@@ -102,7 +107,13 @@ impl<S: Mailed> Mailbox<S> {
         }
     }
 
-    fn post(&self, span: NonNull<S>) {
+    /// Takes all spans out, whatever has been handed back to them. No other thread uses the mailbox.
+    pub(super) fn clear(&self) {
+        self.0.store(ptr::null_mut(), Relaxed);
+    }
+
+    /// Puts `span` in, which is in no mailbox.
+    pub(super) fn post(&self, span: NonNull<S>) {
         let mut first = self.0.load(Relaxed);
         loop {
             // SAFETY: a span that has a slot that was not collected yet: `mail`.

@@ -15,7 +15,11 @@
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+    Ordering::{Relaxed, Release},
+    compiler_fence,
+};
 
 use super::geometry::{self, DESCRIPTOR, SLICE};
 use super::heap::Heap;
@@ -253,6 +257,21 @@ impl SpanRef {
         }
     }
 
+    /// How many slots have been carved.
+    pub(super) fn carved(self) -> u32 {
+        self.carved.get()
+    }
+
+    /// Whether there are slots that were never used.
+    pub(super) fn can_be_carved(self) -> bool {
+        self.carved.get() < self.capacity.get()
+    }
+
+    /// Whether other threads have handed slots back.
+    pub(super) fn has_remote(self) -> bool {
+        !self.remote.is_empty()
+    }
+
     /// Moves the next few never-used slots, a page's worth, to the free list, lowest address first.
     pub(super) fn carve(self) -> bool {
         let from = self.carved.get();
@@ -268,8 +287,11 @@ impl SpanRef {
             super::os::prefetch(NonNull::new(at.wrapping_byte_add(batch as usize * slot)));
             list = NonNull::new(at);
         }
-        self.free.set(list);
+        // In this order: see `inherited`.
+        compiler_fence(Release);
         self.carved.set(to);
+        compiler_fence(Release);
+        self.free.set(list);
         from < to
     }
 }

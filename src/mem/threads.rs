@@ -9,8 +9,7 @@
 //! destructors have long run, and then the key simply gets a heap again.
 //!
 //! fork: the child keeps the calling thread's heap and those that nobody owned. Heaps of threads
-//! that do not exist in the child may have been caught in the middle of a change; nothing is taken
-//! from them any more.
+//! that do not exist in the child may have been caught in the middle of a change: see `inherited`.
 
 use core::ffi::c_void;
 use core::sync::atomic::{
@@ -20,6 +19,7 @@ use core::sync::atomic::{
 
 use super::exit;
 use super::heap::{Heap, HeapRef};
+use super::inherited;
 use super::lock::Lock;
 use super::os;
 use super::owner::{LOST, NOBODY};
@@ -108,10 +108,13 @@ fn attach() -> Option<HeapRef> {
 }
 
 /// A heap that is this thread's already, or was that of a dead one with the same thread pointer, or
-/// that nobody owns.
+/// that nobody owns, or that was lost.
 fn find() -> Option<HeapRef> {
     let me = os::thread_pointer();
-    all().find(|heap| heap.owner.is(me)).or_else(|| all().find(|heap| heap.owner.adopt(me)))
+    all()
+        .find(|heap| heap.owner.is(me))
+        .or_else(|| all().find(|heap| heap.owner.adopt(me)))
+        .or_else(|| all().find(|heap| heap.owner.is(LOST) && heap.adopt_lost()))
 }
 
 fn create() -> Option<HeapRef> {
@@ -246,5 +249,7 @@ unsafe extern "C" fn in_child() {
             heap.owner.lose();
         }
     }
+    // SAFETY: a forked child has one thread.
+    unsafe { inherited::mail_anew(all()) };
     observers().for_each(|observer| (observer.forked)());
 }

@@ -293,7 +293,17 @@ pub(super) fn release_free_memory() -> usize {
 /// No other thread changes the heaps while this runs.
 pub unsafe fn for_each_span(visit: &mut dyn FnMut(SpanRef)) {
     // SAFETY: the caller promises that nobody else is at it.
-    let mut next = unsafe { (*SEGMENTS.lists.get()).all };
+    visit_spans(unsafe { (*SEGMENTS.lists.get()).all }, visit);
+}
+
+/// The same while others are at it: `visit` may neither take nor release a span.
+pub(super) fn for_each_span_locked(visit: &mut dyn FnMut(SpanRef)) {
+    let mut held = SEGMENTS.lock.hold();
+    visit_spans(SEGMENTS.lists(&mut held).all, visit);
+}
+
+fn visit_spans(all: Option<SegmentRef>, visit: &mut dyn FnMut(SpanRef)) {
+    let mut next = all;
     while let Some(segment) = next {
         next = segment.next.get();
         let mut slice = 1;

@@ -36,7 +36,16 @@ pub mod tree;
 
 pub use error::AllocError;
 pub use error::Fault;
-pub use face::{Context, CtxBox, CtxRef, Kind, Local, RawError, Sendable, SendableChild};
 #[cfg(feature = "std")]
-pub use face::{CtxString, CtxVec, DestructorKey, Handle, HandleRef, Node, Report, Verdict, Visitor, Walk};
+pub use face::{
+    Cache, CacheBox, CtxString, CtxVec, DestructorKey, GenPool, Handle, HandleRef, Mempool, MempoolBox, Node,
+    Report, SharedContext, SharedGuard, Verdict, Visitor, Walk,
+};
+pub use face::{Context, CtxBox, CtxRef, Kind, Local, Pool, RawError, Sendable, SendableChild};
+#[cfg(feature = "std")]
+pub use pools::{
+    cache::Stats,
+    genpool::{AddError, Algo, PlaceError, RangeInfo, ReleaseError},
+    mempool::Failure,
+};
 pub use tree::Limit;

@@ -552,17 +552,20 @@ fn a_context_goes_to_c_and_comes_back() {
     drop(owned);
     assert_eq!(taken(&notes), [1]);
     // A chunk without a state of ours, as C's are.
-    let buffer = parent.boxed_named(c"buffer", [0u8; 300]);
-    let raw = (&raw const *buffer).cast_mut().cast();
-    for number in 0..3 {
-        // SAFETY: a live chunk of this thread's, which nobody frees meanwhile.
-        unsafe {
-            Context::<tmempool::Local>::with_raw(raw, |ctx| _ = ctx.alloc(Noted(number, notes.clone())))
+    // SAFETY: chunks of this thread's, which nobody else frees.
+    unsafe {
+        let raw = tmempool::ops::alloc(None, 100).unwrap().ptr();
+        for number in 0..3 {
+            let given =
+                Context::<tmempool::Local>::with_raw(raw, |ctx| ctx.alloc(Noted(number, notes.clone())).0);
+            assert_eq!(given, Ok(number));
         }
-        .unwrap();
+        assert_eq!(taken(&notes), []);
+        let ctx: Context = Context::from_raw(raw).unwrap();
+        assert_eq!((ctx.total_blocks(), ctx.owned_values()), (2, 3), "{}", ctx.report());
+        let moved = ctx.move_to(&parent);
+        assert_eq!(parent.child_count(), 1);
+        drop(moved);
     }
-    assert_eq!(taken(&notes), []);
-    assert_eq!(parent.total_blocks(), 3, "{}", parent.report());
-    drop(buffer);
     assert_eq!(taken(&notes), [2, 1, 0]);
 }

@@ -49,6 +49,25 @@ pub struct Context<'p, K: Kind = Local> {
 // may be freed and used by any thread, one at a time.
 unsafe impl Send for Context<'_, Sendable> {}
 
+/// A context with room of its own, taken ahead: see [`Context::pool`].
+///
+/// ```
+/// use tmempool::{Context, Pool};
+///
+/// let server = Context::new("server");
+/// let request: Pool<'_> = server.pool("request", 64 << 10);
+/// ```
+pub type Pool<'p, K = Local> = Context<'p, K>;
+
+/// The room of a pool, in bytes.
+#[derive(Clone, Copy)]
+enum Room {
+    /// Taken once.
+    Fixed(usize),
+    /// A first block, and the largest further one.
+    Growing { first: usize, max: usize },
+}
+
 impl Context<'static, Local> {
     /// A context without a parent.
     ///
@@ -122,13 +141,14 @@ impl Context<'static, Sendable> {
 }
 
 impl<'p, K: Kind> Context<'p, K> {
-    fn make(parent: Option<Chunk>, name: &str, room: Option<usize>) -> Result<Self, AllocError> {
+    fn make(parent: Option<Chunk>, name: &str, room: Option<Room>) -> Result<Self, AllocError> {
         let (least, most) = state::sizes(name.len())?;
         // SAFETY: the parent, if any, is that of a context which is borrowed; this thread uses its tree.
         let chunk = |size| unsafe {
             match room {
                 None => ops::alloc(parent, size),
-                Some(room) => ops::pooled_object(parent, size, 0, room),
+                Some(Room::Fixed(room)) => ops::pooled_object(parent, size, 0, room),
+                Some(Room::Growing { first, max }) => ops::growable_object(parent, size, first, max),
             }
         };
         // Where memory is short, no more than what is needed.
@@ -224,7 +244,43 @@ impl<'p, K: Kind> Context<'p, K> {
     /// assert_eq!(server.try_pool("too large", 1 << 30).err(), Some(tmempool::AllocError::TooLarge));
     /// ```
     pub fn try_pool(&self, name: &str, bytes: usize) -> Result<Context<'_, K::Child>, AllocError> {
-        Context::make(Some(self.chunk()), name, Some(bytes))
+        Context::make(Some(self.chunk()), name, Some(Room::Fixed(bytes)))
+    }
+
+    /// A [`pool`](Self::pool) that begins with `first` bytes and grows, when it is full, by blocks of twice the size
+    /// of the one before, up to `max` bytes each. When it is reset it keeps what it has grown to.
+    ///
+    /// # Panics
+    /// If there is no memory: see [`try_growing_pool`](Self::try_growing_pool).
+    ///
+    /// ```
+    /// let server = tmempool::Context::new("server");
+    /// let mut session = server.growing_pool("session", 4 << 10, 256 << 10);
+    /// session.alloc([0u8; 3000]);
+    /// session.alloc([0u8; 3000]);
+    /// session.reset();
+    /// ```
+    pub fn growing_pool(&self, name: &str, first: usize, max: usize) -> Context<'_, K::Child> {
+        or_panic(self.try_growing_pool(name, first, max))
+    }
+
+    /// [`growing_pool`](Self::growing_pool), for those who can go on without.
+    ///
+    /// # Errors
+    /// [`AllocError`].
+    ///
+    /// ```
+    /// let server = tmempool::Context::new("server");
+    /// let session = server.try_growing_pool("session", 4 << 10, 256 << 10)?;
+    /// # Ok::<(), tmempool::AllocError>(())
+    /// ```
+    pub fn try_growing_pool(
+        &self,
+        name: &str,
+        first: usize,
+        max: usize,
+    ) -> Result<Context<'_, K::Child>, AllocError> {
+        Context::make(Some(self.chunk()), name, Some(Room::Growing { first, max }))
     }
 
     /// The name that it was made with.

@@ -12,15 +12,23 @@
 #[cfg(feature = "std")]
 mod allocator;
 mod boxed;
+#[cfg(feature = "std")]
+mod cache;
 mod context;
 #[cfg(feature = "std")]
 mod destructor;
 #[cfg(feature = "std")]
+mod genpool;
+#[cfg(feature = "std")]
 mod handle;
 mod kind;
+#[cfg(feature = "std")]
+mod mempool;
 mod place;
 mod raw;
 mod reference;
+#[cfg(feature = "std")]
+mod shared;
 mod state;
 #[cfg(feature = "std")]
 mod string;
@@ -29,14 +37,22 @@ mod tree;
 mod unwind;
 
 pub use boxed::CtxBox;
-pub use context::Context;
+#[cfg(feature = "std")]
+pub use cache::{Cache, CacheBox};
+pub use context::{Context, Pool};
 #[cfg(feature = "std")]
 pub use destructor::{DestructorKey, Verdict};
 #[cfg(feature = "std")]
+pub use genpool::GenPool;
+#[cfg(feature = "std")]
 pub use handle::{Handle, HandleRef};
 pub use kind::{Kind, Local, MovesTo, Owns, Sendable, SendableChild};
+#[cfg(feature = "std")]
+pub use mempool::{Mempool, MempoolBox};
 pub use raw::RawError;
 pub use reference::CtxRef;
+#[cfg(feature = "std")]
+pub use shared::{SharedContext, SharedGuard};
 #[cfg(feature = "std")]
 pub use string::{CtxString, CtxVec};
 #[cfg(feature = "std")]

@@ -136,6 +136,22 @@ pub unsafe fn growable_pool(parent: Option<Chunk>, first: usize, max: usize) -> 
     pool_with(parent, 0, first, Growth::doubling(first, max))
 }
 
+/// A chunk of `size` bytes that is also a [growable pool](growable_pool).
+///
+/// # Errors
+/// As for [`alloc`].
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn growable_object(
+    parent: Option<Chunk>,
+    size: usize,
+    first: usize,
+    max: usize,
+) -> Result<Chunk, AllocError> {
+    pool_with(parent, size, first, Growth::doubling(first, max))
+}
+
 /// A chunk of `size` bytes that is also a pool, with room for `subobjects` chunks of
 /// `subobjects_size` bytes together, whatever their order and alignment.
 ///

@@ -17,7 +17,8 @@ mod roots;
 mod totals;
 
 pub use alloc::{
-    MAX_SIZE, alloc, alloc_quick, alloc_root_quick, alloc_zeroed, growable_pool, pool, pooled_object,
+    MAX_SIZE, alloc, alloc_quick, alloc_root_quick, alloc_zeroed, growable_object, growable_pool, pool,
+    pooled_object,
 };
 pub use free::{free, free_children, free_member_quick, free_quick, set_destructor, set_finalizer};
 pub use realloc::{realloc, resize_in_place};

@@ -5,7 +5,7 @@ use core::ptr::null_mut;
 use tmempool::error::FreeError;
 use tmempool::ops;
 
-use crate::fault;
+use crate::fault::{self, Piece};
 use crate::names::name_of;
 use crate::pointer::{chunk, context, given};
 
@@ -81,8 +81,8 @@ pub unsafe extern "C" fn tm_pool_set_keep(pool: *mut c_void, bytes: usize) -> c_
         if ops::set_keep(chunk, bytes) {
             return 0;
         }
-        fault::log_line(&[c"ERROR: tm_pool_set_keep of what is not a pool: ".as_ptr(), name_of(chunk)]);
-        fault::invalid();
+        let why = [Piece::Foreign(name_of(chunk)), Piece::Text(c" is not a pool")];
+        fault::misuse(c"tm_pool_set_keep", &why);
         -1
     }
 }

@@ -64,6 +64,7 @@ pub mod reference;
 pub mod report;
 pub mod roots;
 pub mod size;
+pub mod stats;
 pub mod steal;
 pub mod string;
 pub mod types;

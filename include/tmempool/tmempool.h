@@ -187,6 +187,36 @@ typedef void *(*tm_mempool_alloc_fn)(void *pool_data);
 typedef void (*tm_mempool_free_fn)(void *element, void *pool_data);
 
 /**
+ * What was allocated and freed below a context. Bytes are those of payloads, as they were asked for.
+ */
+struct tm_stats {
+        /**
+         * Bytes allocated in all; what a realloc adds is part of it.
+         */
+        size_t total_allocated;
+        /**
+         * Bytes allocated now.
+         */
+        size_t current_allocated;
+        /**
+         * The most that `current_allocated` has been.
+         */
+        size_t peak_allocated;
+        /**
+         * How many allocations there were.
+         */
+        size_t allocation_count;
+        /**
+         * How many of them were freed.
+         */
+        size_t free_count;
+        /**
+         * How many allocations, and reallocs, were refused for want of memory or by a limit.
+         */
+        size_t failed_count;
+};
+
+/**
  * The version of the library, "major.minor.patch"; a literal.
  */
 const char *tm_version(void);
@@ -774,6 +804,70 @@ int tm_reset(void *ctx);
  */
 int tm_pool_set_keep(void *pool,
                      size_t bytes);
+
+/**
+ * From now on `ctx` counts what is allocated and freed below it, at any depth: in the heap, in pools, by realloc,
+ * and what is moved in (as allocated) and out (as freed). `ctx` itself is not counted, nor are moves within. What is
+ * there already counts as allocated once, so that `current_allocated` is `talloc_total_size(ctx)` without `ctx`'s own
+ * bytes and without references, which count with theirs, and `allocation_count - free_count` is
+ * `talloc_total_blocks(ctx) - 1`. Several contexts above each other may count; none costs those that lie below none of
+ * them. It cannot be ended.
+ *
+ * One thread at a time, as for all that touches a tree.
+ *
+ * @param ctx  a chunk.
+ * @return     0, also if it counts already; -1 with errno ENOMEM, or EINVAL, which is logged, for the null context.
+ */
+int tm_stats_enable(void *ctx);
+
+/**
+ * Tells what `ctx` has counted since `tm_stats_enable()`.
+ *
+ * A pool that was not asked to count tells what it has served from its blocks since it was made, wherever that lies
+ * now, but not what went to the heap because it was too large. A cache (`tm_cache`) tells of its objects, each of the
+ * size that it was made for.
+ *
+ * @param ctx  a chunk that counts, a pool or a cache.
+ * @param out  where to write to.
+ * @return     0; -1 with errno EINVAL, which is logged, if it does not count.
+ */
+int tm_stats(const void *ctx,
+             struct tm_stats *out);
+
+/**
+ * Limits the memory of `ctx` and all below it, headers included, with a function that has a say: it may free
+ * something, and let the allocation go on.
+ *
+ * `say` is called before anything is taken for an allocation or realloc below `ctx` that would pass a limit:
+ *
+ * - `hard`: each time. If it answers 0, the allocation is tried anew, and if it still does not fit, `say` is called
+ *   again as long as it has freed something below `ctx`, or changed the limit, since. Any other answer refuses the
+ *   allocation (NULL with errno ENOMEM). Without `say`, what would pass `hard` is refused, as by
+ *   `talloc_set_memlimit()`, which sets the same limit.
+ * - `soft`: once, and again only after what is in use has been at or below `soft`. With an answer of 0 the allocation
+ *   goes on; any other refuses it.
+ *
+ * `say` may free, allocate, move and reset anything, and may set the limits anew. Two chunks are safe from it as if
+ * their destructors were running, so that freeing them gives -1: `ctx`, and the parent of what is being allocated (or
+ * the chunk that is being resized); what lies around them may go. `say` is not called for the same `ctx` from within
+ * itself: allocations that it makes there may pass `soft`, and are refused beyond `hard`. It must return, and must not
+ * throw. For one allocation, no more than a thousand calls are made.
+ *
+ * It runs in the thread that allocates; the tree is that thread's, as ever.
+ *
+ * @param ctx   a chunk.
+ * @param soft  bytes in use from which on `say` is told; 0 for none.
+ * @param hard  bytes that may be in use; 0 for any number.
+ * @param say   called with `ctx`, the bytes in use, the bytes wanted on top, the limit in question, and `data`; NULL
+ *              for none.
+ * @param data  for `say`.
+ * @return      0; -1 with errno ENOMEM; or EINVAL, which is logged, for the null context.
+ */
+int tm_limit(void *ctx,
+             size_t soft,
+             size_t hard,
+             int (*say)(void *ctx, size_t used, size_t wanted, size_t limit, void *data),
+             void *data);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -379,20 +379,28 @@ impl Taking<'_> {
     }
 
     fn side(&self, address: u64) -> Option<Side> {
-        let (fields, limit) = (&self.layout.shape.side, &self.layout.shape.limit);
+        let fields = &self.layout.shape.side;
         let mut bytes = vec![0; fields.whole as usize];
         if !read_exactly(self.memory, address, &mut bytes) {
             return None;
         }
-        let inner = bytes.get(usize::from(fields.limit.offset)..)?;
-        let limited = number(&bytes, fields.limited) != 0;
         Some(Side {
             name: number(&bytes, fields.name),
             destructor: number(&bytes, fields.destructor),
             has_finalizer: number(&bytes, fields.finalizer) != 0,
-            limit: limited
-                .then(|| Limit { max: number(inner, limit.max), current: number(inner, limit.current) }),
+            limit: self.limit(number(&bytes, fields.meter)),
         })
+    }
+
+    /// The limit that the meter at `address` holds; none where there is no meter.
+    fn limit(&self, address: u64) -> Option<Limit> {
+        let fields = &self.layout.shape.meter;
+        let mut bytes = vec![0; fields.whole as usize];
+        if address == 0 || !read_exactly(self.memory, address, &mut bytes) {
+            return None;
+        }
+        let limit = Limit { max: number(&bytes, fields.hard), current: number(&bytes, fields.current) };
+        (number(&bytes, fields.limited) != 0).then_some(limit)
     }
 }
 

@@ -4,11 +4,12 @@ use core::ffi::c_char;
 use core::ptr;
 
 use super::roots;
+use super::say::{self, Asked};
 use crate::error::AllocError;
 use crate::process;
 use crate::tree::chunk::{HEADER, LIMITED};
-use crate::tree::pool::{Growth, PoolRef};
-use crate::tree::{Chunk, limit, links, store};
+use crate::tree::pool::Growth;
+use crate::tree::{Chunk, limit, links, meter, store};
 
 /// Sizes at or above this, in bytes, are refused.
 pub const MAX_SIZE: usize = 0x1000_0000;
@@ -64,34 +65,47 @@ fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     {
         return Ok(chunk);
     }
-    let parent = parent.or_else(roots::null_context);
-    match store::chunk(parent, size) {
-        Some(chunk) => enter(chunk, parent),
-        None => refuse(parent, AllocError::OutOfMemory),
+    make(parent, || store::chunk(parent.or_else(roots::null_context), size))
+}
+
+/// Puts the chunk that `take` gives into the tree below `parent`, if the limits above allow it; asks
+/// those that have a say.
+#[inline(always)]
+fn make(parent: Option<Chunk>, take: impl Fn() -> Option<Chunk>) -> Result<Chunk, AllocError> {
+    let mut asked = Asked::new();
+    loop {
+        let Some(chunk) = take() else { return refuse(parent, AllocError::OutOfMemory) };
+        let Some(parent) = parent.or_else(roots::null_context) else { return Ok(chunk) };
+        if parent.has(LIMITED)
+            && let Err(error) = enter_counted(chunk, parent)
+        {
+            if asked.may_go_on(parent) {
+                continue;
+            }
+            return refuse(Some(parent), error);
+        }
+        links::attach(chunk, parent);
+        return Ok(chunk);
     }
+}
+
+/// Counts a fresh chunk on the meters above; gives it back if a limit is in the way.
+#[cold]
+fn enter_counted(chunk: Chunk, parent: Chunk) -> Result<(), AllocError> {
+    if let Err(error) = limit::charge(Some(parent), limit::weight(chunk)) {
+        store::release(chunk, ptr::null());
+        return Err(error);
+    }
+    meter::allocated(Some(parent), None, chunk.size(), 1);
+    chunk.set_flags(LIMITED);
+    Ok(())
 }
 
 /// No memory for a child of `parent`: those who count are told.
 #[cold]
 fn refuse(parent: Option<Chunk>, error: AllocError) -> Result<Chunk, AllocError> {
-    if let Some(pool) = parent.and_then(PoolRef::serving) {
-        pool.fail();
-    }
+    say::failed(parent, error);
     Err(error)
-}
-
-/// Puts a fresh chunk into the tree, if the limits above allow it.
-fn enter(chunk: Chunk, parent: Option<Chunk>) -> Result<Chunk, AllocError> {
-    let Some(parent) = parent else { return Ok(chunk) };
-    if parent.has(LIMITED) {
-        if let Err(error) = limit::charge(Some(parent), limit::weight(chunk)) {
-            store::release(chunk, ptr::null());
-            return refuse(Some(parent), error);
-        }
-        chunk.set_flags(LIMITED);
-    }
-    links::attach(chunk, parent);
-    Ok(chunk)
 }
 
 /// [`alloc`], with the contents set to zero.
@@ -175,10 +189,8 @@ pub unsafe fn pooled_object(
 
 fn pool_with(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE || room >= MAX_SIZE || size + room >= MAX_SIZE {
-        return Err(AllocError::TooLarge);
+        return refuse(parent, AllocError::TooLarge);
     }
     process::setup();
-    let parent = parent.or_else(roots::null_context);
-    let chunk = store::pool_chunk(parent, size, room, growth).ok_or(AllocError::OutOfMemory)?;
-    enter(chunk, parent)
+    make(parent, || store::pool_chunk(parent.or_else(roots::null_context), size, room, growth))
 }

@@ -14,6 +14,7 @@ mod reference;
 mod reparent;
 mod reset;
 mod roots;
+mod say;
 mod totals;
 
 pub use alloc::{
@@ -30,7 +31,12 @@ pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, n
 pub(crate) use totals::bytes;
 pub use totals::{total_blocks, total_size};
 
+use core::ffi::c_void;
+
 use crate::error::AllocError;
+use crate::tree::chunk::GUARDED;
+use crate::tree::meter::{self, Say};
+use crate::tree::pool::{PoolRef, Stats};
 use crate::tree::{Chunk, limit};
 
 /// Limits what `chunk` and all below it may take, headers included, to `max` bytes; 0 is no limit.
@@ -42,4 +48,53 @@ use crate::tree::{Chunk, limit};
 /// See the [module](self).
 pub unsafe fn set_limit(chunk: Chunk, max: usize) -> Result<(), AllocError> {
     limit::put_on(chunk, max)
+}
+
+/// Puts two limits on what `chunk` and all below it may take, headers included, in bytes; 0 is no limit. Where `hard`
+/// would be passed, `say` is asked before the allocation is refused; where `soft` is passed, it is told, once until the
+/// use has been at or below `soft` again. It is called with the chunk's payload, the bytes in use, those wanted on top,
+/// the limit that is in question, and `data`. Its answer is 0 to go on (if it has found room, or raised the limit), and
+/// anything else to refuse. While it runs it is not called again: what is allocated then is held to `hard`.
+///
+/// # Errors
+/// [`AllocError::OutOfMemory`]; [`AllocError::Refused`] for the null context, which all threads use. Nothing has
+/// changed then.
+///
+/// # Safety
+/// See the [module](self); `say` may be called with `data` until the limits are set anew or the chunk is freed.
+pub unsafe fn set_limits(
+    chunk: Chunk,
+    soft: usize,
+    hard: usize,
+    say: Option<Say>,
+    data: *mut c_void,
+) -> Result<(), AllocError> {
+    if chunk.has(GUARDED) {
+        return Err(AllocError::Refused);
+    }
+    limit::put_both_on(chunk, soft, hard, say, data)
+}
+
+/// From now on counts what is allocated and freed below `chunk`; what is there already counts as allocated once.
+///
+/// # Errors
+/// As for [`set_limits`].
+///
+/// # Safety
+/// See the [module](self).
+pub unsafe fn enable_stats(chunk: Chunk) -> Result<(), AllocError> {
+    if chunk.has(GUARDED) {
+        return Err(AllocError::Refused);
+    }
+    meter::enable_stats(chunk)
+}
+
+/// What was counted below `chunk`; for a pool that was not asked to count, what it served from its blocks. `None` for
+/// any other chunk that was not asked.
+///
+/// # Safety
+/// See the [module](self).
+pub unsafe fn stats(chunk: Chunk) -> Option<Stats> {
+    let counted = chunk.meter().and_then(|meter| meter.stats.get());
+    counted.or_else(|| PoolRef::of_chunk(chunk).map(PoolRef::stats))
 }

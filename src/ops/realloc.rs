@@ -3,11 +3,12 @@
 use core::ffi::CStr;
 
 use super::dying;
+use super::say::{self, Asked};
 use crate::error::AllocError;
 use crate::ops::MAX_SIZE;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL, REFERENCE};
 use crate::tree::pool::PoolRef;
-use crate::tree::{Chunk, limit, links, refs, store};
+use crate::tree::{Chunk, limit, links, meter, refs, store};
 
 /// Shrinking by less than this keeps the block and the name.
 const WORTH_SHRINKING: usize = 1024;
@@ -30,7 +31,13 @@ pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
         chunk.size.set(size as u32);
         return true;
     }
-    let counted = chunk.has(LIMITED) && limit::weight(chunk) > 0;
+    if chunk.has(LIMITED) { resize_counted(chunk, size) } else { store::resize_in_place(chunk, size) }
+}
+
+/// [`resize_in_place`] of a chunk below a meter.
+#[cold]
+fn resize_counted(chunk: Chunk, size: usize) -> bool {
+    let counted = limit::weight(chunk) > 0;
     let old = chunk.size();
     if counted && size > old && limit::charge(Some(chunk), size - old).is_err() {
         return false;
@@ -38,7 +45,10 @@ pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
     let done = store::resize_in_place(chunk, size);
     if counted && done != (size > old) {
         // Charged in vain, or shrunk.
-        limit::discharge(Some(chunk), size.abs_diff(old));
+        limit::discharge(Some(chunk), None, size.abs_diff(old));
+    }
+    if done {
+        meter::resized(chunk.parent(), old, size);
     }
     done
 }
@@ -54,6 +64,7 @@ pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
 /// See the [module](super). If the chunk moved, the old handle is dead.
 pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocError> {
     if size >= MAX_SIZE {
+        say::failed(chunk.parent(), AllocError::TooLarge);
         return Err(AllocError::TooLarge);
     }
     if !may_change(chunk) {
@@ -63,6 +74,32 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
     if size == old {
         return Ok((chunk, false));
     }
+    match give(chunk, old, size) {
+        Ok(resized) => Ok(resized),
+        Err(error) => insist(chunk, size, error),
+    }
+}
+
+/// Goes on after the limits that are in the way have been asked, as long as they find room.
+#[cold]
+fn insist(chunk: Chunk, size: usize, mut error: AllocError) -> Result<(Chunk, bool), AllocError> {
+    let mut asked = Asked::new();
+    while error == AllocError::LimitReached && asked.may_go_on(chunk) {
+        if !may_change(chunk) {
+            return Err(AllocError::Refused);
+        }
+        match give(chunk, chunk.size(), size) {
+            Ok(resized) => return Ok(resized),
+            Err(again) => error = again,
+        }
+    }
+    say::failed(chunk.parent(), error);
+    Err(error)
+}
+
+/// Gives `chunk`, which has `old` bytes, `size`. What is said of [`realloc`].
+#[inline(always)]
+fn give(chunk: Chunk, old: usize, size: usize) -> Result<(Chunk, bool), AllocError> {
     let in_pool = chunk.has(MEMBER) && !PoolRef::counts(chunk);
     let shrinks_little = size < old && (in_pool || old - size < WORTH_SHRINKING);
     if size > old
@@ -72,7 +109,7 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
         return Ok((moved, true));
     }
     let wasteful = size < old && !chunk.has(MEMBER) && store::is_wasted_on(chunk, size);
-    // SAFETY: the caller's.
+    // SAFETY: as for `realloc`.
     if (shrinks_little || !wasteful) && unsafe { resize_in_place(chunk, size) } {
         return Ok((chunk, !shrinks_little));
     }
@@ -89,8 +126,12 @@ fn may_change(chunk: Chunk) -> bool {
 fn slide(chunk: Chunk, size: usize) -> Option<Chunk> {
     let _held = chunk.parent().and_then(links::guard_for);
     let anchored = chunk.has(ANCHOR);
+    let old = chunk.size();
     let moved = store::slide(chunk, size, LOCATION.as_ptr())?;
     settle(chunk, moved, anchored);
+    if moved.has(LIMITED) {
+        meter::resized(moved.parent(), old, size);
+    }
     Some(moved)
 }
 
@@ -124,8 +165,10 @@ fn move_pages(chunk: Chunk, size: usize) -> Result<Option<Chunk>, AllocError> {
         limit::charge(Some(chunk), more)?;
     }
     let moved = store::move_pages(chunk, size);
-    if moved.is_none() && chunk.has(LIMITED) {
-        limit::discharge(Some(chunk), more);
+    match moved {
+        Some(moved) if moved.has(LIMITED) => meter::resized(moved.parent(), size - more, size),
+        None if chunk.has(LIMITED) => limit::discharge(Some(chunk), None, more),
+        _ => {}
     }
     Ok(moved)
 }
@@ -139,7 +182,8 @@ fn copy(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
             store::release(to, LOCATION.as_ptr());
             return Err(error);
         }
-        limit::discharge(Some(chunk), old.saturating_sub(new));
+        limit::discharge(Some(chunk), None, old.saturating_sub(new));
+        meter::resized(chunk.parent(), chunk.size(), size);
     }
     store::take_identity(to, chunk);
     let bytes = chunk.size().min(size);

@@ -3,8 +3,9 @@
 use super::{reference, roots};
 use crate::error::StealError;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL};
+use crate::tree::limit::Moving;
 use crate::tree::pool::PoolRef;
-use crate::tree::{Chunk, limit, links, refs};
+use crate::tree::{Chunk, links, refs};
 
 /// Makes `chunk` the newest child of `new_parent`, whatever references there are to it.
 ///
@@ -98,7 +99,7 @@ fn move_link(chunk: Chunk, to: Option<Chunk>) {
     }
 }
 
-/// Pools and limits are told.
+/// Pools and meters are told.
 #[cold]
 fn relink_special(chunk: Chunk, to: Option<Chunk>) {
     let home = chunk.has(MEMBER).then(|| PoolRef::of_member(chunk));
@@ -111,17 +112,10 @@ fn relink_special(chunk: Chunk, to: Option<Chunk>) {
             target.set_irregular();
         }
     }
-    let was_limited = chunk.has(LIMITED);
-    let is_limited = to.is_some_and(|to| to.has(LIMITED));
-    let weight = if was_limited || is_limited { limit::weight_of_tree(chunk) } else { 0 };
-    if was_limited {
-        limit::discharge(chunk.parent(), weight);
+    if !chunk.has(LIMITED) && !to.is_some_and(|to| to.has(LIMITED)) {
+        return move_link(chunk, to);
     }
+    let moving = Moving::leave(chunk, to);
     move_link(chunk, to);
-    if is_limited {
-        limit::charge_anyway(to, weight);
-        limit::mark(chunk);
-    } else if was_limited {
-        limit::unmark(chunk);
-    }
+    moving.arrive(to);
 }

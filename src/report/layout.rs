@@ -17,15 +17,16 @@ use crate::ops;
 use crate::pools::resident::Kind;
 use crate::process;
 use crate::tree::chunk::{self, HeaderOffsets};
+use crate::tree::meter::MeterOffsets;
 use crate::tree::pool::{self, BlockOffsets, PaddingOffsets, PoolOffsets};
 use crate::tree::refs::ReferenceOffsets;
-use crate::tree::side::{LimitOffsets, SideOffsets};
+use crate::tree::side::SideOffsets;
 
 /// The first bytes of a description.
 pub const MAGIC: [u8; 16] = *b"tmempool layout\n";
 
 /// The version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An address in the process that is described.
 #[repr(transparent)]
@@ -129,8 +130,8 @@ pub struct Shape {
     pub header: HeaderOffsets,
     /// A side record.
     pub side: SideOffsets,
-    /// The limit in a side record.
-    pub limit: LimitOffsets,
+    /// The meter that a side record leads to: the limits of a chunk, if it is limited.
+    pub meter: MeterOffsets,
     /// The payload of a reference.
     pub reference: ReferenceOffsets,
     /// The head of a pool's block, whose `mark` is the complement of the tag of the span that it lies in.
@@ -168,7 +169,7 @@ impl Shape {
         span: SpanOffsets::HERE,
         header: HeaderOffsets::HERE,
         side: SideOffsets::HERE,
-        limit: LimitOffsets::HERE,
+        meter: MeterOffsets::HERE,
         reference: ReferenceOffsets::HERE,
         block: BlockOffsets::HERE,
         padding: PaddingOffsets::HERE,

@@ -1,10 +1,13 @@
-//! Memory limits: a chunk with a limit counts what it and all below it take, headers included.
+//! Memory limits: a chunk with a limit counts what it and all below it weigh (`meter.rs`).
 //!
-//! Everything below a limit, the chunk with the limit included, carries [`LIMITED`], so that what
-//! lies below none pays nothing. Counting walks up to the root; limits nest. Members of a pool do not
-//! count, as the pool does, with all the room that it announced.
+//! A hard limit is not passed: what would pass it is refused, unless the function that was set with it finds room.
+//! A soft limit may be passed, but the function is told of it, once until the weight has been below it again. The
+//! function is called from the verbs (`ops::say`), never from here.
+
+use core::ffi::c_void;
 
 use super::chunk::{Chunk, HEADER, LIMITED, MEMBER};
+use super::meter::{self, Meter, Say, above};
 use super::pool::PoolRef;
 use super::side::Limit;
 use super::walk;
@@ -24,69 +27,113 @@ pub(crate) fn weight_of_tree(chunk: Chunk) -> usize {
     walk::preorder(chunk).map(weight).sum()
 }
 
-/// The limits on `from` and above it.
-fn limits(from: Option<Chunk>) -> impl Iterator<Item = (Chunk, Limit)> {
-    core::iter::successors(from, |c| c.parent())
-        .take_while(|c| c.has(LIMITED))
-        .filter_map(|c| Some((c, c.limit()?)))
-}
+impl Meter {
+    /// Whether `bytes` more would pass the hard limit.
+    pub(crate) fn is_full(&self, bytes: usize) -> bool {
+        let (hard, sum) = (self.hard.get(), self.current.get().checked_add(bytes));
+        bytes > 0 && hard != 0 && sum.is_none_or(|sum| sum > hard)
+    }
 
-fn set(chunk: Chunk, limit: Limit) {
-    if let Some(side) = chunk.side() {
-        side.set_limit(limit);
+    /// Whether `bytes` more pass the soft limit, and its function is to be told so.
+    pub(crate) fn is_to_warn(&self, bytes: usize) -> bool {
+        let (soft, sum) = (self.soft.get(), self.current.get().saturating_add(bytes));
+        let heard = self.say.get().is_none() || self.warned.get() || self.asking.get();
+        bytes > 0 && soft != 0 && sum > soft && !heard
     }
 }
 
-/// Counts `bytes` more below `from`, if every limit there allows it. A maximum of 0 is none.
+/// Counts `bytes` more below `from`, if every limit there allows it. The meter that does not, or is to be told of
+/// them first, keeps in mind what is wanted.
 pub(crate) fn charge(from: Option<Chunk>, bytes: usize) -> Result<(), AllocError> {
-    let passes =
-        |l: Limit| bytes == 0 || l.max == 0 || l.current.checked_add(bytes).is_some_and(|sum| sum <= l.max);
-    if limits(from).any(|(_, limit)| !passes(limit)) {
+    above(from, None).for_each(|(_, meter)| meter.wanted.set(0));
+    let full = above(from, None).find(|(_, meter)| meter.is_full(bytes));
+    if let Some((_, meter)) = full.or_else(|| above(from, None).find(|(_, meter)| meter.is_to_warn(bytes))) {
+        meter.wanted.set(bytes);
         return Err(AllocError::LimitReached);
     }
-    charge_anyway(from, bytes);
+    charge_anyway(from, None, bytes);
     Ok(())
 }
 
-/// Counts `bytes` more below `from`, allowed or not.
-pub(crate) fn charge_anyway(from: Option<Chunk>, bytes: usize) {
-    for (chunk, limit) in limits(from) {
-        set(chunk, Limit { current: limit.current.saturating_add(bytes), ..limit });
+/// Counts `bytes` more below `from`, up to `until`, allowed or not.
+pub(crate) fn charge_anyway(from: Option<Chunk>, until: Option<Chunk>, bytes: usize) {
+    for (_, meter) in above(from, until) {
+        meter.current.set(meter.current.get().saturating_add(bytes));
     }
 }
 
-/// Counts `bytes` less below `from`.
-pub(crate) fn discharge(from: Option<Chunk>, bytes: usize) {
-    for (chunk, limit) in limits(from) {
-        set(chunk, Limit { current: limit.current.saturating_sub(bytes), ..limit });
+/// Counts `bytes` less below `from`, up to `until`.
+pub(crate) fn discharge(from: Option<Chunk>, until: Option<Chunk>, bytes: usize) {
+    for (_, meter) in above(from, until) {
+        meter.current.set(meter.current.get().saturating_sub(bytes));
+        if meter.current.get() <= meter.soft.get() {
+            meter.warned.set(false);
+        }
     }
 }
 
-/// Puts a limit on `chunk`, or changes the one it has.
-pub(crate) fn put_on(chunk: Chunk, max: usize) -> Result<(), AllocError> {
-    let side = chunk.side_or_new()?;
-    let current = match side.limit() {
-        Some(limit) => limit.current,
-        None => weight_of_tree(chunk),
-    };
-    side.set_limit(Limit { max, current });
-    mark(chunk);
+/// Puts a hard limit on `chunk`, or changes the one it has; 0 is none.
+pub(crate) fn put_on(chunk: Chunk, hard: usize) -> Result<(), AllocError> {
+    let meter = chunk.meter_or_new()?;
+    meter.hard.set(hard);
+    meter.limited.set(true);
     Ok(())
 }
 
-/// Marks `chunk` and all below it as limited.
-pub(crate) fn mark(chunk: Chunk) {
-    for c in walk::preorder(chunk) {
-        c.set_flags(LIMITED);
+/// Puts both limits on `chunk`, or changes those it has, with the function that is asked; 0 is none.
+pub(crate) fn put_both_on(
+    chunk: Chunk,
+    soft: usize,
+    hard: usize,
+    say: Option<Say>,
+    data: *mut c_void,
+) -> Result<(), AllocError> {
+    put_on(chunk, hard)?;
+    if let Some(meter) = chunk.meter() {
+        meter.soft.set(soft);
+        meter.warned.set(soft != 0 && meter.current.get() > soft);
+        meter.say.set(say);
+        meter.data.set(data);
+    }
+    Ok(())
+}
+
+impl Chunk {
+    /// The memory limit set on this chunk itself.
+    pub fn limit(self) -> Option<Limit> {
+        let meter = self.meter().filter(|meter| meter.limited.get())?;
+        Some(Limit { max: meter.hard.get(), current: meter.current.get() })
     }
 }
 
-/// Takes the mark from what lies in the tree of `chunk` and below no limit in it.
-pub(crate) fn unmark(chunk: Chunk) {
-    for c in walk::preorder(chunk) {
-        let above = c != chunk && c.parent().is_some_and(|p| p.has(LIMITED));
-        if !above && c.limit().is_none() {
-            c.clear_flags(LIMITED);
+/// A chunk on its way from one parent to another: what it and all below it count for moves along. Meters that lie
+/// above both places see nothing of it.
+pub(crate) struct Moving {
+    chunk: Chunk,
+    common: Option<Chunk>,
+    weight: usize,
+    contents: (usize, usize),
+}
+
+impl Moving {
+    /// Takes `chunk` off the meters above it that do not lie above `to`, too.
+    pub(crate) fn leave(chunk: Chunk, to: Option<Chunk>) -> Moving {
+        let from = chunk.parent();
+        let common = meter::meeting(from, to);
+        let (weight, contents) = (weight_of_tree(chunk), meter::contents(chunk));
+        discharge(from, common, weight);
+        meter::freed(from, common, contents.0, contents.1);
+        Moving { chunk, common, weight, contents }
+    }
+
+    /// It lies below `to` now.
+    pub(crate) fn arrive(self, to: Option<Chunk>) {
+        charge_anyway(to, self.common, self.weight);
+        meter::allocated(to, self.common, self.contents.0, self.contents.1);
+        if to.is_some_and(|to| to.has(LIMITED)) {
+            meter::mark(self.chunk);
+        } else {
+            meter::unmark(self.chunk);
         }
     }
 }

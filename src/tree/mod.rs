@@ -4,6 +4,7 @@
 pub mod chunk;
 pub mod limit;
 pub(crate) mod links;
+pub mod meter;
 mod parent;
 pub mod pool;
 pub mod refs;

@@ -7,6 +7,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 
 use super::chunk::{Chunk, MEMBER, SIDE};
+use super::meter::{self, Meter};
 use super::pool::PoolRef;
 use super::refs::Reference;
 use super::store;
@@ -34,13 +35,12 @@ pub struct Side {
     pub(crate) finalizer: Cell<Option<Finalizer>>,
     /// The newest reference to the chunk.
     pub(crate) references: Cell<Option<NonNull<Reference>>>,
-    limited: Cell<bool>,
-    limit: Cell<Limit>,
+    pub(crate) meter: Cell<Option<NonNull<Meter>>>,
 }
 
 offsets! {
     /// Where the fields of a side record lie.
-    SideOffsets of Side { running, name, destructor, finalizer, references, limited, limit }
+    SideOffsets of Side { running, name, destructor, finalizer, references, meter }
 }
 
 /// Whether the destructor is running at this moment.
@@ -56,31 +56,12 @@ pub enum Running {
 }
 
 /// A memory limit, in bytes.
-#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// What may be used.
     pub max: usize,
     /// What is used.
     pub current: usize,
-}
-
-offsets! {
-    /// Where the fields of a limit lie.
-    LimitOffsets of Limit { max, current }
-}
-
-impl Side {
-    /// The limit, if there is one.
-    pub(crate) fn limit(&self) -> Option<Limit> {
-        self.limited.get().then_some(self.limit.get())
-    }
-
-    /// Puts a limit here, or changes it.
-    pub(crate) fn set_limit(&self, limit: Limit) {
-        self.limit.set(limit);
-        self.limited.set(true);
-    }
 }
 
 /// A live side record. It is not a reference, so that the record may be given back while a caller up the
@@ -135,8 +116,7 @@ impl Chunk {
             destructor: Cell::new(None),
             finalizer: Cell::new(None),
             references: Cell::new(None),
-            limited: Cell::new(false),
-            limit: Cell::new(Limit { max: 0, current: 0 }),
+            meter: Cell::new(None),
         };
         // SAFETY: memory for a record, nobody else's.
         unsafe { at.write(side) };
@@ -167,6 +147,9 @@ impl Chunk {
     pub(super) fn drop_side(self) {
         if let Some(side) = self.side() {
             let name = side.name.get();
+            if let Some(meter) = side.meter.get() {
+                meter::discard(meter);
+            }
             // SAFETY: the record belongs to this chunk alone, and the name word is set anew.
             unsafe { store::give_raw(side.address()) };
             self.clear_flags(SIDE);
@@ -187,10 +170,5 @@ impl Chunk {
     /// Whether a function is to be called before it is freed.
     pub fn has_destructor(self) -> bool {
         self.side().is_some_and(|side| side.destructor.get().is_some() || side.running.get() != Running::No)
-    }
-
-    /// The memory limit set on this chunk itself.
-    pub fn limit(self) -> Option<Limit> {
-        self.side()?.limit()
     }
 }

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE};
 use super::pool::{Growth, PoolRef};
 use super::side::SideRef;
-use super::{limit, links};
+use super::{limit, links, meter};
 use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment::{self, GROWS_ALONE};
@@ -281,7 +281,8 @@ pub(crate) fn release_with_side(chunk: Chunk, side: SideRef, location: *const c_
 #[inline(never)]
 fn release_special(chunk: Chunk, location: *const c_char) {
     if chunk.has(LIMITED) {
-        limit::discharge(chunk.parent(), limit::weight(chunk));
+        limit::discharge(chunk.parent(), None, limit::weight(chunk));
+        meter::freed(chunk.parent(), None, chunk.size(), 1);
     }
     chunk.drop_side();
     if process::mode() != 0 {
@@ -321,6 +322,11 @@ fn release_in_mode(chunk: Chunk, location: *const c_char) {
 /// Gives a regular pool back with all that is in it. Its chunk is out of the tree.
 pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
     let pool = PoolRef::of_chunk(chunk);
+    if chunk.has(LIMITED) {
+        let (weight, bytes, members) = pool.map_or((0, 0, 0), PoolRef::contents);
+        limit::discharge(chunk.parent(), None, limit::weight(chunk) + weight);
+        meter::freed(chunk.parent(), None, chunk.size() + bytes, 1 + members);
+    }
     chunk.drop_side();
     chunk.stamp_freed(location);
     if let Some(pool) = pool {
@@ -331,8 +337,15 @@ pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
 /// Forgets all that lies below the regular pool `chunk`, but for its child `name`, and keeps the pool's room. Says
 /// whether it could; if not, nothing has happened.
 pub(crate) fn forget_members(chunk: Chunk, name: Option<Chunk>, location: *const c_char) -> bool {
-    let done = PoolRef::of_chunk(chunk).is_some_and(|pool| pool.forget_members(name, location));
+    let Some(pool) = PoolRef::of_chunk(chunk) else { return false };
+    let before = if chunk.has(LIMITED) { pool.contents() } else { (0, 0, 0) };
+    let done = pool.forget_members(name, location);
     if done {
+        if chunk.has(LIMITED) {
+            let after = pool.contents();
+            limit::discharge(Some(chunk), None, before.0 - after.0);
+            meter::freed(Some(chunk), None, before.1 - after.1, before.2 - after.2);
+        }
         chunk.child.set(name);
         if let Some(name) = name {
             name.prev.set(None);
@@ -345,7 +358,7 @@ pub(crate) fn forget_members(chunk: Chunk, name: Option<Chunk>, location: *const
 
 /// Whether `chunk` can be given back without a look at what lies below it.
 pub(crate) fn is_regular_pool(chunk: Chunk) -> bool {
-    process::mode() == 0 && !chunk.has(LIMITED) && PoolRef::of_chunk(chunk).is_some_and(PoolRef::is_regular)
+    process::mode() == 0 && PoolRef::of_chunk(chunk).is_some_and(PoolRef::is_regular)
 }
 
 /// Bytes of payload that `chunk` can have where it stands.

@@ -35,7 +35,7 @@ const TALLOC: [&str; 16] = [
 ];
 
 /// The sources of tmempool.h.
-const TMEMPOOL: &[&str] = &["own", "cache", "genpool", "handle", "kmalloc", "mempool", "growable"];
+const TMEMPOOL: &[&str] = &["own", "cache", "genpool", "handle", "kmalloc", "mempool", "growable", "stats"];
 
 /// All headers that are generated.
 pub fn headers() -> Vec<Header> {

@@ -4,7 +4,7 @@ use core::ffi::c_char;
 use core::ptr::NonNull;
 
 use super::{BLOCK, Block, PoolRef, Stats, for_each_block};
-use crate::tree::chunk::{Chunk, MEMBER};
+use crate::tree::chunk::{Chunk, HEADER, MEMBER};
 use crate::tree::store;
 
 impl PoolRef {
@@ -42,6 +42,22 @@ impl PoolRef {
     /// Members that are alive.
     fn live(self) -> usize {
         self.announced.live.get() + self.overflow.live.get()
+    }
+
+    /// What all its members weigh, their bytes of payload, and how many there are.
+    pub(crate) fn contents(self) -> (usize, usize, usize) {
+        let _held = self.hold();
+        let mut weight = 0;
+        for zone in [&self.announced, &self.overflow] {
+            for_each_block(zone.blocks.get(), &mut |block| {
+                // SAFETY: the pool's.
+                let head = unsafe { block.as_ref() };
+                if head.beyond.get() {
+                    head.for_each_member(&mut |member| weight += HEADER + member.size());
+                }
+            });
+        }
+        (weight, self.tally.current(), self.live())
     }
 
     /// What its members count for.

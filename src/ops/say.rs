@@ -1,0 +1,99 @@
+//! The say of a limit: the function that was set with it is asked before an allocation is refused, or when the soft
+//! limit is passed, and may free something.
+//!
+//! It is foreign code: nothing has been taken for the allocation when it is called, and afterwards the verb begins
+//! anew. The chunk that the allocation is for, and the one with the limit, cannot be freed or resized meanwhile, as
+//! if their destructors were running; all else may happen to the tree.
+
+use crate::error::AllocError;
+use crate::tree::Chunk;
+use crate::tree::chunk::DYING;
+use crate::tree::meter::{self, Meter, Say};
+use crate::tree::pool::PoolRef;
+use crate::tree::side::{Running, SideRef};
+
+/// A function that finds room again and again, and loses it elsewhere, is called no more often than this for one
+/// allocation.
+const ENOUGH: usize = 1000;
+
+/// What has been asked on behalf of one allocation.
+pub(super) struct Asked {
+    times: usize,
+}
+
+impl Asked {
+    pub(super) fn new() -> Asked {
+        Asked { times: 0 }
+    }
+
+    /// An allocation at `at` was refused by a limit: asks its function. Says whether it may be tried again.
+    #[cold]
+    pub(super) fn may_go_on(&mut self, at: Chunk) -> bool {
+        self.times += 1;
+        let mut meters = meter::above(Some(at), None);
+        let Some((chunk, meter)) = meters.find(|(_, meter)| meter.wanted.get() > 0) else { return false };
+        let wanted = meter.wanted.take();
+        if self.times > ENOUGH {
+            return false;
+        }
+        if !meter.is_full(wanted) {
+            meter.warned.set(true);
+            return ask(at, chunk, meter, wanted, meter.soft.get());
+        }
+        let (current, hard) = (meter.current.get(), meter.hard.get());
+        // Only who has found room, or made it, is asked again.
+        ask(at, chunk, meter, wanted, hard) && (meter.current.get() < current || meter.hard.get() != hard)
+    }
+}
+
+/// Calls the function of `meter`, which `chunk` has, for an allocation at `at`.
+fn ask(at: Chunk, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> bool {
+    let Some(say) = meter.say.get().filter(|_| !meter.asking.get()) else { return false };
+    let Ok(first) = shield(at) else { return false };
+    let Ok(second) = shield(chunk) else {
+        unshield(first);
+        return false;
+    };
+    meter.asking.set(true);
+    let answer = call(say, chunk, meter, wanted, limit);
+    meter.asking.set(false);
+    unshield(second);
+    unshield(first);
+    answer
+}
+
+fn call(say: Say, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> bool {
+    // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
+    unsafe { say(chunk.ptr(), meter.current.get(), wanted, limit, meter.data.get()) == 0 }
+}
+
+/// Keeps `chunk` from being freed or resized, unless something does so already.
+fn shield(chunk: Chunk) -> Result<Option<SideRef>, AllocError> {
+    if chunk.has(DYING) {
+        return Ok(None);
+    }
+    let side = chunk.side_or_new()?;
+    if side.running.get() != Running::No {
+        return Ok(None);
+    }
+    side.running.set(Running::Yes);
+    Ok(Some(side))
+}
+
+fn unshield(side: Option<SideRef>) {
+    if let Some(side) = side {
+        side.running.set(Running::No);
+    }
+}
+
+/// An allocation below `parent` was refused for want of memory: those who count are told.
+#[cold]
+pub(super) fn failed(parent: Option<Chunk>, error: AllocError) {
+    if error == AllocError::Refused {
+        return;
+    }
+    if let Some(pool) = parent.and_then(PoolRef::serving) {
+        pool.fail();
+    }
+    meter::failed(parent);
+}

@@ -33,6 +33,10 @@ pub(crate) static MODE: AtomicU32 = AtomicU32::new(0);
 static FILL: AtomicU32 = AtomicU32::new(0);
 static READY: AtomicU32 = AtomicU32::new(0);
 static MAGIC: AtomicI32 = AtomicI32::new(0);
+/// The secret of the tags that are given out: a forked child's own.
+static TAG_SECRET: AtomicU32 = AtomicU32::new(0);
+/// The secrets of its ancestors, the nearest first: their tags are still in memory.
+static FORMER: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 
 /// Held while the process's allocator is set up.
 static SETUP: Lock = Lock::new();
@@ -102,12 +106,35 @@ pub fn fill_byte() -> u8 {
 /// The tag of memory in its `generation`-th use.
 #[inline]
 pub fn tag_of_generation(generation: u32) -> u32 {
-    (SECRET.load(Relaxed) ^ (generation % GENERATIONS)) << FLAG_BITS
+    (TAG_SECRET.load(Relaxed) ^ (generation % GENERATIONS)) << FLAG_BITS
 }
 
-/// Whether `tag`, which is not the one expected, is one that this process gave out at some time.
+/// A tag that stays the same in all children of the process.
+#[inline]
+pub fn lasting_tag() -> u32 {
+    SECRET.load(Relaxed) << FLAG_BITS
+}
+
+/// Whether `tag`, which is not the one expected, is one that this process gave out at some time, or
+/// one that it was forked from.
 pub fn is_stale_tag(tag: u32) -> bool {
-    (tag >> FLAG_BITS) ^ SECRET.load(Relaxed) < GENERATIONS
+    [&TAG_SECRET, &SECRET].into_iter().chain(&FORMER).any(|secret| {
+        let secret = secret.load(Relaxed);
+        secret != 0 && (tag >> FLAG_BITS) ^ secret < GENERATIONS
+    })
+}
+
+/// Draws another secret for the tags of memory that is used anew. Called in a forked child, while it has one
+/// thread; what it has inherited keeps its tags.
+pub fn renew_secret() {
+    if READY.load(Acquire) == 0 {
+        return;
+    }
+    for i in (1..FORMER.len()).rev() {
+        FORMER[i].store(FORMER[i - 1].load(Relaxed), Relaxed);
+    }
+    FORMER[0].store(TAG_SECRET.load(Relaxed), Relaxed);
+    TAG_SECRET.store(draw() as u32 & 0x00ff_ffff, Relaxed);
 }
 
 /// Where a number lies that tells this process's allocator from any other's.
@@ -130,15 +157,22 @@ fn setup_once() {
     if READY.load(Acquire) != 0 {
         return;
     }
+    let bits = draw();
+    SECRET.store(bits as u32 & 0x00ff_ffff, Relaxed);
+    TAG_SECRET.store(bits as u32 & 0x00ff_ffff, Relaxed);
+    MAGIC.store((bits >> 32) as i32 | 1, Relaxed);
+    read_environment();
+    READY.store(1, Release);
+}
+
+/// Random bits, of which the lower 24 will do as a secret.
+fn draw() -> u64 {
     let mut bits = os::entropy();
     // Neither an empty header nor one of the marks may look like a tag.
     while [0, FREED_VALUE, NO_TAG >> FLAG_BITS].iter().any(|&value| near(bits as u32, value)) {
         bits = bits.rotate_left(13).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     }
-    SECRET.store(bits as u32 & 0x00ff_ffff, Relaxed);
-    MAGIC.store((bits >> 32) as i32 | 1, Relaxed);
-    read_environment();
-    READY.store(1, Release);
+    bits
 }
 
 fn near(secret: u32, value: u32) -> bool {
@@ -213,5 +247,9 @@ mod tests {
         assert!(is_stale_tag(tag_of_generation(77) | 0x15));
         assert!(!is_stale_tag(0));
         assert!(!is_stale_tag(TAG_FREED));
+        let before = tag_of_generation(5);
+        renew_secret();
+        assert_ne!(tag_of_generation(5), before);
+        assert!(is_stale_tag(before));
     }
 }

@@ -83,7 +83,7 @@ impl<T> Deref for ResidentRef<T> {
 /// the place of a tag's flags; addresses have at most 48 bits.
 #[inline(always)]
 fn seal_of(kind: Kind, address: usize) -> u64 {
-    (u64::from(process::tag_of_generation(0) | kind as u32) << 32) ^ address as u64
+    (u64::from(process::lasting_tag() | kind as u32) << 32) ^ address as u64
 }
 
 impl<T: Resident> ResidentRef<T> {

@@ -60,7 +60,7 @@ pub struct Layout {
 pub struct Places {
     /// 32 bits: the `MODE_…` bits of [`Shape`].
     pub mode: Address,
-    /// 32 bits: the secret that tags and seals are made of.
+    /// 32 bits: the secret that seals are made of; tags, too, until the process is a forked child.
     pub secret: Address,
     /// A bit for each segment of the address space, counted from address 0, in words of 64 bits: set where one
     /// of the heap's lies.

@@ -146,7 +146,7 @@ impl Chunk {
         // SAFETY: not null, as just seen.
         let chunk = Chunk(unsafe { NonNull::new_unchecked(header) });
         if !segment::covers(at) {
-            if process::mode() & MODE_MALLOC != 0 && chunk.tag_bits() == process::tag_of_generation(0) {
+            if process::mode() & MODE_MALLOC != 0 && chunk.tag_bits() == process::lasting_tag() {
                 return Ok(chunk);
             }
             let freed = segment::has_covered(at);

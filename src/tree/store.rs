@@ -166,7 +166,7 @@ fn malloc_chunk(size: usize) -> Option<Chunk> {
     process::setup();
     let at = take_malloc(HEADER + size)?;
     // SAFETY: malloc's blocks are aligned to 16 bytes; this one is large enough and nobody else's.
-    Some(unsafe { Chunk::create(at, process::tag_of_generation(0), size) })
+    Some(unsafe { Chunk::create(at, process::lasting_tag(), size) })
 }
 
 /// Takes `chunk` out of the tree and gives its bytes back, if that goes the short way: it is a plain

@@ -37,3 +37,12 @@ fn cpp_face() {
         }
     }
 }
+
+#[test]
+fn cpp_pools() {
+    for compiler in ["g++", "clang++"] {
+        for standard in ["-std=c++17", "-std=c++20"] {
+            compile_and_run(compiler, &[standard, "-pthread"], "pools.cpp", Link::Shared);
+        }
+    }
+}

@@ -14,7 +14,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
 fi
 
 tests=("$@")
-[ "${#tests[@]}" -gt 0 ] || tests=(context)
+[ "${#tests[@]}" -gt 0 ] || tests=(context advisories programs)
 target=${CARGO_TARGET_DIR:-target}/miri
 
 for model in stacked tree; do

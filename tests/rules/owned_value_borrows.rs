@@ -1,0 +1,7 @@
+use tmempool::Context;
+
+fn main() {
+    let ctx = Context::new("ctx");
+    let word = String::from("word");
+    ctx.alloc(vec![&word]);
+}

@@ -1,0 +1,6 @@
+use tmempool::Context;
+
+fn main() {
+    let ctx = Context::new_sendable("ctx");
+    ctx.share(7);
+}

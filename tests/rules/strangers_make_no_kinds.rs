@@ -1,0 +1,7 @@
+struct Mine;
+
+impl tmempool::Kind for Mine {
+    type Child = Mine;
+}
+
+fn main() {}

@@ -2,6 +2,7 @@
 #
 #   make                          libraries, headers, pkg-config file, the tmempool command
 #   make run                      builds and runs examples/pool.c
+#   make examples                 builds and runs all examples
 #   make check                    all tests; installs what they need when it is root
 #   make soak SECONDS=3600        threads and forks at work for long; with the full numbers of both
 #   make bench                    the benchmarks
@@ -35,7 +36,7 @@ HEADERS := $(addprefix $(DIST)/include/tmempool/,talloc.h tmempool.h tmempool.hp
 PC      := $(DIST)/lib/pkgconfig/tmempool.pc
 COMMAND := $(DIST)/bin/tmempool
 
-.PHONY: all run check oldest-rust soak bench install headers clean FORCE
+.PHONY: all run examples check oldest-rust soak bench install headers clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND)
@@ -94,19 +95,37 @@ $(COMMAND): $(CARGOUT)/tmempool
 headers:
 	$(CARGO) run -p tmempool-headers
 
-$(WORK)/pool: examples/pool.c $(LIBRARIES) $(HEADERS)
-	$(CC) $(CFLAGS) -I$(DIST)/include/tmempool -o $@ $< \
-		-L$(DIST)/lib -ltmempool -Wl,-rpath,$(DIST)/lib
+# The programs of examples/, in C and C++.
+EXAMPLES := $(patsubst examples/%,$(WORK)/examples/%,$(basename $(wildcard examples/*.c examples/*.cpp)))
+LINK_EXAMPLE = -I$(DIST)/include/tmempool -o $@ $< \
+	-L$(DIST)/lib -ltmempool -Wl,-rpath,$(DIST)/lib -pthread
 
-run: $(WORK)/pool
+$(WORK)/examples/%: examples/%.c $(LIBRARIES) $(HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LINK_EXAMPLE)
+
+$(WORK)/examples/%: examples/%.cpp $(LIBRARIES) $(HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CFLAGS) $(LINK_EXAMPLE)
+
+run: $(WORK)/examples/pool
 	@echo
 	@$<
+
+# Each has to end well, and in time.
+examples: $(EXAMPLES)
+	@for example in $(EXAMPLES); do \
+		timeout 60 $$example > $$example.out 2>&1 || \
+			{ cat $$example.out; echo "examples: $${example##*/} failed"; exit 1; }; \
+		echo "examples: $${example##*/} ran"; \
+	done
 
 check: all
 	scripts/setup.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(MAKE) --no-print-directory oldest-rust
+	$(MAKE) --no-print-directory examples
 	python/check.sh
 	$(CARGO) test --workspace --no-fail-fast
 	scripts/miri.sh

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 use tmempool_c_tests::compiler::{self, Compiler};
@@ -21,6 +21,19 @@ fn runs(source: &Path, library: &Path, compiler: Compiler, dist: &Dist, test: &s
     let includes = [dist.include(), directory("programs"), directory("ours")];
     compiler.build(source, &includes, &[library.to_path_buf()], &program)?;
     run(with_library(&program, Some(library), &at.join("witness")))?.clean()?;
+    fs::remove_dir_all(&at).map_err(|e| e.to_string())
+}
+
+/// Runs a program of `pools/` under Valgrind, without what its limits on memory would do to Valgrind.
+fn under_valgrind(program: &str, compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
+    let at = scratch(Path::new(SCRATCH), test)?;
+    let binary = at.join("program");
+    let source = directory("pools").join(program).with_extension("c");
+    let includes = [dist.include(), directory("programs"), directory("ours")];
+    compiler.build(&source, &includes, &[dist.shared()], &binary)?;
+    let mut command = with_library(Path::new("valgrind"), Some(&dist.shared()), &at.join("witness"));
+    command.args(["--quiet", "--error-exitcode=9"]).arg(&binary).env("NO_LIMITS", "1");
+    run(command)?.clean()?;
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }
 
@@ -50,6 +63,16 @@ fn main() -> ExitCode {
     for compiler in compiler::installed().into_iter().take(1) {
         for source in sources("pools").into_iter().chain(sources("../examples")) {
             add(&source, dist.archive(), compiler);
+        }
+    }
+    if let Some(compiler) = compiler::installed().into_iter().next() {
+        if Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
+            let (test, dist) = ("pools cache under valgrind".to_owned(), dist.clone());
+            trials.push(Trial::test(test.clone(), move || {
+                Ok(under_valgrind("cache", compiler, &dist, &test)?)
+            }));
+        } else {
+            eprintln!("note: valgrind is not installed: `pools cache under valgrind` is skipped");
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

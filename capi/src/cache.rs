@@ -306,9 +306,8 @@ pub unsafe extern "C" fn tm_cache_destroy(c: *mut tm_cache) -> c_int {
                 &[
                     Piece::Text(c"cache '"),
                     Piece::Foreign(cache.name()),
-                    Piece::Text(c"' has "),
+                    Piece::Text(c"' has objects in use: "),
                     Piece::Number(objects),
-                    Piece::Text(c" objects in use"),
                 ],
             ),
             Err(DestroyError::Chunk(FreeError::HasReferences)) => {

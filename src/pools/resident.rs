@@ -168,13 +168,19 @@ impl<T: Resident> ResidentRef<T> {
     /// Frees the chunk, and thereby ends the resident. `location` says where, for those who touch it later.
     ///
     /// # Errors
-    /// As for [`ops::free`]; it lives on then.
+    /// As for [`ops::free`], and [`FreeError::HasReferences`] where that would give it to the owner of its only
+    /// reference; it lives on then.
     ///
     /// # Safety
     /// As for [`ops::free`].
     pub unsafe fn destroy(self, location: *const c_char) -> Result<(), FreeError> {
         // SAFETY: the caller's.
-        unsafe { ops::free(self.chunk(), location) }
+        unsafe {
+            if ops::reference_count(self.chunk()) > 0 {
+                return Err(FreeError::HasReferences);
+            }
+            ops::free(self.chunk(), location)
+        }
     }
 
     /// The pointer that leads to it.

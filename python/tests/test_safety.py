@@ -1,7 +1,9 @@
 """Misuse, threads, fork and the end of the interpreter: exceptions, never a signal."""
 
+import ast
 import gc
 import importlib
+import pathlib
 import random
 import sys
 import threading
@@ -23,6 +25,8 @@ class Object(ctypes.Structure):
 c = tmempool.Context("c")
 b = c.bytes(8)
 dead = tmempool.Context("dead"); dead_bytes = dead.bytes(4); dead.free()
+cache = c.cache("cache", 8); object_ = cache.alloc()
+dead_cache = c.cache("dead cache", 8); dead_object = dead_cache.alloc(); dead_object.free(); dead_cache.free()
 Stale, Wrong = tmempool.StaleContextError, tmempool.WrongTypeError
 cases = [
     (ValueError, lambda: c.bytes(-1)),
@@ -85,6 +89,30 @@ cases = [
     (Stale, lambda: dead.parent),
     (Stale, lambda: dead.set_destructor(print)),
     (Stale, lambda: tmempool.talloc.report_full(dead)),
+    (Stale, dead.reset),
+    (Stale, lambda: dead.cache("x", 8)),
+    (Stale, lambda: dead.mempool("x", 1, 8)),
+    (Stale, lambda: dead.genpool("x")),
+    (Stale, lambda: dead.growing_pool(1000)),
+    (Stale, dead_cache.alloc),
+    (Stale, dead_cache.stats),
+    (Stale, dead_object.view),
+    (Stale, dead_object.free),
+    (Stale, lambda: dead_object[0]),
+    (Stale, lambda: len(dead_object)),
+    (TypeError, lambda: copy.copy(object_)),
+    (TypeError, lambda: pickle.dumps(object_)),
+    (TypeError, lambda: c.steal(object_)),
+    (Wrong, lambda: object_.__class__()),
+    (Wrong, lambda: tmempool.Cache("x")),
+    (Wrong, lambda: tmempool.GrowingPool("x")),
+    (IndexError, lambda: object_[8]),
+    (ValueError, lambda: c.cache("x", 8, align=7)),
+    (ValueError, lambda: c.cache("x\0", 8)),
+    (MemoryError, lambda: c.growing_pool(1 << 63)),
+    (ValueError, lambda: c.growing_pool(100, -1)),
+    (ProcessLookupError, lambda: tmempool.attach(-5)),
+    (BufferError, cache.free),
 ]
 for number, (kind, call) in enumerate(cases):
     try:
@@ -93,7 +121,7 @@ for number, (kind, call) in enumerate(cases):
         pass
     else:
         raise SystemExit(f"case {number} raised nothing")
-assert c.total_blocks == 2, c.report()
+assert c.total_blocks == 4, c.report()
 repr(dead), str(dead_bytes), hash(dead), dead == c
 c.free()
 print("done", len(cases))
@@ -106,20 +134,37 @@ def test_misuse_gives_exceptions(run_python):
 
 
 def test_the_interpreter_can_end_at_any_time(run_python):
-    run_python(
+    out, _ = run_python(
         "import ctypes, tmempool\n"
         "from tmempool import _library as c\n"
         "c.library.talloc_enable_leak_report_full()\n"
         "a = tmempool.Context('a'); b = a.bytes(4); view = b.view()\n"
         "a.set_destructor(lambda obj: print('not run at exit'))\n"
+        "piece = a.cache('c', 8).alloc(); seen = piece.view()\n"
         "c.library.talloc_autofree_context.restype = ctypes.c_void_p\n"
         "auto = tmempool.Context('auto')\n"
         "c.steal(c.library.talloc_autofree_context(), auto._address(), b'here')\n"
         "class Late:\n"
         "    def __del__(self):\n"
-        "        view[0] = 1\n"
+        "        view[0] = seen[0] = 1\n"
+        "        try: piece.free()\n"
+        "        except tmempool.StaleContextError: print('stale')\n"
         "        assert not a.alive\n"
         "late = Late()\n"
+    )
+    assert out == "stale\n"
+
+
+def test_the_interpreter_can_end_while_threads_go_on(run_python):
+    run_python(
+        "import threading, time, tmempool\n"
+        "reserve = tmempool.Context('a').mempool('m', 1, 8); kept = reserve.alloc()\n"
+        "def make():\n"
+        "    while True:\n"
+        "        with tmempool.Context('late') as late: late.bytes(4)[0]\n"
+        "        reserve.alloc().free()\n"
+        "for _ in range(3): threading.Thread(target=make, daemon=True).start()\n"
+        "time.sleep(0.2)\n"
     )
 
 
@@ -237,6 +282,61 @@ def test_finalizers_may_free():
     with tmempool.Context("last"):
         pass
     assert tmempool._library.handle_roots(None, 0) == before
+
+
+def test_garbage_is_collected_in_any_order(monkeypatch):
+    """Rings of contexts, buffers, views, pieces and finalizers that use and free one another."""
+    dice = random.Random(5)
+    roots, reports = [], []
+
+    class Knot:
+        def __init__(self, things):
+            self.things, self.me = things, self
+
+        def __del__(self):
+            for thing in self.things:
+                try:
+                    if isinstance(thing, memoryview):
+                        thing[0] = 1
+                    elif isinstance(thing, tmempool.Context) or dice.random() < 0.5:
+                        thing.free()
+                    else:
+                        thing.view()[0] = 2
+                except (tmempool.TmempoolError, BufferError):
+                    pass
+
+    # What is in use at the end of an operation still refuses: that is reported, and right.
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: reports.append(report.exc_type))
+    thresholds = gc.get_threshold()
+    gc.set_threshold(7, 2, 2)
+    try:
+        for i in range(200):
+            root = tmempool.Context(f"root {i}")
+            roots.append(root)
+            cache = root.cache("cache", 16)
+            things = [root, root.child("inner"), root.bytes(8), root.string("text"), cache.alloc()]
+            things += [things[2].view(), things[4].view(), root.pool(500).bytes(9).view()]
+            dice.shuffle(things)
+            knots = [Knot(things[:4]), Knot(things[4:])]
+            knots[0].other, knots[1].other = knots[1], knots[0]
+            del cache, things, knots, root
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    assert set(reports) <= {BufferError}
+    for root in roots:
+        if root.alive:
+            root.free()
+    for left in tmempool.snapshot().roots:
+        assert not left.name.startswith("root ")
+
+
+def test_the_syntax_is_that_of_python_3_9():
+    package = pathlib.Path(tmempool.__file__).parent
+    files = list(package.glob("*.py"))
+    assert len(files) > 10
+    for file in files:
+        ast.parse(file.read_text(encoding="utf-8"), str(file), feature_version=(3, 9))
 
 
 def test_subinterpreters_are_refused():

@@ -244,7 +244,7 @@ class Pool(Context):
 
     __slots__ = ()
 
-    def __init__(self) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         raise WrongTypeError("a Pool is made by Context.pool()")
 
 

@@ -69,7 +69,7 @@ class Handle:
     _handle: int
     _name: str
 
-    def __init__(self) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         raise WrongTypeError(f"a {type(self).__name__} is made by a method of Context")
 
     @classmethod

@@ -110,7 +110,7 @@ class Piece(Items):
     #: The length in bytes.
     size: int
 
-    def __init__(self) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         raise WrongTypeError(f"a {type(self).__name__} is made by what it is taken from")
 
     @classmethod

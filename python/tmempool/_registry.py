@@ -138,6 +138,9 @@ class Work:
                 job = self._deferred.pop(0)
                 try:
                     job()
+                except StaleContextError:
+                    # It was there when its free was asked for, and has gone with something else.
+                    pass
                 except Exception:
                     report_unraisable("a free in a finalizer or signal handler", job)
         finally:

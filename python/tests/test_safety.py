@@ -156,7 +156,8 @@ def test_the_interpreter_can_end_at_any_time(run_python):
 
 
 def test_the_interpreter_can_end_while_threads_go_on(run_python):
-    run_python(
+    """They are stopped where they are, without a word, and nobody waits for their turn to end."""
+    _, err = run_python(
         "import threading, time, tmempool\n"
         "reserve = tmempool.Context('a').mempool('m', 1, 8); kept = reserve.alloc()\n"
         "def make():\n"
@@ -165,7 +166,12 @@ def test_the_interpreter_can_end_while_threads_go_on(run_python):
         "        reserve.alloc().free()\n"
         "for _ in range(3): threading.Thread(target=make, daemon=True).start()\n"
         "time.sleep(0.2)\n"
+        "class Late:\n"
+        "    def __del__(self, reserve=reserve):\n"
+        "        assert not reserve.alive\n"
+        "import sys; sys.late = Late()\n"
     )
+    assert err == ""
 
 
 def test_the_leak_report_has_the_names(run_python):

@@ -329,10 +329,13 @@ def require_unused_below(address: int) -> None:
 
 
 def _shut_down() -> None:
-    """At exit, chunks live on without Python: nobody is asked about their end."""
-    with work:
-        work.closed = True
-        c.set_watcher(None)
+    """At exit, chunks live on without Python: nobody is asked about their end.
+
+    The turn is kept for good: the interpreter is about to end its daemon threads wherever they stand,
+    and one that ended in its turn would keep this thread waiting."""
+    c.lock()
+    work.closed = True
+    c.set_watcher(None)
 
 
 atexit.register(_shut_down)

@@ -54,7 +54,7 @@ pub struct Run {
     pub program: Vec<OsString>,
 }
 
-/// Show the contexts of a running process, as trees
+/// Show the contexts of a running process, or of a core dump, as trees
 ///
 /// The process, which must use tmempool, is read from outside: it is not told, runs no code for it, and nothing
 /// in it changes. Each of its trees is shown as talloc_report_full() would show it, the largest first. In names
@@ -70,11 +70,16 @@ pub struct Run {
 Examples:
   tmempool tree $(pidof notmuch)
   tmempool tree --top 10 --depth 1 4711      the ten largest trees, with their children only
+  tmempool tree --core core.4711
   tmempool tree --json 4711 | jq '.nodes[] | select(.size > 65536) | .name'")]
 pub struct Tree {
     /// The process
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i32::MAX as i64))]
-    pub pid: u32,
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i32::MAX as i64), required_unless_present = "core")]
+    pub pid: Option<u32>,
+
+    /// Read the core dump FILE in place of a process
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "stop"])]
+    pub core: Option<PathBuf>,
 
     /// Show chunks down to this depth only: 0 for the roots, 1 for their children
     #[arg(long, value_name = "N")]

@@ -14,15 +14,15 @@ use crate::snapshot::{Kind, Limit, Node, Snapshot, Sum};
 /// The version of the form.
 pub const SCHEMA: u32 = 1;
 
-/// Writes the `snapshot` of the process `pid`.
+/// Writes the `snapshot`.
 ///
 /// # Errors
 /// Those of `to`.
-pub fn write(snapshot: &Snapshot, pid: Option<u32>, to: &mut dyn Write) -> io::Result<()> {
+pub fn write(snapshot: &Snapshot, to: &mut dyn Write) -> io::Result<()> {
     let libraries = snapshot.libraries.iter().map(|path| path.to_string_lossy()).collect();
     let document = Document {
         schema: SCHEMA,
-        pid,
+        pid: snapshot.pid,
         program: snapshot.program.to_string_lossy(),
         libraries,
         total: snapshot.all.size,

@@ -8,7 +8,7 @@ pub use tmempool::report::layout::{Layout, MAGIC, Shape};
 use crate::error::Error;
 use crate::memory::{Memory, read_exactly};
 
-/// The versions of the layout that this reader understands.
+/// The versions of the layout that this reader understands. They have the shape that this build has.
 const KNOWN: [u32; 1] = [2];
 
 /// Bytes of a description.
@@ -41,8 +41,9 @@ pub fn at(memory: &dyn Memory, address: u64) -> Result<Option<Layout>, Error> {
     // SAFETY: as many bytes as the struct has, all of whose fields are numbers and addresses that nobody follows
     // here: every pattern of bits is valid.
     let layout: Layout = unsafe { ptr::read_unaligned(head.as_ptr().cast()) };
-    // A copy elsewhere, or one that the loader has not come to yet, is no description.
-    Ok((layout.here.0.addr() as u64 == address).then_some(layout))
+    // A copy elsewhere, or one that the loader has not come to yet, is no description; nor is one that has been
+    // overwritten: each version has one shape.
+    Ok((layout.here.0.addr() as u64 == address && layout.shape == Shape::HERE).then_some(layout))
 }
 
 /// The number in `field` of the struct at the start of `bytes`, which has 1, 2, 4 or 8 bytes.

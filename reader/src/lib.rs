@@ -1,11 +1,11 @@
-//! Reads the contexts of a running process from outside: all trees, with no help from the process and no cost
-//! to it while nobody looks.
+//! Reads the contexts of a running process, or of a core dump, from outside: all trees, with no help from the
+//! process and no cost to it while nobody looks.
 //!
 //! tmempool's libraries carry a description of their heap's layout (`tmempool::report::layout`). This crate finds
 //! it in a process, reads the heap by it, and rebuilds the trees. Nothing is written, no code runs in the process,
 //! and what it does meanwhile can make a snapshot incomplete, but neither wrong in its form nor endless.
 //!
-//! From the bottom up: `memory` is what can be read, of which `process` is one kind; `maps` says what lies
+//! From the bottom up: `memory` is what can be read, of which `process` is one kind and `dump` the other; `maps` says what lies
 //! where; `layout` is the description, and `find` where it lies; `scan` finds all live chunks, `forest` their
 //! trees, `names` what they are called; `snapshot` is the whole; `text` and `json` write it. `stop` makes a process
 //! stand still.
@@ -21,6 +21,7 @@
 //! # Ok::<(), tmempool_reader::Error>(())
 //! ```
 
+mod dump;
 mod error;
 mod find;
 mod forest;
@@ -39,6 +40,7 @@ pub use error::Error;
 pub use names::Name;
 pub use snapshot::{Kind, Limit, Node, Selection, Snapshot, Sum};
 
+use dump::Dump;
 use process::Process;
 use stop::Stopped;
 
@@ -67,7 +69,7 @@ impl Request {
         let mut best: Option<Snapshot> = None;
         for _ in 0..ATTEMPTS {
             process.refresh()?;
-            let snapshot = Snapshot::take(&process, self.selection)?;
+            let snapshot = Snapshot::take(&process, Some(self.pid), self.selection)?;
             let changed = snapshot.changed;
             if best.as_ref().is_none_or(|best| changed < best.changed) {
                 best = Some(snapshot);
@@ -78,4 +80,13 @@ impl Request {
         }
         best.ok_or(Error::NoMemory)
     }
+}
+
+/// Reads the core dump at `path`.
+///
+/// # Errors
+/// It cannot be read, or tmempool is not in it.
+pub fn read_core(path: &std::path::Path, selection: Selection) -> Result<Snapshot, Error> {
+    let dump = Dump::open(path)?;
+    Snapshot::take(&dump, dump.pid(), selection)
 }

@@ -29,13 +29,6 @@ pub struct MappedFile {
     pub identity: (u64, u64),
 }
 
-impl MappedFile {
-    /// Whether both are the same file.
-    pub fn is_same(&self, other: &MappedFile) -> bool {
-        self.identity == other.identity && (self.identity != (0, 0) || self.path == other.path)
-    }
-}
-
 /// A process's memory.
 pub trait Memory {
     /// Reads from `address` on into `into`, as far as there is memory, and says how many bytes that were.

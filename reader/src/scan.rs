@@ -13,6 +13,8 @@ const LARGE_SLOT: u64 = 4096;
 const BEGINNING: usize = 1024;
 /// The smallest slot, and header.
 const SMALLEST: u64 = 16;
+/// As many segments as the largest address space has, of 48 bits.
+const MOST_SEGMENTS: u64 = 1 << 26;
 /// Words of the segment map that are read at a time.
 const WORDS: u64 = 4096;
 
@@ -40,10 +42,20 @@ pub struct Raw {
 /// What has been found.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// In the order of their addresses, but for what is being changed.
+    /// In the order of their addresses, once all has been [`settle`](Scan::settle)d.
     pub chunks: Vec<Raw>,
     /// Places that did not hold what their surroundings said.
     pub torn: u64,
+}
+
+impl Scan {
+    /// No chunk is there twice: two blocks that say that they are at the same place have been torn.
+    pub fn settle(&mut self) {
+        self.chunks.sort_by_key(|chunk| chunk.header);
+        let found = self.chunks.len();
+        self.chunks.dedup_by_key(|chunk| chunk.header);
+        self.torn += (found - self.chunks.len()) as u64;
+    }
 }
 
 /// Looks through the heap that `layout` describes.
@@ -58,7 +70,7 @@ pub fn scan(memory: &dyn Memory, layout: &Layout, into: &mut Scan) {
 fn segments(memory: &dyn Memory, layout: &Layout) -> Vec<u64> {
     let size = u64::from(layout.shape.segment);
     let map = layout.places.segment_map.0.addr() as u64;
-    let last = (layout.places.segment_map_bits as u64).saturating_sub(1);
+    let last = (layout.places.segment_map_bits as u64).clamp(1, MOST_SEGMENTS) - 1;
     let mut found = Vec::new();
     let mut next_word = 0;
     for Mapping { start, end, .. } in memory.mappings().iter().filter(|m| is_heap(m)) {
@@ -138,15 +150,17 @@ impl Scanner<'_> {
         }
         let tag = key ^ self.shape.no_tag;
         let len = number(descriptor, fields.len);
-        let (slot, slots) = if state == self.shape.state_single {
-            (len, 1)
+        let (slot, slots, most) = if state == self.shape.state_single {
+            (len, 1, room)
         } else {
-            (number(descriptor, fields.slot_size), number(descriptor, fields.carved))
+            let (slot, slots) = (number(descriptor, fields.slot_size), number(descriptor, fields.carved));
+            // Slots lie in one segment.
+            (slot, slots, room.min(self.shape.segment.into()))
         };
         if slots == 0 {
             return Ok(None);
         }
-        let is_sound = len <= room && slot >= SMALLEST && slot % SMALLEST == 0 && slot <= len / slots;
+        let is_sound = len <= most && slot >= SMALLEST && slot % SMALLEST == 0 && slot <= len / slots;
         if is_sound { Ok(Some(Span { start, tag, slot, slots })) } else { Err(Torn) }
     }
 

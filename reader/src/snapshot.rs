@@ -93,6 +93,10 @@ pub struct Sum {
 /// See the module.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// The process; not always known of a core dump.
+    pub pid: Option<u32>,
+    /// What was asked for.
+    pub selection: Selection,
     /// The name of the program.
     pub program: OsString,
     /// The files that the allocators in it come from; seldom more than one.
@@ -118,7 +122,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// tmempool is not there, or in a form that cannot be read.
-    pub fn take(memory: &dyn Memory, selection: Selection) -> Result<Snapshot, Error> {
+    pub(crate) fn take(
+        memory: &dyn Memory,
+        pid: Option<u32>,
+        selection: Selection,
+    ) -> Result<Snapshot, Error> {
         let heaps = find::heaps(memory)?;
         let mut scanned = Scan::default();
         let mut readable = 0;
@@ -131,6 +139,7 @@ impl Snapshot {
                 scan::scan(memory, layout, &mut scanned);
             }
         }
+        scanned.settle();
         // All heaps in a process that have a known version have the same shape.
         let Some(Found { layout, .. }) = heaps.first().filter(|_| readable > 0) else {
             return Err(Error::MallocBackend);
@@ -144,7 +153,7 @@ impl Snapshot {
         let is_reference = |raw: &Raw| u32::from(raw.flags) & layout.shape.flag_reference != 0;
         let forest = Forest::build(&scanned.chunks, is_reference, &retired);
         let taking = Taking { memory, layout, chunks: &scanned.chunks, forest: &forest, secrets };
-        let mut snapshot = taking.take(selection);
+        let mut snapshot = taking.take(pid, selection);
         snapshot.changed += scanned.torn + forest.changed;
         snapshot.libraries = heaps.into_iter().map(|heap| heap.path).collect();
         Ok(snapshot)
@@ -190,8 +199,10 @@ struct Side {
 }
 
 impl Taking<'_> {
-    fn take(&self, selection: Selection) -> Snapshot {
+    fn take(&self, pid: Option<u32>, selection: Selection) -> Snapshot {
         let mut snapshot = Snapshot {
+            pid,
+            selection,
             program: self.memory.program(),
             libraries: Vec::new(),
             all: Sum::default(),

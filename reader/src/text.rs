@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::snapshot::{Kind, Node, Selection, Snapshot, Sum};
+use crate::snapshot::{Kind, Node, Snapshot, Sum};
 
 /// What becomes of bytes in names that a terminal would act on, and of line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,26 +14,20 @@ pub enum Control {
     Escaped,
 }
 
-/// Writes the report on a `snapshot` of the process `pid`, taken with `selection`.
+/// Writes the report on a `snapshot`.
 ///
 /// # Errors
 /// Those of `to`.
-pub fn write(
-    snapshot: &Snapshot,
-    pid: Option<u32>,
-    selection: Selection,
-    control: Control,
-    to: &mut dyn Write,
-) -> io::Result<()> {
+pub fn write(snapshot: &Snapshot, control: Control, to: &mut dyn Write) -> io::Result<()> {
     write!(to, "tmempool report of ")?;
     name(snapshot.program.as_bytes(), control, to)?;
-    if let Some(pid) = pid {
+    if let Some(pid) = snapshot.pid {
         write!(to, "[{pid}]")?;
     }
     let Sum { trees, size, blocks } = snapshot.all;
     writeln!(to, ": {size} bytes in {blocks} blocks under {trees} top-level context{}", plural(trees))?;
     for (index, node) in (0..).zip(&snapshot.nodes) {
-        line(snapshot, index, node, selection, control, to)?;
+        line(snapshot, index, node, control, to)?;
     }
     let Sum { trees, size, blocks } = snapshot.rest;
     if trees > 0 {
@@ -50,7 +44,6 @@ fn line(
     snapshot: &Snapshot,
     index: u32,
     node: &Node,
-    selection: Selection,
     control: Control,
     to: &mut dyn Write,
 ) -> io::Result<()> {
@@ -69,7 +62,7 @@ fn line(
     }
     let Node { total_size, total_blocks, references, address, .. } = *node;
     if node.depth == 0 {
-        let full = if selection.depth.is_none() { "full " } else { "" };
+        let full = if snapshot.selection.depth.is_none() { "full " } else { "" };
         write!(to, "{full}talloc report on '")?;
         name(snapshot.name(node), control, to)?;
         writeln!(to, "' (total {total_size:6} bytes in {total_blocks:3} blocks)")

@@ -200,4 +200,5 @@ impl Layout {
 }
 
 /// The description for programs in Rust. The C libraries have one of their own, with a symbol that others see.
+#[used]
 pub static LAYOUT: Layout = Layout::of_this_process(&raw const LAYOUT);

@@ -90,6 +90,7 @@ struct Entry<'a> {
 #[derive(Serialize)]
 struct LimitEntry {
     max: u64,
+    soft: u64,
     current: u64,
 }
 
@@ -130,7 +131,11 @@ fn entry<'a>(snapshot: &'a Snapshot, index: u32, node: &Node) -> Entry<'a> {
         references: node.references,
         target: (node.kind == Kind::Reference).then(|| hexadecimal(node.target)),
         destructor: snapshot.destructors.get(&index).copied().map(hexadecimal),
-        limit: snapshot.limits.get(&index).map(|&Limit { max, current }| LimitEntry { max, current }),
+        limit: snapshot.limits.get(&index).map(|&Limit { max, soft, current }| LimitEntry {
+            max,
+            soft,
+            current,
+        }),
         dying: node.leaving,
     }
 }

@@ -44,8 +44,10 @@ pub enum Kind {
 /// A memory limit, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What may be used.
+    /// What may be used; 0 for any number.
     pub max: u64,
+    /// What may be used without a warning; 0 for any number.
+    pub soft: u64,
     /// What is used.
     pub current: u64,
 }
@@ -410,7 +412,11 @@ impl Taking<'_> {
         if address == 0 || !read_exactly(self.memory, address, &mut bytes) {
             return None;
         }
-        let limit = Limit { max: number(&bytes, fields.hard), current: number(&bytes, fields.current) };
+        let limit = Limit {
+            max: number(&bytes, fields.hard),
+            soft: number(&bytes, fields.soft),
+            current: number(&bytes, fields.current),
+        };
         (number(&bytes, fields.limited) != 0).then_some(limit)
     }
 }

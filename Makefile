@@ -128,6 +128,8 @@ check: all
 	$(MAKE) --no-print-directory examples
 	python/check.sh
 	$(CARGO) test --workspace --no-fail-fast
+	$(CARGO) test -p tmempool --features serde,global-alloc --test global --test serde
+	$(CARGO) test -p tmempool --features serde,global-alloc --doc
 	scripts/miri.sh
 
 # What the library promises to build with.

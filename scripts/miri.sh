@@ -17,6 +17,8 @@ tests=("$@")
 [ "${#tests[@]}" -gt 0 ] || tests=(context advisories programs)
 target=${CARGO_TARGET_DIR:-target}/miri
 
+# A backtrace for each panic that a test asks for would take longer than the test.
+export RUST_BACKTRACE=0
 for model in stacked tree; do
     flags="-Zmiri-disable-isolation -Zmiri-permissive-provenance"
     [ "$model" = stacked ] || flags+=" -Zmiri-tree-borrows"

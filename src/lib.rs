@@ -42,6 +42,8 @@ pub use face::{
     Report, SharedContext, SharedGuard, Verdict, Visitor, Walk,
 };
 pub use face::{Context, CtxBox, CtxRef, Kind, Local, Pool, RawError, Sendable, SendableChild};
+#[cfg(feature = "global-alloc")]
+pub use face::{GlobalContext, global_report, with_context};
 #[cfg(feature = "std")]
 pub use pools::{
     cache::Stats,

@@ -42,6 +42,8 @@ static FORMER: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 static SETUP: Lock = Lock::new();
 /// Held while a root of the process is made or dissolved.
 pub(crate) static ROOTS: Lock = Lock::new();
+/// Held while the tree of a Rust program's global allocator is used.
+pub(crate) static GLOBAL_ALLOC: Lock = Lock::new();
 /// The payload of the null context; null while there is none.
 pub(crate) static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 /// Held while the children of the null context change.
@@ -89,7 +91,10 @@ pub(crate) fn pool_lock(address: usize) -> &'static Lock {
 /// The locks above, in the order in which they are taken: a fork takes them all, so that its child
 /// finds each free and what it guards whole.
 pub(crate) fn locks() -> impl Iterator<Item = &'static Lock> {
-    [&SETUP, &ROOTS, &NULL_LIST, &RESIDENTS, &HANDLES].into_iter().chain(&RESIDENT).chain(&POOLS)
+    [&GLOBAL_ALLOC, &SETUP, &ROOTS, &NULL_LIST, &RESIDENTS, &HANDLES]
+        .into_iter()
+        .chain(&RESIDENT)
+        .chain(&POOLS)
 }
 
 /// The options that are in force: `MODE_…` bits, 0 for the ordinary case.

@@ -19,6 +19,8 @@ mod context;
 mod destructor;
 #[cfg(feature = "std")]
 mod genpool;
+#[cfg(feature = "global-alloc")]
+mod global;
 #[cfg(feature = "std")]
 mod handle;
 mod kind;
@@ -44,6 +46,8 @@ pub use context::{Context, Pool};
 pub use destructor::{DestructorKey, Verdict};
 #[cfg(feature = "std")]
 pub use genpool::GenPool;
+#[cfg(feature = "global-alloc")]
+pub use global::{GlobalContext, global_report, with_context};
 #[cfg(feature = "std")]
 pub use handle::{Handle, HandleRef};
 pub use kind::{Kind, Local, MovesTo, Owns, Sendable, SendableChild};

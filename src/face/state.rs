@@ -66,6 +66,9 @@ pub(super) struct State {
     mark: *const u8,
     #[cfg(feature = "std")]
     closures: ClosuresCell,
+    /// What stands for the context in the tree of the global allocator.
+    #[cfg(feature = "global-alloc")]
+    shadow: Cell<Option<Chunk>>,
     /// The newest block.
     block: Cell<Option<Chunk>>,
     /// How many entries there are.
@@ -134,6 +137,12 @@ impl State {
         self.chunk
     }
 
+    /// What stands for the context in the tree of the global allocator.
+    #[cfg(feature = "global-alloc")]
+    pub(super) fn shadow(&self) -> &Cell<Option<Chunk>> {
+        &self.shadow
+    }
+
     /// The closures that are asked before the context is freed.
     #[cfg(feature = "std")]
     pub(super) fn closures(&self) -> &ClosuresCell {
@@ -166,6 +175,8 @@ impl StateRef {
             mark: &raw const MARK,
             #[cfg(feature = "std")]
             closures: Cell::new(None),
+            #[cfg(feature = "global-alloc")]
+            shadow: Cell::new(None),
             block: Cell::new(None),
             count: Cell::new(0),
             next_block: Cell::new(FIRST_BLOCK as u32),
@@ -503,5 +514,9 @@ unsafe extern "C" fn finish(payload: *mut c_void) -> c_int {
         return -1;
     }
     state.drop_values();
+    #[cfg(feature = "global-alloc")]
+    if let Some(shadow) = state.shadow.take() {
+        super::global::retire(shadow);
+    }
     0
 }

@@ -97,9 +97,16 @@ fn name_of<'a>(chunk: Chunk) -> &'a [u8] {
 
 impl Report {
     pub(super) fn of(root: Chunk, max_depth: i32) -> Report {
+        Report::of_locked(root, max_depth, || ())
+    }
+
+    /// The report on a tree that may be looked at while the guard that `hold` gives is alive. Meanwhile nothing is
+    /// allocated.
+    pub(super) fn of_locked<G>(root: Chunk, max_depth: i32, hold: impl Fn() -> G) -> Report {
         let mut report = Report { entries: Vec::new(), names: Vec::new(), max_depth };
         loop {
             let (mut entries, mut bytes) = (0, 0);
+            let held = hold();
             // SAFETY: the root is alive and this thread uses its tree, which nothing changes meanwhile.
             unsafe {
                 walk(root, 0, max_depth, &mut |visit| {
@@ -108,14 +115,15 @@ impl Report {
                 });
             }
             if entries <= report.entries.capacity() && bytes <= report.names.capacity() {
+                // SAFETY: as above; there is room for all, so that nothing is allocated.
+                unsafe { walk(root, 0, max_depth, &mut |visit| report.note(&visit)) };
                 break;
             }
+            drop(held);
             // The memory may come from this tree, and be counted next time.
-            report.entries.reserve(entries + 8);
-            report.names.reserve(bytes + 256);
+            report.entries.reserve(entries + entries / 8 + 8);
+            report.names.reserve(bytes + bytes / 8 + 256);
         }
-        // SAFETY: as above; there is room for all, so that nothing is allocated.
-        unsafe { walk(root, 0, max_depth, &mut |visit| report.note(&visit)) };
         report.close();
         report
     }

@@ -392,13 +392,13 @@ static void threads(void)
 	expect_silence();
 }
 
-static volatile int stop;
+static int stop;
 
 static void *busy(void *arg)
 {
 	tm_cache *c = (tm_cache *)arg;
 
-	while (!stop) {
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		void *all[150];
 
 		check(tm_cache_alloc_bulk(c, 150, all) == 150);
@@ -439,7 +439,7 @@ static void forks(void)
 		}
 		check(waitpid(pid, &status, 0) == pid && status == 0);
 	}
-	stop = 1;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (i = 0; i < 3; i++) {
 		check(pthread_join(all[i], NULL) == 0);
 	}

@@ -24,7 +24,7 @@ struct Watched {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const UNDER_TSAN: [Watched; 7] = [
+const UNDER_TSAN: [Watched; 8] = [
     Watched { source: "c-tests/programs/threads.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/programs/random.c", arguments: &["threads", "1", "60"], environment: &[] },
     Watched {
@@ -43,6 +43,7 @@ const UNDER_TSAN: [Watched; 7] = [
         arguments: &[],
         environment: &[("ROUNDS", "400")],
     },
+    Watched { source: "c-tests/pools/cache.c", arguments: &[], environment: &[("NO_LIMITS", "1")] },
     Watched { source: "proofs/programs/soak.c", arguments: &["6"], environment: &[] },
 ];
 
@@ -71,7 +72,9 @@ impl Watched {
     fn compile(&self, flags: &[&str], out: &Path) -> Command {
         let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
         command.current_dir(ROOT).args(["-O1", "-g", "-D_GNU_SOURCE"]).args(flags);
-        command.args(["-Iinclude/tmempool", "-Ic-tests/programs", self.source, "-o"]).arg(out);
+        command
+            .args(["-Iinclude/tmempool", "-Ic-tests/programs", "-Ic-tests/ours", self.source, "-o"])
+            .arg(out);
         command
     }
 

@@ -119,8 +119,8 @@ struct Lists {
     /// Segments with nothing in use, without and with huge pages.
     empty: [Option<SegmentRef>; 2],
     budget: Budget,
-    /// A mapping that was a block's own, kept for the next.
-    spare: Option<SegmentRef>,
+    /// Mappings that were blocks' own, kept for the next, the one kept last first.
+    spares: [Option<SegmentRef>; own::SPARES],
     /// Counts the spans made, so that each gets a tag that the last one there had not.
     generation: u32,
 }
@@ -141,7 +141,7 @@ static SEGMENTS: Segments = Segments {
         open: [None; 2],
         empty: [None; 2],
         budget: Budget::new(),
-        spare: None,
+        spares: [None; own::SPARES],
         generation: 0,
     }),
     mapped: AtomicUsize::new(0),
@@ -265,7 +265,7 @@ fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: us
 pub(super) fn release_free_memory() -> usize {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let mut given = lists.drop_spare();
+    let mut given = lists.drop_spares();
     while let Some(segment) = lists.empty[1].or(lists.empty[0]) {
         given += (segment.dirty.get() & !1).count_ones() as usize * SLICE;
         lists.unmap(segment);
@@ -356,7 +356,7 @@ impl Lists {
         if !self.budget.is_exceeded() {
             return;
         }
-        self.drop_spare();
+        self.drop_spares();
         if segment.used.get() != 1 {
             if segment.huge_pages.get() {
                 self.purge_huge_page(segment);

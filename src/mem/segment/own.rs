@@ -3,7 +3,7 @@
 //! Such a mapping looks like a segment with one span, and is told from a shared one by its length. It may have
 //! address space to spare, so that the block grows without moving; when it must move, its pages move and are
 //! not copied. Here `dirty` counts the slices that may hold something else than zeros, and all of `used` is
-//! set. One mapping that nobody uses any more is kept for the next block.
+//! set. A few mappings that nobody uses any more are kept for the next blocks.
 
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
@@ -15,6 +15,8 @@ use crate::mem::heap::Heap;
 use crate::mem::os;
 use crate::mem::span::SpanRef;
 
+/// How many mappings are kept.
+pub(super) const SPARES: usize = 4;
 /// A block with this many slices, 1 MiB, asks for huge pages.
 const HUGE: usize = (1 << 20) / SLICE;
 
@@ -101,21 +103,24 @@ pub(in crate::mem) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
 }
 
 impl Lists {
-    /// Keeps the mapping of a block that was `slices` long, if that is not too much.
+    /// Keeps the mapping of a block that was `slices` long, if that is not too much, before those kept earlier.
     pub(super) fn spare_or_unmap(&mut self, segment: SegmentRef, slices: usize) {
-        self.drop_spare();
         self.budget.free(slices);
-        if self.budget.is_exceeded() {
-            self.budget.give_back(segment.dirty.get() as usize);
-            self.unmap(segment);
-        } else {
-            self.spare = Some(segment);
+        if let Some(oldest) = self.spares[SPARES - 1].take() {
+            self.unmap_spare(oldest);
+        }
+        self.spares.rotate_right(1);
+        self.spares[0] = Some(segment);
+        while self.budget.is_exceeded()
+            && let Some(oldest) = self.spares.iter_mut().rev().find_map(Option::take)
+        {
+            self.unmap_spare(oldest);
         }
     }
 
-    /// The spare mapping, if it is at least `len` long.
+    /// The spare mapping that was kept last, of those that are at least `len` long.
     fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
-        self.spare.take_if(|spare| spare.len.get() >= len)
+        self.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.len.get() >= len))
     }
 
     /// The block with a mapping of its own that had `have` slices gets `want`, more.
@@ -128,12 +133,20 @@ impl Lists {
         }
     }
 
-    /// Unmaps the spare mapping. Returns the bytes that it held.
-    pub(super) fn drop_spare(&mut self) -> usize {
-        let Some(segment) = self.spare.take() else { return 0 };
-        let resident = segment.dirty.get() as usize;
+    /// Unmaps the spare mappings. Returns the bytes that they held.
+    pub(super) fn drop_spares(&mut self) -> usize {
+        let mut given = 0;
+        while let Some(spare) = self.spares.iter_mut().find_map(Option::take) {
+            given += self.unmap_spare(spare);
+        }
+        given
+    }
+
+    /// Unmaps a spare mapping that is off the list. Returns the bytes that it held.
+    fn unmap_spare(&mut self, spare: SegmentRef) -> usize {
+        let resident = spare.dirty.get() as usize;
         self.budget.give_back(resident);
-        self.unmap(segment);
+        self.unmap(spare);
         resident * SLICE
     }
 }

@@ -85,6 +85,17 @@ pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) 
     Ok(())
 }
 
+/// [`begin`], by a shorter way for a leaf with a destructor.
+#[inline(always)]
+fn begin_leaf_or_tree(chunk: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), Refusal> {
+    match leaf_with_side(chunk) {
+        Some(side) if side.running.get() == Running::No => {
+            run_destructor(chunk, side, root).map_err(|_| Refusal::VETO)
+        }
+        _ => begin(chunk, location, root),
+    }
+}
+
 /// Runs the destructor of `chunk`, if it has one. [`FreeError::Vetoed`] when that refuses.
 #[inline(always)]
 pub(super) fn run_destructor(chunk: Chunk, side: SideRef, root: Option<&Root>) -> Result<(), FreeError> {
@@ -188,7 +199,7 @@ pub(super) fn free_simple_leaves(
 /// it is gone, or has refused and been given to somebody else.
 pub(super) fn descend(child: Chunk, parent: Chunk, location: *const c_char, root: Option<&Root>) -> bool {
     if !child.is_simple() {
-        if let Err(refusal) = begin(child, location, root) {
+        if let Err(refusal) = begin_leaf_or_tree(child, location, root) {
             if child.parent() == Some(parent) {
                 let to = match refusal.heir {
                     Heir::Owner(owner) => Some(owner),
@@ -204,6 +215,11 @@ pub(super) fn descend(child: Chunk, parent: Chunk, location: *const c_char, root
         {
             links::detach(child);
             store::release_with_side(child, side, location);
+            return false;
+        }
+        if child.has_only(REFERENCE) && child.child.get().is_none() {
+            links::detach(child);
+            store::release(child, location);
             return false;
         }
         if store::is_regular_pool(child) {

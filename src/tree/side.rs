@@ -38,6 +38,9 @@ pub struct Side {
     pub(crate) meter: Cell<Option<NonNull<Meter>>>,
 }
 
+// A cache line.
+const _: () = assert!(size_of::<Side>() <= 64);
+
 offsets! {
     /// Where the fields of a side record lie.
     SideOffsets of Side { running, name, destructor, finalizer, references, meter }

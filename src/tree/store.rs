@@ -444,6 +444,7 @@ fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
 }
 
 /// Memory for a record of `bytes`, at most a small slot's, about `chunk`.
+#[inline]
 pub(super) fn take_record(chunk: Chunk, bytes: usize) -> Option<NonNull<u8>> {
     if process::mode() & MODE_MALLOC != 0 {
         return take_malloc(bytes);

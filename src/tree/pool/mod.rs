@@ -274,6 +274,15 @@ impl PoolRef {
         if room > BLOCK_ROOM_MAX {
             return None;
         }
+        let growth = self.growth.get();
+        // What it has anyway is used first, when it is used for the first time since the pool was emptied.
+        if growth.grows
+            && !self.announced.is_binning()
+            && let Some(block) = self.take_spare(room)
+        {
+            self.announced.add(block);
+            return self.announced.cut(room);
+        }
         if let Some(at) = self.announced.reuse(room, self.chunk()) {
             return Some(at);
         }
@@ -284,7 +293,6 @@ impl PoolRef {
             self.promised.set(promised - bytes);
             return self.announced.cut(room);
         }
-        let growth = self.growth.get();
         if room > growth.member_max as usize {
             return None;
         }

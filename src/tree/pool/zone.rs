@@ -25,6 +25,8 @@ pub(super) struct Zone {
     /// The newest block first: the one that is cut from.
     pub(super) blocks: Cell<Option<NonNull<Block>>>,
     bins: Cell<Option<NonNull<Bins>>>,
+    /// There was a sweep since the zone was last empty: what is freed goes into the bins.
+    binning: Cell<bool>,
     /// Bytes in its blocks.
     capacity: Cell<usize>,
     /// Bytes that were freed elsewhere than at the newest block's end, since the zone was last empty.
@@ -39,6 +41,7 @@ impl Zone {
             live: Cell::new(0),
             blocks: Cell::new(first),
             bins: Cell::new(None),
+            binning: Cell::new(false),
             capacity: Cell::new(0),
             scattered: Cell::new(0),
             swept: Cell::new(0),
@@ -50,6 +53,11 @@ impl Zone {
     fn newest(&self) -> Option<&Block> {
         // SAFETY: the blocks in the list are the zone's.
         self.blocks.get().map(|block| unsafe { block.as_ref() })
+    }
+
+    /// Whether what was freed has been looked at since the zone was last empty.
+    pub(super) fn is_binning(&self) -> bool {
+        self.binning.get()
     }
 
     fn bins(&self) -> Option<&Bins> {
@@ -104,7 +112,7 @@ impl Zone {
             block.bump.set(at);
         } else {
             self.scattered.set(self.scattered.get() + room);
-            if self.bins.get().is_some() {
+            if self.binning.get() {
                 self.keep(at, room, location);
             }
         }
@@ -156,9 +164,7 @@ impl Zone {
         self.live.set(0);
         self.scattered.set(0);
         self.swept.set(0);
-        if let Some(bins) = self.bins() {
-            bins.clear();
-        }
+        self.binning.set(false);
     }
 
     /// Gives the record of the bins back. The pool is going.
@@ -171,7 +177,7 @@ impl Zone {
 
     /// A piece that is large enough, its rest kept.
     fn take_piece(&self, room: usize) -> Option<usize> {
-        let piece = self.bins()?.take(room)?;
+        let piece = self.bins().filter(|_| self.binning.get())?.take(room)?;
         // SAFETY: free room of the zone.
         let has = unsafe { piece.as_ref() }.room();
         let at = piece.addr().get();
@@ -186,7 +192,7 @@ impl Zone {
                 Piece::pad(at, room);
             }
         } else if let Some(piece) = Piece::mark(at, room, None, location)
-            && let Some(bins) = self.bins()
+            && let Some(bins) = self.bins().filter(|_| self.binning.get())
         {
             bins.put(piece);
         }
@@ -203,6 +209,7 @@ impl Zone {
         }
         let Some(bins) = self.bins() else { return };
         bins.clear();
+        self.binning.set(true);
         self.swept.set(self.scattered.get());
         let newest = self.blocks.get();
         let mut next = newest;

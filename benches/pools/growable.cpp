@@ -1,0 +1,256 @@
+/*
+ * Pools that are emptied at once (a request's memory), and the C++ MemoryPool.
+ *
+ * `request`: a few hundred pieces of mixed sizes, all dropped together; the same memory serves the next request.
+ * `parts`: the same, but half of the pieces are given back or grow on the way, as parsers and string builders do: what
+ * only bumps a pointer cannot use that room again.
+ */
+#include "bench.hpp"
+
+#if __has_include(<apr_pools.h>)
+#include <apr_general.h>
+#include <apr_pools.h>
+#define HAVE_APR 1
+#endif
+#if __has_include(<boost/pool/object_pool.hpp>)
+#include <boost/pool/object_pool.hpp>
+#include <boost/pool/pool_alloc.hpp>
+#define HAVE_BOOST 1
+#endif
+#include <cstring>
+#include <memory_resource>
+#include <thread>
+#include <tmempool.hpp>
+
+namespace {
+
+constexpr size_t block = 16 << 10;
+
+/* A way has get(), which gives memory that is dropped by drop(), and what it can of put(), which gives it back. */
+
+struct Growable {
+	static constexpr const char *name = "tm_pool_growable";
+	void *pool = tm_pool_growable(nullptr, block, 1 << 20);
+	~Growable() { talloc_free(pool); }
+	void *get(size_t size) { return talloc_named_const(pool, size, nullptr); }
+	void put(void *at, size_t) { _talloc_free(at, nullptr); }
+	void drop(const std::vector<void *> &, const std::vector<size_t> &) { tm_reset(pool); }
+};
+
+struct Malloc {
+	static constexpr const char *name = "malloc";
+	void *get(size_t size) { return std::malloc(size); }
+	void put(void *at, size_t) { std::free(at); }
+	void drop(const std::vector<void *> &left, const std::vector<size_t> &)
+	{
+		for (void *at : left)
+			std::free(at);
+	}
+};
+
+struct Monotonic {
+	static constexpr const char *name = "pmr::monotonic";
+	std::pmr::unsynchronized_pool_resource upstream;
+	std::vector<char> first = std::vector<char>(block);
+	std::pmr::monotonic_buffer_resource pool{first.data(), first.size(), &upstream};
+	void *get(size_t size) { return pool.allocate(size, 16); }
+	void put(void *at, size_t size) { pool.deallocate(at, size, 16); }
+	void drop(const std::vector<void *> &, const std::vector<size_t> &) { pool.release(); }
+};
+
+struct Unsynchronized {
+	static constexpr const char *name = "pmr::unsynchronized";
+	std::pmr::unsynchronized_pool_resource pool;
+	void *get(size_t size) { return pool.allocate(size, 16); }
+	void put(void *at, size_t size) { pool.deallocate(at, size, 16); }
+	void drop(const std::vector<void *> &left, const std::vector<size_t> &sizes)
+	{
+		for (size_t i = 0; i < left.size(); i++)
+			pool.deallocate(left[i], sizes[i], 16);
+	}
+};
+
+#ifdef HAVE_APR
+struct Apr {
+	static constexpr const char *name = "apr_pool";
+	apr_pool_t *pool;
+	Apr()
+	{
+		apr_initialize();
+		apr_pool_create(&pool, nullptr);
+	}
+	~Apr() { apr_pool_destroy(pool); }
+	void *get(size_t size) { return apr_palloc(pool, size); }
+	void put(void *, size_t) {}
+	void drop(const std::vector<void *> &, const std::vector<size_t> &) { apr_pool_clear(pool); }
+};
+#endif
+
+template <class Way> void add_request(const char *workload, size_t pieces, bool gives_back)
+{
+	bench::add(workload, Way::name, [=] {
+		static Way way;
+		constexpr size_t requests = 50;
+		static std::vector<void *> left;
+		static std::vector<size_t> sizes;
+		bench::Random random{42};
+		return bench::timed(double(requests * pieces), [&] {
+			for (size_t r = 0; r < requests; r++) {
+				left.clear();
+				sizes.clear();
+				for (size_t i = 0; i < pieces; i++) {
+					size_t size = 8 + random.below(120);
+					void *at = way.get(size);
+					*static_cast<size_t *>(at) = i;
+					if (gives_back && i % 2 == 1 && left.size() > 4) {
+						/* One of the last few is done with. */
+						size_t which = left.size() - 1 - random.below(4);
+						way.put(left[which], sizes[which]);
+						left[which] = left.back();
+						sizes[which] = sizes.back();
+						left.pop_back();
+						sizes.pop_back();
+					}
+					left.push_back(at);
+					sizes.push_back(size);
+				}
+				bench::check(*static_cast<size_t *>(left.back()) == pieces - 1,
+					     "contents are there");
+				way.drop(left, sizes);
+			}
+		});
+	});
+}
+
+struct Node {
+	uint64_t id;
+	Node *links[5];
+	explicit Node(uint64_t i) : id(i), links() {}
+};
+
+template <bool Zero, tmempool::threads Threads> struct Pool {
+	static constexpr const char *name = Threads == tmempool::threads::many ? "MemoryPool, many threads"
+					    : Zero ? "MemoryPool, zeroing"
+						   : "MemoryPool";
+	tmempool::MemoryPool<Node, 4096, Zero, Threads> pool;
+	Node *get(uint64_t i) { return pool.newElement(i); }
+	void put(Node *node) { pool.deleteElement(node); }
+};
+using PoolOfOne = Pool<false, tmempool::threads::one>;
+using PoolOfOneZeroing = Pool<true, tmempool::threads::one>;
+using PoolOfMany = Pool<false, tmempool::threads::many>;
+
+struct NewDelete {
+	static constexpr const char *name = "malloc";
+	Node *get(uint64_t i) { return new (std::malloc(sizeof(Node))) Node(i); }
+	void put(Node *node) { std::free(node); }
+};
+
+template <class Resource> struct PmrNodes {
+	static constexpr const char *name =
+		std::is_same_v<Resource, std::pmr::unsynchronized_pool_resource> ? "pmr::unsynchronized"
+										 : "pmr::synchronized";
+	Resource pool;
+	Node *get(uint64_t i) { return new (pool.allocate(sizeof(Node), alignof(Node))) Node(i); }
+	void put(Node *node) { pool.deallocate(node, sizeof(Node), alignof(Node)); }
+};
+
+#ifdef HAVE_BOOST
+struct BoostNodes {
+	static constexpr const char *name = "boost::pool";
+	boost::pool<> pool{sizeof(Node)};
+	Node *get(uint64_t i) { return new (pool.malloc()) Node(i); }
+	void put(Node *node) { pool.free(node); }
+};
+
+struct BoostFast {
+	static constexpr const char *name = "boost::fast_pool_allocator";
+	boost::fast_pool_allocator<Node> pool;
+	Node *get(uint64_t i) { return new (pool.allocate()) Node(i); }
+	void put(Node *node) { pool.deallocate(node); }
+};
+#endif
+
+/* Random ones among a thousand elements are replaced. */
+template <class Way> void replace(Way &way, uint64_t seed)
+{
+	constexpr size_t live = 1000, steps = 100000;
+	bench::Random random{seed};
+	std::vector<Node *> nodes(live);
+	for (size_t i = 0; i < live; i++)
+		nodes[i] = way.get(i);
+	for (size_t i = 0; i < steps; i++) {
+		size_t at = random.below(live);
+		bench::check(nodes[at]->id == at, "an element is as it was left");
+		way.put(nodes[at]);
+		nodes[at] = way.get(at);
+	}
+	for (Node *node : nodes)
+		way.put(node);
+}
+
+template <class Way> void add_elements()
+{
+	bench::add("elements/replace", Way::name, [] {
+		static Way way;
+		return bench::timed(101000, [&] { replace(way, 7); });
+	});
+	bench::add("elements/build", Way::name, [] {
+		static Way way;
+		constexpr size_t n = 20000;
+		static std::vector<Node *> nodes(n);
+		return bench::timed(n, [&] {
+			for (size_t i = 0; i < n; i++)
+				nodes[i] = way.get(i);
+			for (size_t i = 0; i < n; i++) {
+				bench::check(nodes[i]->id == i, "an element is as it was left");
+				way.put(nodes[i]);
+			}
+		});
+	});
+}
+
+template <class Way> void add_threads()
+{
+	bench::add("elements/4 threads", Way::name, [] {
+		static Way way;
+		return bench::timed(4 * 101000, [&] {
+			std::vector<std::thread> all;
+			for (uint64_t i = 1; i <= 4; i++)
+				all.emplace_back([i] { replace(way, i); });
+			for (std::thread &thread : all)
+				thread.join();
+		});
+	});
+}
+
+template <class Way> void add_requests()
+{
+	add_request<Way>("request/100 pieces", 100, false);
+	add_request<Way>("request/2000 pieces", 2000, false);
+	add_request<Way>("parts/2000 pieces", 2000, true);
+}
+
+} // namespace
+
+void bench::add_growable_cases()
+{
+	add_requests<Growable>();
+	add_requests<Malloc>();
+	add_requests<Monotonic>();
+	add_requests<Unsynchronized>();
+#ifdef HAVE_APR
+	add_requests<Apr>();
+#endif
+	add_elements<PoolOfOne>();
+	add_elements<PoolOfOneZeroing>();
+	add_elements<NewDelete>();
+	add_elements<PmrNodes<std::pmr::unsynchronized_pool_resource>>();
+	add_threads<PoolOfMany>();
+	add_threads<NewDelete>();
+	add_threads<PmrNodes<std::pmr::synchronized_pool_resource>>();
+#ifdef HAVE_BOOST
+	add_elements<BoostNodes>();
+	add_threads<BoostFast>();
+#endif
+}

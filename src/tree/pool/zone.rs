@@ -17,6 +17,9 @@ use crate::tree::store;
 /// A sweep waits until this part of the zone has been freed since the last.
 const WORTH_SWEEPING: usize = 8;
 
+/// There was no sweep.
+const UNSWEPT: usize = usize::MAX;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Zone {
@@ -25,13 +28,12 @@ pub(super) struct Zone {
     /// The newest block first: the one that is cut from.
     pub(super) blocks: Cell<Option<NonNull<Block>>>,
     bins: Cell<Option<NonNull<Bins>>>,
-    /// There was a sweep since the zone was last empty: what is freed goes into the bins.
-    binning: Cell<bool>,
     /// Bytes in its blocks.
     capacity: Cell<usize>,
     /// Bytes that were freed elsewhere than at the newest block's end, since the zone was last empty.
     scattered: Cell<usize>,
-    /// What that was at the last sweep.
+    /// What that was at the last sweep; [`UNSWEPT`] if there was none since then. Afterwards what is freed goes into
+    /// the bins.
     swept: Cell<usize>,
 }
 
@@ -41,10 +43,9 @@ impl Zone {
             live: Cell::new(0),
             blocks: Cell::new(first),
             bins: Cell::new(None),
-            binning: Cell::new(false),
             capacity: Cell::new(0),
             scattered: Cell::new(0),
-            swept: Cell::new(0),
+            swept: Cell::new(UNSWEPT),
         };
         zone.capacity.set(zone.newest().map_or(0, Block::capacity));
         zone
@@ -56,8 +57,9 @@ impl Zone {
     }
 
     /// Whether what was freed has been looked at since the zone was last empty.
+    #[inline(always)]
     pub(super) fn is_binning(&self) -> bool {
-        self.binning.get()
+        self.swept.get() != UNSWEPT
     }
 
     fn bins(&self) -> Option<&Bins> {
@@ -77,7 +79,8 @@ impl Zone {
     /// pool's chunk.
     pub(super) fn reuse(&self, room: usize, owner: Chunk) -> Option<usize> {
         let at = self.take_piece(room).or_else(|| {
-            let freed = self.scattered.get() - self.swept.get();
+            let before = if self.is_binning() { self.swept.get() } else { 0 };
+            let freed = self.scattered.get() - before;
             if freed < room.max(self.capacity.get() / WORTH_SWEEPING) {
                 return None;
             }
@@ -112,7 +115,7 @@ impl Zone {
             block.bump.set(at);
         } else {
             self.scattered.set(self.scattered.get() + room);
-            if self.binning.get() {
+            if self.is_binning() {
                 self.keep(at, room, location);
             }
         }
@@ -163,8 +166,7 @@ impl Zone {
     fn forget_pieces(&self) {
         self.live.set(0);
         self.scattered.set(0);
-        self.swept.set(0);
-        self.binning.set(false);
+        self.swept.set(UNSWEPT);
     }
 
     /// Gives the record of the bins back. The pool is going.
@@ -177,7 +179,7 @@ impl Zone {
 
     /// A piece that is large enough, its rest kept.
     fn take_piece(&self, room: usize) -> Option<usize> {
-        let piece = self.bins().filter(|_| self.binning.get())?.take(room)?;
+        let piece = self.bins().filter(|_| self.is_binning())?.take(room)?;
         // SAFETY: free room of the zone.
         let has = unsafe { piece.as_ref() }.room();
         let at = piece.addr().get();
@@ -192,7 +194,7 @@ impl Zone {
                 Piece::pad(at, room);
             }
         } else if let Some(piece) = Piece::mark(at, room, None, location)
-            && let Some(bins) = self.bins().filter(|_| self.binning.get())
+            && let Some(bins) = self.bins().filter(|_| self.is_binning())
         {
             bins.put(piece);
         }
@@ -209,7 +211,6 @@ impl Zone {
         }
         let Some(bins) = self.bins() else { return };
         bins.clear();
-        self.binning.set(true);
         self.swept.set(self.scattered.get());
         let newest = self.blocks.get();
         let mut next = newest;

@@ -120,6 +120,19 @@ def test_a_free_from_c_spares_exported_memory():
     buffer.free()
 
 
+def test_a_destructor_is_not_asked_while_the_memory_is_in_use():
+    calls = []
+    ctx = tmempool.Context("a")
+    buffer = ctx.bytes(8)
+    buffer.set_destructor(calls.append)
+    view = buffer.view()
+    assert _library.free_chunk(ctx._address(), None) == 0
+    assert calls == [] and buffer.alive
+    del view
+    buffer.free()
+    assert calls == [buffer]
+
+
 def test_a_view_taken_by_a_destructor_keeps_the_memory():
     ctx = tmempool.Context("a")
     buffer = ctx.bytes(8)

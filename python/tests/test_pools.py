@@ -175,9 +175,8 @@ def test_a_managed_range_of_a_shared_mapping(ctx):
 @pytest.mark.parametrize("fit", list(Fit))
 def test_every_fit(ctx, fit):
     pool = ctx.genpool("memory", order=4)
-    memory = bytearray(4096 + 64)
-    start = -ctypes.addressof((ctypes.c_ubyte * 0).from_buffer(memory)) % 64
-    pool.add(memoryview(memory)[start:start + 4096])
+    memory = bytearray(4096)
+    pool.add(memory)
     pieces = [pool.alloc(50, fit) for _ in range(10)]
     offsets = sorted(piece.offset for piece in pieces)
     assert all(b - a >= 50 for a, b in zip(offsets, offsets[1:]))
@@ -212,6 +211,20 @@ def test_what_a_managed_range_refuses(ctx):
         with pytest.raises(error):
             wrong()
     assert pool.available == pool.size == 256
+
+
+def test_what_is_misaligned_is_left_out(ctx):
+    pool = ctx.genpool("memory", order=6)
+    memory = bytearray(1000)
+    pool.add(memoryview(memory)[3:])
+    address = ctypes.addressof((ctypes.c_ubyte * 0).from_buffer(memory))
+    assert 1000 - 3 - 2 * 63 <= pool.size <= 960 and pool.size % 64 == 0
+    piece = pool.alloc(64)
+    with piece.view() as view:
+        view[0] = 9
+    assert (address + 3 + piece.offset) % 64 == 0 and memory[3 + piece.offset] == 9
+    with pytest.raises(ValueError, match="too few"):
+        pool.add(bytearray(10))
 
 
 def test_what_was_made_of_a_range_outlives_the_pool(ctx):

@@ -6,13 +6,15 @@ import ctypes
 import enum
 import errno
 import operator
-from typing import Any, Optional, SupportsIndex
+from typing import Any, Optional, SupportsIndex, Tuple, Type, TypeVar, cast
 
 from . import _library as c
 from ._errors import StaleContextError, TmempoolError, WrongTypeError
 from ._handle import Handle
 from ._pieces import Piece, Provider, held, made
 from ._registry import Entry, work
+
+G = TypeVar("G", bound="GenPool")
 
 
 class Fit(enum.IntEnum):
@@ -32,26 +34,39 @@ class GenPool(Provider):
     `Context.genpool()`. It ends with its parent, or by `free()` when all has been given back. The memory
     is never touched, and stays the program's."""
 
-    __slots__ = ()
+    __slots__ = ("_order",)
+    _order: int
+
+    @classmethod
+    def _of(cls: Type[G], handle: int, name: str, detail: object = None) -> G:
+        pool, order = cast(Tuple[int, int], detail)
+        self = super()._of(handle, name, pool)
+        self._order = order
+        return self
+
+    @property
+    def _detail(self) -> object:
+        return self._pool, self._order
 
     def add(self, buffer: Any) -> None:
-        """Brings a writable buffer, which is kept from being resized or closed as long as the pool lives."""
+        """Brings a writable buffer, which is kept from being resized or closed as long as the pool lives.
+        Bytes before the first multiple of the unit of allocation, and behind the last, are left out."""
         try:
             with memoryview(buffer) as view:
                 size = view.nbytes
-            memory = (ctypes.c_ubyte * size).from_buffer(buffer)
+            whole = (ctypes.c_ubyte * size).from_buffer(buffer)
         except (TypeError, ValueError, BufferError) as error:
             raise WrongTypeError(f"not a writable, contiguous buffer: {error}") from None
+        start = ctypes.addressof(whole)
+        first = -(-start >> self._order) << self._order
+        last = start + size >> self._order << self._order
         with work:
             entry = self._live()
-            if c.genpool_add(self._pool, ctypes.addressof(memory), size):
-                if ctypes.get_errno() == errno.EINVAL:
-                    raise ValueError(
-                        f"{size} bytes at {ctypes.addressof(memory):#x} are there already, "
-                        "misaligned, too few or too many"
-                    )
+            if first >= last or c.genpool_add(self._pool, first, last - first):
+                if first >= last or ctypes.get_errno() == errno.EINVAL:
+                    raise ValueError(f"{size} bytes at {start:#x} are there already, too few or too many")
                 raise MemoryError(f"no memory for the books of {self!r}")
-            entry.kept.append(memory)
+            entry.kept.append(whole)
 
     def alloc(self, size: SupportsIndex, fit: Fit = Fit.FIRST, align: SupportsIndex = 0) -> Range:
         """Takes `size` bytes at a multiple of `align`, a power of two. MemoryError if there is no such
@@ -150,4 +165,4 @@ def make_genpool(parent: Handle, name: str, order: SupportsIndex) -> GenPool:
     with work:
         work.changes()
         handle, holder = held(parent, name)
-        return made(GenPool, handle, name, c.genpool_create(holder, unit))
+        return made(GenPool, handle, name, c.genpool_create(holder, unit), unit)

@@ -84,7 +84,9 @@ def held(parent: Handle, name: str) -> Tuple[int, int]:
     return handle, c.get(handle)
 
 
-def made(kind: Type[P], handle: int, name: str, pool: Optional[int]) -> P:
+def made(
+    kind: Type[P], handle: int, name: str, pool: Optional[int], more: Optional[int] = None
+) -> P:
     """The object for what was made below the holder `handle`; else why it was not; within `work`."""
     if not pool:
         reason = ctypes.get_errno()
@@ -92,7 +94,7 @@ def made(kind: Type[P], handle: int, name: str, pool: Optional[int]) -> P:
         if reason == errno.EINVAL:
             raise ValueError(f"a {kind.__name__} cannot be like that: {name!r}")
         raise MemoryError(f"no memory for {name!r}")
-    item = kind._of(handle, name, pool)
+    item = kind._of(handle, name, pool if more is None else (pool, more))
     item._enter()
     return item
 
@@ -166,8 +168,6 @@ class Piece(Items):
         location = registry.caller()
         with work:
             self._check()
-            if registry.memory_in_use(self):
-                raise BufferError(f"the memory of {self!r} is in use")
             # First the end of what can be handed out, then the question whether anything was.
             self._freed_at = location
             if registry.memory_in_use(self):

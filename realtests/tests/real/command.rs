@@ -1,11 +1,12 @@
-//! `tmempool run` with the real library under real programs.
+//! `tmempool run` and `tmempool tree` with the real library under real programs.
 //!
 //! What the command says of each kind of program is tested beside it, with a stand-in; here is what
 //! needs the library: that it takes its place, leaves word, and reports.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use tmempool_realtests::comparison::missing;
@@ -22,6 +23,8 @@ pub fn trials() -> Vec<Trial> {
         trial("command: a library found by RPATH", &["cc"], found_by_rpath),
         trial("command: static", &["cc"], static_program),
         trial("command: setuid", &["cc"], setuid_program),
+        trial("command: tree of python", &["python3", "samba-tool"], tree_of_python),
+        trial("command: tree of smbtorture", &["smbtorture"], tree_of_smbtorture),
         trial("command: env -i", &["notmuch", "env"], cleared_environment),
     ]
 }
@@ -148,6 +151,63 @@ fn cleared_environment(folder: &Path) -> Result<(), Failed> {
     let mut command = tmempool(&["run", "--", "env", "-i", "notmuch", "help"]);
     let output = command.env("HOME", folder).output()?;
     contains(&text(&output.stderr), "env gave way to notmuch")
+}
+
+/// What talloc's own module reports in the process is what is seen from outside.
+fn tree_of_python(folder: &Path) -> Result<(), Failed> {
+    let script = "import os, sys, talloc; from samba import param; lp = param.LoadParm(); \
+                  talloc.report_full(lp); print('ready', os.getpid(), flush=True); sys.stdin.read()";
+    let mut command = tmempool(&["run", "--", "/usr/bin/python3", "-c", script]);
+    let mut child = command.env("HOME", folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut report = String::new();
+    let mut pid = None;
+    for line in BufReader::new(child.stdout.take().expect("a pipe was asked for")).lines() {
+        let line = line?;
+        if let Some(number) = line.strip_prefix("ready ") {
+            pid = Some(number.to_owned());
+            break;
+        }
+        report += &format!("{line}\n");
+    }
+    let pid = pid.ok_or("python ended early")?;
+    let output = tmempool(&["tree", &pid]).output()?;
+    drop(child.stdin.take());
+    child.wait()?;
+    same("stderr", "", &text(&output.stderr))?;
+    contains(&report, "full talloc report on 'struct loadparm_context'")?;
+    contains(&text(&output.stdout), &report)
+}
+
+/// A program that works is looked at again and again, and neither it nor the looking comes to harm.
+fn tree_of_smbtorture(folder: &Path) -> Result<(), Failed> {
+    let mut command = tmempool(&["run", "--", "smbtorture", "ncalrpc:localhost", "local.talloc"]);
+    let log = std::fs::File::create(folder.join("log"))?;
+    let mut child = command.current_dir(folder).stdin(Stdio::null()).stdout(log).spawn()?;
+    let runner = child.id();
+    let (mut seen, mut looked) = (0, 0);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        looked += 1;
+        let children = std::fs::read_to_string(format!("/proc/{runner}/task/{runner}/children"));
+        for pid in children.unwrap_or_default().split_whitespace() {
+            let stop = if looked % 2 == 0 { vec!["tree", "--stop", pid] } else { vec!["tree", pid] };
+            let output = tmempool(&stop).output()?;
+            match output.status.code() {
+                Some(0) => seen += usize::from(text(&output.stdout).contains("report of smbtorture[")),
+                // Not yet loaded, or just ended.
+                Some(125) => {}
+                _ => return Err(said(&output).into()),
+            }
+        }
+    };
+    let log = std::fs::read_to_string(folder.join("log"))?;
+    same("failures", "0", &log.matches("\nfailure: ").count().to_string())?;
+    match status.success() && seen > 0 {
+        true => Ok(()),
+        false => Err(format!("{status}, seen {seen} times of {looked}\n{log}").into()),
+    }
 }
 
 /// The command, with a plain environment.

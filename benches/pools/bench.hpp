@@ -44,6 +44,8 @@ inline void add(std::string workload, std::string way, std::function<Paid()> pas
 /* Registered by the files, called by main. */
 void add_cache_cases();
 void add_growable_cases();
+void add_genpool_cases();
+void add_mempool_cases();
 
 template <class Work> Paid timed(double ops, Work &&work)
 {

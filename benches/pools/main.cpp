@@ -8,6 +8,8 @@ int main(int argc, char **argv)
 {
 	bench::add_cache_cases();
 	bench::add_growable_cases();
+	bench::add_genpool_cases();
+	bench::add_mempool_cases();
 	if (argc == 2 && std::strcmp(argv[1], "list") == 0) {
 		for (const bench::Case &c : bench::cases()) {
 			std::printf("{\"workload\": \"%s\", \"way\": \"%s\"}\n", c.workload.c_str(),

@@ -202,7 +202,7 @@ fn none(failure: Failure) -> *mut c_void {
 
 /// Takes an element back: for the first who waits, else for the reserve, else for the source.
 ///
-/// What is seen to be wrong (no element is out; it is among the last 64 that came back to the reserve; the cache or
+/// What is seen to be wrong (no element is out; it is among the last 16 that came back to the reserve; the cache or
 /// tm_kfree() does not know it) is refused with a log line, and errno is EINVAL.
 ///
 /// @param m        the pool that the element came from.

@@ -7,11 +7,13 @@
 //! is no longer in it, it has been given something and takes it.
 //!
 //! ```text
-//! WAITING ──give──▶ GIVEN       the pointer is the waiter's
-//!    │ └────end───▶ ENDED       there will be none
-//!    └── leave: out of the queue, nothing was given
+//! WAITING ─────── the waiter looks for a while, then sleeps ──▶ ASLEEP
+//!    │                                                            │
+//!    ├── give ──▶ GIVEN    the pointer is the waiter's ◀── give ──┤
+//!    ├── end ───▶ ENDED    there will be none ◀──────────── end ──┤
+//!    └── leave: out of the queue, nothing was given ◀───── leave ─┘
 //! ```
-//! Once its word is not WAITING, a waiter may return at any moment, and its place be gone: who gives
+//! Once its word is GIVEN or ENDED, a waiter may return at any moment, and its place be gone: who gives
 //! touches nothing of it after that, and wakes by its address alone.
 
 use core::ffi::c_void;
@@ -21,11 +23,13 @@ use super::os;
 use super::sync::{
     AtomicU32, Cell,
     Ordering::{Acquire, Relaxed, Release},
+    SPINS,
 };
 
 const WAITING: u32 = 0;
 const GIVEN: u32 = 1;
 const ENDED: u32 = 2;
+const ASLEEP: u32 = 3;
 
 /// A thread's place in a queue.
 #[derive(Debug)]
@@ -48,15 +52,17 @@ pub enum Waited {
     TimedOut,
 }
 
-/// A waiter that must be woken, once the lock is free.
+/// A waiter that must be woken, once the lock is free, if it sleeps: the address of its word.
 #[derive(Debug)]
 #[must_use]
-pub struct Wake(usize);
+pub struct Wake(Option<usize>);
 
 impl Wake {
     /// Wakes it, if it still sleeps.
     pub fn now(self) {
-        os::wake_at(self.0);
+        if let Some(address) = self.0 {
+            os::wake_at(address);
+        }
     }
 }
 
@@ -74,16 +80,26 @@ impl Waiter {
     /// Sleeps until it is given something, the queue ends, or the clock of [`os::nanoseconds`] passes
     /// `deadline`. It has entered a queue, whose lock is free.
     pub fn wait(&self, deadline: Option<u64>) -> Waited {
+        for _ in 0..SPINS {
+            if self.word.load(Relaxed) != WAITING {
+                break;
+            }
+            core::hint::spin_loop();
+        }
         loop {
             match self.word.load(Acquire) {
-                WAITING => {}
+                WAITING => {
+                    let _ = self.word.compare_exchange(WAITING, ASLEEP, Relaxed, Relaxed);
+                    continue;
+                }
+                ASLEEP => {}
                 GIVEN => match NonNull::new(self.gift.get()) {
                     Some(gift) => return Waited::Given(gift),
                     None => return Waited::Ended,
                 },
                 _ => return Waited::Ended,
             }
-            if !os::wait_until(&self.word, WAITING, deadline) {
+            if !os::wait_until(&self.word, ASLEEP, deadline) {
                 return Waited::TimedOut;
             }
         }
@@ -153,8 +169,8 @@ impl Queue {
         waiter.gift.set(gift);
         let word = ptr::from_ref(&waiter.word).addr();
         // The last that is done with the place: the waiter may be gone now.
-        waiter.word.store(verdict, Release);
-        Some(Wake(word))
+        let sleeps = waiter.word.swap(verdict, Release) == ASLEEP;
+        Some(Wake(sleeps.then_some(word)))
     }
 
     /// Takes a waiter whose time is up out of the queue; or takes what it has been given meanwhile.
@@ -162,8 +178,8 @@ impl Queue {
     /// # Safety
     /// The lock is held; the waiter has entered this queue.
     pub unsafe fn leave(&self, waiter: &Waiter) -> Option<NonNull<c_void>> {
-        // It is changed under the lock alone.
-        if waiter.word.load(Relaxed) == WAITING {
+        // It is given and ended under the lock alone.
+        if matches!(waiter.word.load(Relaxed), WAITING | ASLEEP) {
             self.unlink(waiter);
             return None;
         }

@@ -26,6 +26,7 @@
 //! touches the reserve anew at its first use of the pool after a fork. A process that forks to execute
 //! another program pays nothing for it.
 
+mod count;
 mod reserve;
 mod source;
 
@@ -33,8 +34,9 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_void};
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
+use self::count::Count;
 use self::reserve::{Put, Reserve};
 pub use self::source::{AllocFn, FreeFn, Source};
 use super::resident::{Kind, Resident, ResidentRef};
@@ -107,7 +109,7 @@ pub enum DestroyError {
 pub struct Mempool {
     source: Source,
     /// Elements that are out, whether they came from the source or the reserve.
-    out: AtomicUsize,
+    out: Count,
     /// Whether the reserve is not full: written under the lock, read without.
     wanted: AtomicBool,
     /// After which fork the reserve was last touched: [`process::forks`].
@@ -175,7 +177,7 @@ pub unsafe fn destroy(pool: MempoolRef, location: *const c_char) -> Result<(), D
 /// The reserve, while the lock is held.
 struct Locked<'a> {
     reserve: &'a mut Reserve,
-    wanted: &'a AtomicBool,
+    pool: &'a Mempool,
     _held: Held<'static>,
 }
 
@@ -196,7 +198,7 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     /// Says whether elements are wanted, before the lock is free.
     fn drop(&mut self) {
-        self.wanted.store(self.reserve.is_wanting(), Relaxed);
+        self.pool.wanted.store(self.reserve.is_wanting(), Relaxed);
     }
 }
 
@@ -208,7 +210,7 @@ impl Mempool {
         }
         Ok(Mempool {
             source,
-            out: AtomicUsize::new(0),
+            out: Count::new(),
             wanted: AtomicBool::new(true),
             forks: AtomicU32::new(process::forks()),
             reserve: UnsafeCell::new(Reserve::new(min).map_err(SizeError::Memory)?),
@@ -220,12 +222,12 @@ impl Mempool {
         // SAFETY: the lock is held until this is dropped, and gives the only way to the reserve.
         let reserve = unsafe { &mut *self.reserve.get() };
         reserve.enter_process();
-        Locked { reserve, wanted: &self.wanted, _held: held }
+        Locked { reserve, pool: self, _held: held }
     }
 
     /// How many elements are out.
     pub fn in_use(&self) -> usize {
-        self.out.load(Relaxed)
+        self.out.out()
     }
 
     /// How many elements are kept back when the reserve is full.
@@ -241,7 +243,7 @@ impl Mempool {
     pub fn alloc(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
         self.own_after_fork();
         if let Some(element) = self.source.alloc() {
-            self.out.fetch_add(1, Relaxed);
+            self.out.give();
             return Ok(element);
         }
         self.alloc_reserved(patience)
@@ -256,7 +258,7 @@ impl Mempool {
             return Err(Failure::Ended);
         }
         if let Some(element) = reserve.take() {
-            self.out.fetch_add(1, Relaxed);
+            self.out.give();
             return Ok(element);
         }
         let deadline = match patience {
@@ -287,49 +289,59 @@ impl Mempool {
     #[inline]
     pub unsafe fn free(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
         self.own_after_fork();
-        if self.out.fetch_sub(1, Relaxed) == 0 {
-            self.out.fetch_add(1, Relaxed);
-            return Err(Misuse::NothingOut);
-        }
         if self.wanted.load(Relaxed) {
             return self.free_wanted(element);
         }
         self.free_to_source(element)
     }
 
+    fn free_to_source(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
+        if !self.out.i_have_some() && self.out.is_none_out() {
+            return Err(Misuse::NothingOut);
+        }
+        if !self.source.free(element) {
+            return Err(Misuse::Foreign);
+        }
+        self.out.take_back();
+        Ok(())
+    }
+
     #[cold]
     #[inline(never)]
     fn free_wanted(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
-        let misuse = if !self.source.knows(element) {
-            Some(Misuse::Foreign)
-        } else if self.lock().has(element) {
-            Some(Misuse::Free)
-        } else {
-            None
-        };
-        if let Some(misuse) = misuse {
-            self.out.fetch_add(1, Relaxed);
-            return Err(misuse);
+        if !self.out.i_have_some() && self.out.is_none_out() {
+            return Err(Misuse::NothingOut);
+        }
+        if !self.source.knows(element) {
+            return Err(Misuse::Foreign);
         }
         self.source.touch(element);
-        if self.put(element) { Ok(()) } else { self.free_to_source(element) }
-    }
-
-    fn free_to_source(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
-        if self.source.free(element) {
-            return Ok(());
+        let mut reserve = self.lock();
+        if reserve.has(element) {
+            return Err(Misuse::Free);
         }
-        self.out.fetch_add(1, Relaxed);
-        Err(Misuse::Foreign)
+        // SAFETY: the lock is held.
+        match unsafe { reserve.put(element) } {
+            Put::HandedOver(wake) => {
+                drop(reserve);
+                wake.now();
+            }
+            Put::Kept => self.out.take_back(),
+            Put::Surplus => {
+                drop(reserve);
+                return self.free_to_source(element);
+            }
+        }
+        Ok(())
     }
 
-    /// Hands an element over, or keeps it. Says whether it had a use for it.
-    fn put(&self, element: NonNull<c_void>) -> bool {
+    /// Hands a new element over, or keeps it. Says whether it had a use for it.
+    fn put_new(&self, element: NonNull<c_void>) -> bool {
         let mut reserve = self.lock();
         // SAFETY: the lock is held.
         match unsafe { reserve.put(element) } {
             Put::HandedOver(wake) => {
-                self.out.fetch_add(1, Relaxed);
+                self.out.give();
                 drop(reserve);
                 wake.now();
                 true
@@ -362,7 +374,7 @@ impl Mempool {
 
     fn settle(&self, fresh: &mut Table<NonNull<c_void>>) {
         while let Some(element) = fresh.pop() {
-            if !self.put(element) {
+            if !self.put_new(element) {
                 self.source.free(element);
             }
         }

@@ -12,7 +12,7 @@ use crate::pools::table::Table;
 use crate::process;
 
 /// How many of the elements that came last are looked at, to see one that comes a second time.
-const LOOKED_AT: usize = 64;
+const LOOKED_AT: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ impl Reserve {
 
     /// Whether `element` is among those that came back last.
     pub(super) fn has(&self, element: NonNull<c_void>) -> bool {
-        self.elements.iter().rev().take(LOOKED_AT).any(|&kept| kept == element)
+        let newest = &self.elements[self.elements.len().saturating_sub(LOOKED_AT)..];
+        newest.iter().fold(false, |found, &kept| found | (kept == element))
     }
 
     /// An element, if there is one.

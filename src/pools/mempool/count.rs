@@ -1,0 +1,161 @@
+//! How many elements are out, counted without a word that all threads write to.
+//!
+//! A thread writes to a slot of its own, which it knows by its thread pointer: no two living threads have the
+//! same, and one that has that of a dead thread goes on where that one was. Where the slot for it is another's, it
+//! shares two words with all others. What is given and what comes back are counted apart, and both only grow:
+//! so two looks at all of them that find the same have found what was true in between.
+
+use core::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    fence,
+};
+
+use crate::mem::os;
+
+const SLOTS: usize = 8;
+/// How often [`Count::is_none_out`] looks, while others are at it.
+const LOOKS: usize = 4;
+
+/// The words of one thread, so far from those of the next that no line of the processor's caches holds two
+/// threads' words, wherever the slots begin.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Slot {
+    /// Its thread pointer; 0 while it is nobody's.
+    owner: AtomicUsize,
+    given: AtomicUsize,
+    returned: AtomicUsize,
+    unused: [usize; 8],
+}
+
+const _: () = assert!(size_of::<Slot>() >= 64 + 3 * size_of::<usize>());
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    slots: [Slot; SLOTS],
+    shared: Slot,
+}
+
+impl Count {
+    /// Nothing is out.
+    pub(super) fn new() -> Count {
+        Count::default()
+    }
+
+    /// The calling thread's slot.
+    #[inline(always)]
+    fn mine(&self) -> Option<&Slot> {
+        let me = os::thread_pointer();
+        // The upper bits of the product depend on all bits of the number.
+        let slot = &self.slots[((me as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) as usize];
+        let owner = slot.owner.load(Relaxed);
+        let is_mine =
+            owner == me || owner == 0 && slot.owner.compare_exchange(0, me, Relaxed, Relaxed).is_ok();
+        is_mine.then_some(slot)
+    }
+
+    /// An element goes out.
+    #[inline(always)]
+    pub(super) fn give(&self) {
+        match self.mine() {
+            Some(mine) => mine.given.store(mine.given.load(Relaxed).wrapping_add(1), Release),
+            None => drop(self.shared.given.fetch_add(1, Release)),
+        }
+    }
+
+    /// An element has come back.
+    #[inline(always)]
+    pub(super) fn take_back(&self) {
+        match self.mine() {
+            Some(mine) => mine.returned.store(mine.returned.load(Relaxed).wrapping_add(1), Release),
+            None => drop(self.shared.returned.fetch_add(1, Release)),
+        }
+    }
+
+    /// Whether it is known that elements are out that the calling thread was given. Cheap; false says nothing.
+    #[inline(always)]
+    pub(super) fn i_have_some(&self) -> bool {
+        self.mine().is_some_and(|mine| mine.given.load(Relaxed) > mine.returned.load(Relaxed))
+    }
+
+    fn look(&self) -> [(usize, usize); SLOTS + 1] {
+        core::array::from_fn(|i| {
+            let slot = self.slots.get(i).unwrap_or(&self.shared);
+            (slot.given.load(Acquire), slot.returned.load(Acquire))
+        })
+    }
+
+    fn sum(seen: &[(usize, usize)]) -> usize {
+        let out = seen
+            .iter()
+            .fold(0usize, |out, (given, returned)| out.wrapping_add(*given).wrapping_sub(*returned));
+        // While others are at it, the words are of different moments.
+        if out > isize::MAX as usize { 0 } else { out }
+    }
+
+    /// How many elements are out.
+    pub(super) fn out(&self) -> usize {
+        Count::sum(&self.look())
+    }
+
+    /// Whether it is certain that nothing is out.
+    #[cold]
+    pub(super) fn is_none_out(&self) -> bool {
+        let mut before = self.look();
+        for _ in 0..LOOKS {
+            if Count::sum(&before) > 0 {
+                return false;
+            }
+            fence(SeqCst);
+            let now = self.look();
+            if now == before {
+                return true;
+            }
+            before = now;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::thread;
+    use std::vec::Vec;
+
+    /// More threads than slots; elements go out in one and come back in another.
+    #[test]
+    fn it_counts_right_and_never_says_none_to_who_has_one() {
+        let count = Arc::new(Count::new());
+        assert!(count.is_none_out());
+        let (send, receive) = std::sync::mpsc::channel();
+        let receive = Arc::new(std::sync::Mutex::new(receive));
+        let threads: Vec<_> = (0..12)
+            .map(|i| {
+                let (count, send, receive) = (count.clone(), send.clone(), receive.clone());
+                thread::spawn(move || {
+                    for _ in 0..3000 {
+                        if i % 2 == 0 {
+                            count.give();
+                            assert!(!count.is_none_out());
+                            send.send(()).unwrap();
+                        } else {
+                            receive.lock().unwrap().recv().unwrap();
+                            assert!(!count.is_none_out());
+                            count.take_back();
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(count.is_none_out());
+        assert_eq!(count.out(), 0);
+        count.give();
+        assert_eq!(count.out(), 1);
+        assert!(!count.is_none_out());
+    }
+}

@@ -1,0 +1,128 @@
+//! Taking objects: from the thread's magazine, and how that is filled.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::Cache;
+use super::config::ZERO_ON_ALLOC;
+use super::magazine::Magazine;
+use super::slab::{CACHED, IN_USE, Round, Slab};
+use super::store::Fresh;
+
+impl Cache {
+    /// An object, constructed if there is a constructor; its contents are else undefined, or zeros with
+    /// [`ZERO_ON_ALLOC`]. `None` without memory.
+    #[inline(always)]
+    pub fn alloc(&self) -> Option<NonNull<u8>> {
+        self.alloc_quick().or_else(|| self.alloc_slow())
+    }
+
+    /// [`alloc`](Cache::alloc), only if it goes the short way: from the thread's magazine. `None` says nothing.
+    #[inline(always)]
+    pub fn alloc_quick(&self) -> Option<NonNull<u8>> {
+        if self.flags & ZERO_ON_ALLOC != 0 {
+            return None;
+        }
+        self.magazines.mine_quick()?.pop()
+    }
+
+    /// As many objects as `out` has places, or none. Says whether they are there.
+    ///
+    /// # Safety
+    /// `out` leads to `n` places.
+    pub unsafe fn alloc_bulk(&self, n: usize, out: *mut *mut c_void) -> bool {
+        for i in 0..n {
+            let Some(object) = self.alloc() else {
+                for j in 0..i {
+                    // SAFETY: a place of `out`, written below; the object is this function's still.
+                    unsafe {
+                        if let Some(object) = NonNull::new(out.add(j).read()) {
+                            let _ = self.free(object.cast());
+                        }
+                    }
+                }
+                return false;
+            };
+            // SAFETY: a place of `out`.
+            unsafe { out.add(i).write(object.as_ptr().cast()) };
+        }
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(&self) -> Option<NonNull<u8>> {
+        // The magazine may lie where the quick search does not look.
+        let object = self.magazines.mine().and_then(Magazine::pop).or_else(|| self.refill());
+        match object {
+            Some(object) if self.flags & ZERO_ON_ALLOC != 0 => Some(self.cleared(object)),
+            Some(_) => object,
+            None => {
+                self.failures.fetch_add(1, Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Fills the calling thread's magazine, and takes an object from it; without a magazine, just an object.
+    fn refill(&self) -> Option<NonNull<u8>> {
+        loop {
+            let mut fresh = Fresh::new();
+            let mut single = None;
+            let mut locked = self.lock();
+            let magazine = self.magazine(&mut locked);
+            self.recover(&mut locked);
+            if let Some(magazine) = magazine {
+                if !locked.store.load(magazine) {
+                    locked.store.take(self.batch, self.construct.is_some(), &mut fresh, |round| {
+                        magazine.push(round);
+                    });
+                }
+                magazine.count_miss();
+                if let Some(object) = magazine.pop() {
+                    // Constructed ones were taken first; what is raw waits for its turn.
+                    fresh.rounds().for_each(|round| locked.store.put(round));
+                    return Some(object);
+                }
+            } else {
+                locked.store.take(1, self.construct.is_some(), &mut fresh, |round| single = Some(round));
+            }
+            drop(locked);
+            if let Some(round) = single.or_else(|| self.construct_all(&fresh)) {
+                round.set_state(IN_USE);
+                match magazine {
+                    Some(magazine) => magazine.count_allocation(),
+                    None => _ = self.direct[0].fetch_add(1, Relaxed),
+                }
+                return Some(round.object);
+            }
+            self.grow()?;
+        }
+    }
+
+    /// Constructs raw objects. The first one is the caller's, the others go where free ones go.
+    fn construct_all(&self, fresh: &Fresh) -> Option<Round> {
+        let hook = self.construct?;
+        let mut first = None;
+        for round in fresh.rounds() {
+            // SAFETY: an object of this cache that nobody has.
+            unsafe { hook.run(round.object) };
+            round.set_state(CACHED);
+            if first.is_none() {
+                first = Some(round);
+            } else if !self.magazines.mine().is_some_and(|magazine| magazine.push(round)) {
+                self.lock().store.put(round);
+            }
+        }
+        first
+    }
+
+    /// A new slab.
+    fn grow(&self) -> Option<()> {
+        let colour = self.lock().store.next_colour(&self.shape);
+        let slab = Slab::create(self, &self.shape, colour)?;
+        self.lock().store.settle(slab);
+        Some(())
+    }
+}

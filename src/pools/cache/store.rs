@@ -220,6 +220,7 @@ impl Store {
 
     /// Takes a block out of the depot into `magazine`, which is empty.
     pub(super) fn load(&mut self, magazine: &Magazine) -> bool {
+        debug_assert!(magazine.count() == 0, "a block has its place");
         let Some(last) = self.blocks.checked_sub(1) else { return false };
         let Some(block) = self.depot[last].take() else { return false };
         self.blocks = last;

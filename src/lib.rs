@@ -41,7 +41,7 @@ pub use face::{
     Cache, CacheBox, CtxString, CtxVec, DestructorKey, GenPool, Handle, HandleRef, Mempool, MempoolBox, Node,
     Report, SharedContext, SharedGuard, Verdict, Visitor, Walk,
 };
-pub use face::{Context, CtxBox, CtxRef, Kind, Local, Pool, RawError, Sendable, SendableChild};
+pub use face::{Child, Context, CtxBox, CtxRef, Kind, Local, Pool, RawError, Sendable};
 #[cfg(feature = "global-alloc")]
 pub use face::{GlobalContext, global_report, with_context};
 #[cfg(feature = "std")]

@@ -34,7 +34,7 @@ fn rustsec_2020_0006_growing_copies_only_what_there_was() {
     let ctx = Context::new("ctx");
     let secret = ctx.boxed([0x5e_u8; 64]);
     let mut bytes = CtxVec::new_in(&ctx);
-    for round in 0..200_usize {
+    for round in 0..if cfg!(miri) { 12 } else { 200_usize } {
         let wanted = round * 37 % 3000;
         let fill = round as u8;
         bytes.resize(wanted, fill);
@@ -42,8 +42,9 @@ fn rustsec_2020_0006_growing_copies_only_what_there_was() {
         assert!(bytes.iter().all(|&byte| usize::from(byte) <= round));
     }
     // The allocator itself, through every pair of sizes and alignments.
-    for old in [0_usize, 1, 15, 16, 100, 5000] {
-        for new in [0_usize, 1, 15, 16, 100, 5000] {
+    let sizes: &[usize] = if cfg!(miri) { &[0, 15, 100] } else { &[0, 1, 15, 16, 100, 5000] };
+    for &old in sizes {
+        for &new in sizes {
             for (old_align, new_align) in [(1, 1), (16, 16), (64, 64), (8, 64), (64, 8)] {
                 let before = Layout::from_size_align(old, old_align).unwrap();
                 let after = Layout::from_size_align(new, new_align).unwrap();
@@ -186,11 +187,12 @@ fn rustsec_2021_0031_a_key_is_what_it_is() {
 /// See `rules/copied_reference_goes_to_another_thread.rs`.
 #[test]
 fn rustsec_2020_0136_what_holds_a_value_is_no_more_send_than_it() {
-    assert!(implements!(Context<'static, Sendable>: Send));
-    assert!(!implements!(Context<'static, Sendable>: Sync));
-    assert!(!implements!(Context<'static, Local>: Send));
-    assert!(!implements!(Context<'static, tmempool::SendableChild>: Send));
-    assert!(!implements!(&Context<'static>: Send));
+    assert!(implements!(Context<Sendable>: Send));
+    assert!(!implements!(Context<Sendable>: Sync));
+    assert!(!implements!(Context<Local>: Send));
+    assert!(!implements!(tmempool::Child<'static, Sendable>: Send));
+    assert!(!implements!(tmempool::Child<'static>: Sync));
+    assert!(!implements!(&Context: Send));
     assert!(!implements!(CtxBox<'static, u8>: Send) && !implements!(CtxBox<'static, u8>: Sync));
     assert!(!implements!(CtxRef<'static, u8>: Send) && !implements!(CtxRef<'static, u8>: Sync));
     assert!(!implements!(Handle<u8>: Send) && !implements!(Handle<u8>: Sync));
@@ -248,8 +250,8 @@ fn rustsec_2020_0040_every_reference_is_aligned() {
         check::<u128>(&ctx);
         check::<String>(&ctx);
         check::<A32>(&ctx);
-        check::<A1024>(&ctx);
         if !cfg!(miri) {
+            check::<A1024>(&ctx);
             check::<A64K>(&ctx);
         }
     }

@@ -196,8 +196,8 @@ fn a_panic_while_a_value_is_made_leaves_what_was_made_dropped_once() {
 
 #[test]
 fn a_drop_may_free_and_allocate_in_other_trees() {
-    thread_local!(static OTHER: Context<'static> = Context::new("other"));
-    struct Busy(Option<Context<'static>>);
+    thread_local!(static OTHER: Context = Context::new("other"));
+    struct Busy(Option<Context>);
     impl Drop for Busy {
         fn drop(&mut self) {
             OTHER.with(|other| {
@@ -221,7 +221,7 @@ fn a_drop_may_free_and_allocate_in_other_trees() {
 
 #[test]
 fn a_drop_may_use_its_own_context_when_a_box_is_dropped() {
-    struct Busy<'c>(&'c Context<'c>, &'c Cell<u32>);
+    struct Busy<'c>(&'c Context, &'c Cell<u32>);
     impl Drop for Busy<'_> {
         fn drop(&mut self) {
             self.0.alloc(String::from("more"));

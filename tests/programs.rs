@@ -112,7 +112,7 @@ impl<const N: usize> Drop for Value<N> {
 
 /// What lives to the end of the program.
 struct Program<'r> {
-    root: &'r Context<'r>,
+    root: &'r Context,
     drops: Drops,
     boxes: RefCell<Vec<CtxBox<'r, Value<40>>>>,
     shared: RefCell<Vec<CtxRef<'r, Value<20>>>>,
@@ -120,7 +120,7 @@ struct Program<'r> {
 }
 
 impl<'r> Program<'r> {
-    fn run(&self, ctx: &Context<'_>, steps: &[Step]) {
+    fn run(&self, ctx: &Context, steps: &[Step]) {
         let mut owned: Vec<&mut Value<10>> = Vec::new();
         let mut bytes: Vec<(u8, &mut [u8])> = Vec::new();
         let mut boxes: Vec<CtxBox<'_, Value<40>>> = Vec::new();
@@ -190,7 +190,7 @@ impl<'r> Program<'r> {
         assert!(vectors.iter().all(|vector| vector.iter().copied().eq(0..vector.len())));
     }
 
-    fn child(&self, ctx: &Context<'_>, pool: Option<usize>, steps: &[Step], end: End) {
+    fn child(&self, ctx: &Context, pool: Option<usize>, steps: &[Step], end: End) {
         let mut child = match pool {
             None => ctx.child("child"),
             Some(size) => ctx.pool("pool", size),

@@ -1,5 +1,7 @@
 //! A report as JSON: a flat list, whatever the depth of the tree.
 
+use std::fmt::Write;
+
 use tmempool::Context;
 
 #[test]
@@ -22,22 +24,26 @@ fn a_report_is_a_list_of_nodes() {
 
 #[test]
 fn a_deep_tree_needs_no_stack() {
-    fn deepen(ctx: &Context<'_>, left: usize) {
-        if left > 0 {
-            let child = ctx.child("child");
-            deepen(&child, left - 1);
-            std::mem::forget(child);
+    const DEPTH: usize = 50_000;
+    let mut top = Context::new("leaf");
+    for _ in 0..DEPTH {
+        let above = Context::new("above");
+        std::mem::forget(top.move_to(&above));
+        top = above;
+    }
+    let report = top.report();
+    assert_eq!(report.iter().last().map(|node| node.depth()), Some(DEPTH));
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(json.matches("\"depth\"").count(), DEPTH + 1);
+    /// Takes the text and keeps its length.
+    struct Length(usize);
+    impl std::fmt::Write for Length {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0 += text.len();
+            Ok(())
         }
     }
-    let root = Context::new("root");
-    let mut deepest = root.report().iter().count();
-    for _ in 0..40 {
-        // Grows from the top down: what is there moves below a new context.
-        let above = Context::new("above");
-        deepen(&above, 250);
-        deepest += 251;
-        std::mem::forget(above.move_to(&root));
-    }
-    let json = serde_json::to_string(&root.report()).unwrap();
-    assert_eq!(json.matches("\"depth\"").count(), deepest);
+    let mut length = Length(0);
+    write!(length, "{}", top.report_depth(17_000)).unwrap();
+    assert!(length.0 > 17_000 * 17_000 * 2, "each line is indented, by up to 68,000 blanks");
 }

@@ -8,12 +8,12 @@ use core::alloc::Layout;
 use core::ffi::CStr;
 use core::ptr::NonNull;
 
-use allocator_api2::alloc::{AllocError, Allocator};
-
+use super::child::Child;
 use super::context::{Context, free};
 use super::kind::Kind;
 use super::place::{self, PAYLOAD_ALIGN};
 use super::state::LOCATION;
+use crate::error::AllocError;
 use crate::ops;
 use crate::tree::Chunk;
 
@@ -25,7 +25,7 @@ fn allocate(parent: Chunk, layout: Layout) -> Result<NonNull<[u8]>, AllocError> 
         return Ok(NonNull::slice_from_raw_parts(place::dangling(layout), 0));
     }
     // SAFETY: the context is alive, and this thread uses its tree.
-    let at = unsafe { place::alloc(parent, layout, NAME.as_ptr()) }.map_err(|_| AllocError)?;
+    let at = unsafe { place::alloc(parent, layout, NAME.as_ptr()) }?;
     Ok(NonNull::slice_from_raw_parts(at, layout.size()))
 }
 
@@ -59,9 +59,9 @@ unsafe fn resize(
         // SAFETY: the caller's. The chunk moves with all of its payload.
         unsafe {
             let chunk = place::chunk_of(at, old.align());
-            let (chunk, _) = ops::realloc(chunk, new.size()).map_err(|_| AllocError)?;
+            let (chunk, _) = ops::realloc(chunk, new.size())?;
             chunk.set_name(NAME.as_ptr());
-            let at = NonNull::new(chunk.ptr().cast::<u8>()).ok_or(AllocError)?;
+            let at = NonNull::new(chunk.ptr().cast::<u8>()).ok_or(AllocError::OutOfMemory)?;
             return Ok(NonNull::slice_from_raw_parts(at, new.size()));
         }
     }
@@ -74,87 +74,78 @@ unsafe fn resize(
     Ok(to)
 }
 
-// SAFETY: a block lives until it is deallocated, or the context goes, which is borrowed as long as the
-// allocator and its copies live; all copies are the same reference.
-unsafe impl<K: Kind> Allocator for &Context<'_, K> {
-    #[inline]
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        allocate(self.chunk(), layout)
-    }
+/// The trait for a handle to a context, by the functions above.
+macro_rules! allocator {
+    ($handle:ty) => {
+        // SAFETY: a block lives until it is deallocated, or the context goes, which is borrowed as long as the
+        // allocator and its copies live; all copies are the same reference.
+        unsafe impl<K: Kind> Allocator for $handle {
+            #[inline]
+            fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                super::allocate(self.chunk(), layout).map_err(|_| AllocError)
+            }
 
-    #[inline]
-    unsafe fn deallocate(&self, at: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's.
-        unsafe { deallocate(at, layout) }
-    }
+            #[inline]
+            unsafe fn deallocate(&self, at: NonNull<u8>, layout: Layout) {
+                // SAFETY: the caller's.
+                unsafe { super::deallocate(at, layout) }
+            }
 
-    #[inline]
-    unsafe fn grow(&self, at: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's.
-        unsafe { resize(self.chunk(), at, old, new) }
-    }
+            #[inline]
+            unsafe fn grow(
+                &self,
+                at: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: the caller's.
+                unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
+            }
 
-    unsafe fn grow_zeroed(
-        &self,
-        at: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's; what is new lies behind the old bytes.
-        unsafe {
-            let block = resize(self.chunk(), at, old, new)?;
-            block.cast::<u8>().add(old.size()).write_bytes(0, new.size() - old.size());
-            Ok(block)
+            #[inline]
+            unsafe fn grow_zeroed(
+                &self,
+                at: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: the caller's; what is new lies behind the old bytes.
+                unsafe {
+                    let block = self.grow(at, old, new)?;
+                    block.cast::<u8>().add(old.size()).write_bytes(0, new.size() - old.size());
+                    Ok(block)
+                }
+            }
+
+            #[inline]
+            unsafe fn shrink(
+                &self,
+                at: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, AllocError> {
+                // SAFETY: the caller's.
+                unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
+            }
         }
-    }
-
-    #[inline]
-    unsafe fn shrink(&self, at: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's.
-        unsafe { resize(self.chunk(), at, old, new) }
-    }
+    };
 }
 
+/// The trait that stable Rust's collections take.
+mod stable {
+    use super::{Child, Context, Kind, Layout, NonNull};
+    use allocator_api2::alloc::{AllocError, Allocator};
+
+    allocator!(&Context<K>);
+    allocator!(&Child<'_, K>);
+}
+
+/// The standard library's own, which is not stable yet.
 #[cfg(feature = "nightly")]
 mod standard {
-    //! The same for the standard library's trait.
-
-    use super::{Context, Kind, Layout, NonNull};
+    use super::{Child, Context, Kind, Layout, NonNull};
     use std::alloc::{AllocError, Allocator};
 
-    // SAFETY: as for the other trait.
-    unsafe impl<K: Kind> Allocator for &Context<'_, K> {
-        #[inline]
-        fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            super::allocate(self.chunk(), layout).map_err(|_| AllocError)
-        }
-
-        #[inline]
-        unsafe fn deallocate(&self, at: NonNull<u8>, layout: Layout) {
-            // SAFETY: the caller's.
-            unsafe { super::deallocate(at, layout) }
-        }
-
-        #[inline]
-        unsafe fn grow(
-            &self,
-            at: NonNull<u8>,
-            old: Layout,
-            new: Layout,
-        ) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the caller's.
-            unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
-        }
-
-        #[inline]
-        unsafe fn shrink(
-            &self,
-            at: NonNull<u8>,
-            old: Layout,
-            new: Layout,
-        ) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the caller's.
-            unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
-        }
-    }
+    allocator!(&Context<K>);
+    allocator!(&Child<'_, K>);
 }

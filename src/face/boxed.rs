@@ -66,7 +66,7 @@ const fn is_small<T>() -> bool {
     size_of::<T>() > 0 && size_of::<T>() <= SMALL_BOX && align_of::<T>() <= PAYLOAD_ALIGN
 }
 
-impl<'p, K: Kind> Context<'p, K> {
+impl<K: Kind> Context<K> {
     /// `value` in a box of this context.
     ///
     /// # Panics
@@ -212,7 +212,7 @@ impl<'c, T> CtxBox<'c, T> {
     /// drop(a);
     /// assert_eq!(*number, 7);
     /// ```
-    pub fn move_to<'to, K: Kind>(self, to: &'to Context<'_, K>) -> CtxBox<'to, T> {
+    pub fn move_to<'to, K: Kind>(self, to: &'to Context<K>) -> CtxBox<'to, T> {
         match self.try_move_to(to) {
             Ok(moved) => moved,
             Err((_, error)) => or_panic(Err(error)),
@@ -234,7 +234,7 @@ impl<'c, T> CtxBox<'c, T> {
     /// ```
     pub fn try_move_to<'to, K: Kind>(
         self,
-        to: &'to Context<'_, K>,
+        to: &'to Context<K>,
     ) -> Result<CtxBox<'to, T>, (Self, AllocError)> {
         let (mut value, mut room) = (self.value, self.room);
         if let Some(old) = self.room {

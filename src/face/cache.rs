@@ -70,7 +70,7 @@ pub(super) fn c_name(name: &str) -> std::ffi::CString {
     std::ffi::CString::new(&name[..end]).unwrap_or_default()
 }
 
-impl<K: Kind> Context<'_, K> {
+impl<K: Kind> Context<K> {
     /// A cache of room for values of type `T`, which reports show as `name`.
     ///
     /// # Panics

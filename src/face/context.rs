@@ -14,6 +14,7 @@ use core::marker::PhantomData;
 use core::mem;
 use core::ptr::NonNull;
 
+use super::child::Child;
 use super::kind::{Kind, Local, MovesTo, Owns, Sendable};
 use super::state::{self, LOCATION, StateRef};
 use super::unwind;
@@ -23,8 +24,8 @@ use crate::tree::Chunk;
 
 /// An owner of memory: values, boxes, collections and further contexts. When it is dropped, all of it goes.
 ///
-/// `'p` is the lifetime of the parent, `'static` for a root. `K` says which values it may own: see
-/// [`Local`] (the default) and [`Sendable`].
+/// `K` says which values it may own: see [`Local`] (the default) and [`Sendable`]. One that lies below another is a
+/// [`Child`], and is used as this is.
 ///
 /// ```
 /// use tmempool::Context;
@@ -39,25 +40,15 @@ use crate::tree::Chunk;
 /// } // the request goes: the path, and the vector, which is dropped
 /// assert_eq!(server.total_blocks(), 1);
 /// ```
-pub struct Context<'p, K: Kind = Local> {
+pub struct Context<K: Kind = Local> {
     state: StateRef,
-    kind: PhantomData<(&'p (), *const K)>,
+    kind: PhantomData<*const K>,
 }
 
-// SAFETY: a sendable context is the root of a tree, and nothing of it is borrowed when it is moved, so the
-// whole tree goes with it. What it and the contexts below own is Send (see `Owns`); the memory below them
+// SAFETY: a context is the root of its tree (a `Child`, which is not, is not Send), and nothing of it is borrowed
+// when it is moved, so the whole tree goes with it. What it and the contexts below own is Send (see `Owns`); the memory below them
 // may be freed and used by any thread, one at a time.
-unsafe impl Send for Context<'_, Sendable> {}
-
-/// A context with room of its own, taken ahead: see [`Context::pool`].
-///
-/// ```
-/// use tmempool::{Context, Pool};
-///
-/// let server = Context::new("server");
-/// let request: Pool<'_> = server.pool("request", 64 << 10);
-/// ```
-pub type Pool<'p, K = Local> = Context<'p, K>;
+unsafe impl Send for Context<Sendable> {}
 
 /// The room of a pool, in bytes.
 #[derive(Clone, Copy)]
@@ -68,7 +59,7 @@ enum Room {
     Growing { first: usize, max: usize },
 }
 
-impl Context<'static, Local> {
+impl Context<Local> {
     /// A context without a parent.
     ///
     /// The name is what reports show; a NUL in it ends it there.
@@ -98,7 +89,7 @@ impl Context<'static, Local> {
     }
 }
 
-impl Context<'static, Sendable> {
+impl Context<Sendable> {
     /// A context without a parent that may be sent to another thread, with all below it.
     ///
     /// It owns only values that are [`Send`], and so do the contexts below it.
@@ -140,7 +131,7 @@ impl Context<'static, Sendable> {
     }
 }
 
-impl<'p, K: Kind> Context<'p, K> {
+impl<K: Kind> Context<K> {
     fn make(parent: Option<Chunk>, name: &str, room: Option<Room>) -> Result<Self, AllocError> {
         let (least, most) = state::sizes(name.len())?;
         // SAFETY: the parent, if any, is that of a context which is borrowed; this thread uses its tree.
@@ -155,6 +146,14 @@ impl<'p, K: Kind> Context<'p, K> {
         let chunk = chunk(most).or_else(|_| chunk(least))?;
         // SAFETY: the chunk is as large as the state wants it.
         Ok(Context { state: unsafe { StateRef::create(chunk, chunk, name) }, kind: PhantomData })
+    }
+
+    fn make_child(&self, name: &str, room: Option<Room>) -> Result<Child<'_, K>, AllocError> {
+        let ctx = Context::<K>::make(Some(self.chunk()), name, room)?;
+        let state = ctx.state;
+        mem::forget(ctx);
+        // SAFETY: the handle that had it is forgotten; the parent is borrowed.
+        Ok(unsafe { Child::of_state(state) })
     }
 
     /// A context below `parent`.
@@ -198,7 +197,7 @@ impl<'p, K: Kind> Context<'p, K> {
     /// drop(request);
     /// assert_eq!(server.total_blocks(), 1);
     /// ```
-    pub fn child(&self, name: &str) -> Context<'_, K::Child> {
+    pub fn child(&self, name: &str) -> Child<'_, K> {
         or_panic(self.try_child(name))
     }
 
@@ -212,8 +211,8 @@ impl<'p, K: Kind> Context<'p, K> {
     /// let request = server.try_child("request")?;
     /// # Ok::<(), tmempool::AllocError>(())
     /// ```
-    pub fn try_child(&self, name: &str) -> Result<Context<'_, K::Child>, AllocError> {
-        Context::make(Some(self.chunk()), name, None)
+    pub fn try_child(&self, name: &str) -> Result<Child<'_, K>, AllocError> {
+        self.make_child(name, None)
     }
 
     /// A context below this one with room for `bytes` taken at once. What is allocated in it and below it
@@ -229,7 +228,7 @@ impl<'p, K: Kind> Context<'p, K> {
     /// let headers = request.child("headers"); // in the pool, too
     /// headers.alloc_str("Host: mill");
     /// ```
-    pub fn pool(&self, name: &str, bytes: usize) -> Context<'_, K::Child> {
+    pub fn pool(&self, name: &str, bytes: usize) -> Child<'_, K> {
         or_panic(self.try_pool(name, bytes))
     }
 
@@ -243,8 +242,8 @@ impl<'p, K: Kind> Context<'p, K> {
     /// assert!(server.try_pool("request", 64 << 10).is_ok());
     /// assert_eq!(server.try_pool("too large", 1 << 30).err(), Some(tmempool::AllocError::TooLarge));
     /// ```
-    pub fn try_pool(&self, name: &str, bytes: usize) -> Result<Context<'_, K::Child>, AllocError> {
-        Context::make(Some(self.chunk()), name, Some(Room::Fixed(bytes)))
+    pub fn try_pool(&self, name: &str, bytes: usize) -> Result<Child<'_, K>, AllocError> {
+        self.make_child(name, Some(Room::Fixed(bytes)))
     }
 
     /// A [`pool`](Self::pool) that begins with `first` bytes and grows, when it is full, by blocks of twice the size
@@ -260,7 +259,7 @@ impl<'p, K: Kind> Context<'p, K> {
     /// session.alloc([0u8; 3000]);
     /// session.reset();
     /// ```
-    pub fn growing_pool(&self, name: &str, first: usize, max: usize) -> Context<'_, K::Child> {
+    pub fn growing_pool(&self, name: &str, first: usize, max: usize) -> Child<'_, K> {
         or_panic(self.try_growing_pool(name, first, max))
     }
 
@@ -274,13 +273,8 @@ impl<'p, K: Kind> Context<'p, K> {
     /// let session = server.try_growing_pool("session", 4 << 10, 256 << 10)?;
     /// # Ok::<(), tmempool::AllocError>(())
     /// ```
-    pub fn try_growing_pool(
-        &self,
-        name: &str,
-        first: usize,
-        max: usize,
-    ) -> Result<Context<'_, K::Child>, AllocError> {
-        Context::make(Some(self.chunk()), name, Some(Room::Growing { first, max }))
+    pub fn try_growing_pool(&self, name: &str, first: usize, max: usize) -> Result<Child<'_, K>, AllocError> {
+        self.make_child(name, Some(Room::Growing { first, max }))
     }
 
     /// The name that it was made with.
@@ -654,7 +648,7 @@ impl<'p, K: Kind> Context<'p, K> {
     /// let request = request.move_to(&server);
     /// assert_eq!(server.child_count(), 1);
     /// ```
-    pub fn move_to<'to, P: Kind>(self, to: &'to Context<'_, P>) -> Context<'to, P::Child>
+    pub fn move_to<'to, P: Kind>(self, to: &'to Context<P>) -> Child<'to, K>
     where
         K: MovesTo<P>,
     {
@@ -664,7 +658,8 @@ impl<'p, K: Kind> Context<'p, K> {
         // `to` does not lie below it, but for what was leaked.
         let moved = unsafe { ops::steal(Some(to.chunk()), state.chunk()) };
         debug_assert!(moved.is_ok(), "{moved:?}");
-        Context { state, kind: PhantomData }
+        // SAFETY: the handle that had it is forgotten; the new parent is borrowed.
+        unsafe { Child::of_state(state) }
     }
 
     /// Bytes in this context and all below, without headers: what is handed out, and the memory that waits
@@ -770,7 +765,7 @@ pub(super) unsafe fn free(chunk: Chunk) -> Result<(), FreeError> {
     })
 }
 
-impl<K: Kind> Drop for Context<'_, K> {
+impl<K: Kind> Drop for Context<K> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: nothing of the context is borrowed, and this thread uses its tree.
@@ -804,7 +799,7 @@ pub(super) unsafe fn free_whole(chunk: Chunk) {
     debug_assert!(!matches!(freed, Err(FreeError::Corrupt(_))), "{freed:?}");
 }
 
-impl<K: Kind> fmt::Debug for Context<'_, K> {
+impl<K: Kind> fmt::Debug for Context<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("name", &self.name())

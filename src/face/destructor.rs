@@ -64,7 +64,7 @@ pub(super) fn may_go(cell: &ClosuresCell) -> bool {
     true
 }
 
-impl<K: Kind> Context<'_, K> {
+impl<K: Kind> Context<K> {
     /// Has `closure` asked before the context is freed, and before its values are dropped. It may refuse.
     ///
     /// A context that was refused its end stays where it is in the tree; when its parent is freed it is asked

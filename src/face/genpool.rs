@@ -39,7 +39,7 @@ pub struct GenPool<'c> {
 // changes its context's tree.
 unsafe impl Sync for GenPool<'_> {}
 
-impl<K: Kind> Context<'_, K> {
+impl<K: Kind> Context<K> {
     /// Managed ranges, of granules of `1 << order` bytes, which reports show as `name`.
     ///
     /// # Panics

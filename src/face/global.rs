@@ -86,7 +86,7 @@ pub struct GlobalContext;
 /// let parser = Context::new("parser");
 /// let words: Vec<String> = with_context(&parser, || "a b c".split(' ').map(String::from).collect());
 /// ```
-pub fn with_context<R, K: Kind>(ctx: &Context<'_, K>, f: impl FnOnce() -> R) -> R {
+pub fn with_context<R, K: Kind>(ctx: &Context<K>, f: impl FnOnce() -> R) -> R {
     /// Ends the scope, even when it panics.
     struct Scope(Option<Chunk>);
     impl Drop for Scope {

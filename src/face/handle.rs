@@ -93,7 +93,7 @@ pub struct HandleRef<T: 'static> {
     at: NonNull<Handled<T>>,
 }
 
-impl Context<'_, Local> {
+impl Context<Local> {
     /// Gives the context `value`, which is dropped with it, and a key to it.
     ///
     /// # Panics
@@ -135,7 +135,7 @@ impl Context<'_, Local> {
     /// assert!(session.free());
     /// assert!(session.get().is_none());
     /// ```
-    pub fn handle_child(&self, name: &str) -> Handle<Context<'static>> {
+    pub fn handle_child(&self, name: &str) -> Handle<Context> {
         or_panic(self.handle_with(|chunk| Context::below(chunk, name)))
     }
 

@@ -58,7 +58,7 @@ unsafe impl<T: Send> Send for MempoolBox<'_, T> {}
 // SAFETY: it gives references to its value, and nothing else.
 unsafe impl<T: Sync> Sync for MempoolBox<'_, T> {}
 
-impl<K: Kind> Context<'_, K> {
+impl<K: Kind> Context<K> {
     /// A reserve of room for `min` values of type `T`, at least one, which reports show as `name`.
     ///
     /// # Panics

@@ -14,6 +14,7 @@ mod allocator;
 mod boxed;
 #[cfg(feature = "std")]
 mod cache;
+mod child;
 mod context;
 #[cfg(feature = "std")]
 mod destructor;
@@ -41,7 +42,8 @@ mod unwind;
 pub use boxed::CtxBox;
 #[cfg(feature = "std")]
 pub use cache::{Cache, CacheBox};
-pub use context::{Context, Pool};
+pub use child::{Child, Pool};
+pub use context::Context;
 #[cfg(feature = "std")]
 pub use destructor::{DestructorKey, Verdict};
 #[cfg(feature = "std")]
@@ -50,7 +52,7 @@ pub use genpool::GenPool;
 pub use global::{GlobalContext, global_report, with_context};
 #[cfg(feature = "std")]
 pub use handle::{Handle, HandleRef};
-pub use kind::{Kind, Local, MovesTo, Owns, Sendable, SendableChild};
+pub use kind::{Kind, Local, MovesTo, Owns, Sendable};
 #[cfg(feature = "std")]
 pub use mempool::{Mempool, MempoolBox};
 pub use raw::RawError;

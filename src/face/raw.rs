@@ -41,7 +41,7 @@ impl core::fmt::Display for RawError {
 
 impl core::error::Error for RawError {}
 
-impl<K: Kind> Context<'static, K> {
+impl<K: Kind> Context<K> {
     /// Gives the context to C, as a `TALLOC_CTX *` that C frees. Its values are dropped then.
     ///
     /// Nothing is unsafe about this; what C does with it is. It must free the context on this thread,
@@ -91,7 +91,7 @@ impl<K: Kind> Context<'static, K> {
     }
 }
 
-impl<K: Kind> Context<'_, K> {
+impl<K: Kind> Context<K> {
     /// The context as C knows it, which stays this one's: C may allocate below it, but neither free nor move it.
     ///
     /// ```
@@ -121,7 +121,7 @@ impl<K: Kind> Context<'_, K> {
     /// };
     /// assert_eq!(length, Ok(4));
     /// ```
-    pub unsafe fn with_raw<R>(raw: *mut c_void, f: impl FnOnce(&Context<'_, K>) -> R) -> Result<R, RawError> {
+    pub unsafe fn with_raw<R>(raw: *mut c_void, f: impl FnOnce(&Context<K>) -> R) -> Result<R, RawError> {
         // SAFETY: any number may be asked about; the rest is the caller's.
         let ctx = unsafe {
             let chunk = Chunk::check(raw).map_err(RawError::Fault)?;

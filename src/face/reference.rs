@@ -56,7 +56,7 @@ pub struct CtxRef<'c, T: 'static> {
     holds: PhantomData<(&'c (), T)>,
 }
 
-impl Context<'_, Local> {
+impl Context<Local> {
     /// A value that other contexts can hold, too. It is dropped when the last of them lets it go.
     ///
     /// # Panics

@@ -11,7 +11,7 @@ use core::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::context::{Context, or_panic};
-use super::kind::{Kind, Owns, Sendable, SendableChild};
+use super::kind::{Kind, Owns, Sendable};
 use super::tree::Report;
 use crate::error::AllocError;
 
@@ -45,15 +45,8 @@ pub struct SharedContext {
 }
 
 struct Inner {
-    ctx: Mutex<Root>,
+    ctx: Mutex<Context<Sendable>>,
 }
-
-/// The tree, whose root is a child's kind, so that nobody who has the lock can take it apart or send it away.
-struct Root(Context<'static, SendableChild>);
-
-// SAFETY: it is a whole tree, which owns only what is Send, as that of a `Sendable` context does; its kind only
-// keeps others from moving it.
-unsafe impl Send for Root {}
 
 /// The lock of a [`SharedContext`]: a context for one thread.
 ///
@@ -64,7 +57,7 @@ unsafe impl Send for Root {}
 /// row.alloc_str("one thread at a time");
 /// ```
 pub struct SharedGuard<'s> {
-    root: MutexGuard<'s, Root>,
+    root: MutexGuard<'s, Context<Sendable>>,
 }
 
 impl SharedContext {
@@ -102,15 +95,11 @@ impl SharedContext {
     /// config.alloc_str("host = mill");
     /// let config = SharedContext::of(config);
     /// ```
-    pub fn of(ctx: Context<'static, Sendable>) -> SharedContext {
-        let state = ctx.state();
-        mem::forget(ctx);
-        // SAFETY: the handle that had it is forgotten; both kinds own what is Send.
-        let root = Root(unsafe { Context::of_state(state) });
-        SharedContext { inner: Arc::new(Inner { ctx: Mutex::new(root) }) }
+    pub fn of(ctx: Context<Sendable>) -> SharedContext {
+        SharedContext { inner: Arc::new(Inner { ctx: Mutex::new(ctx) }) }
     }
 
-    fn hold(&self) -> MutexGuard<'_, Root> {
+    fn hold(&self) -> MutexGuard<'_, Context<Sendable>> {
         // A panic under the lock leaves a valid tree.
         self.inner.ctx.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,7 +122,7 @@ impl SharedContext {
     /// assert_eq!(table.report().root().name(), "table");
     /// ```
     pub fn report(&self) -> Report {
-        self.hold().0.report()
+        self.hold().report()
     }
 
     /// Resets the context, if this is the only handle to it: see [`Context::reset`]. Says whether it was.
@@ -146,9 +135,8 @@ impl SharedContext {
     /// assert!(!table.reset());
     /// ```
     pub fn reset(&mut self) -> bool {
-        // Not given out: whoever could swap it could put a part of another thread's tree in its place.
         let Some(inner) = Arc::get_mut(&mut self.inner) else { return false };
-        inner.ctx.get_mut().unwrap_or_else(PoisonError::into_inner).0.reset();
+        inner.ctx.get_mut().unwrap_or_else(PoisonError::into_inner).reset();
         true
     }
 
@@ -179,12 +167,12 @@ impl SharedContext {
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
     pub fn try_alloc<T: Send + 'static>(&self, value: T) -> Result<&mut T, AllocError>
     where
-        SendableChild: Owns<T>,
+        Sendable: Owns<T>,
     {
         // The value is dropped, without memory for it, when the lock is free again.
         let at = {
             let root = self.hold();
-            let state = root.0.state();
+            let state = root.state();
             if mem::needs_drop::<T>() {
                 let at = state.cut_owned::<T>()?;
                 // SAFETY: memory for a T. Written, it is the context's to drop; the copy here is forgotten.
@@ -246,7 +234,7 @@ impl SharedContext {
     /// ```
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
     pub fn try_alloc_slice_copy<T: Copy>(&self, source: &[T]) -> Result<&mut [T], AllocError> {
-        let at = self.hold().0.state().cut(Layout::for_value(source))?.cast::<T>();
+        let at = self.hold().state().cut(Layout::for_value(source))?.cast::<T>();
         // SAFETY: memory for as many values, which nobody else has, and that lives as long as this handle.
         Ok(unsafe {
             at.copy_from_nonoverlapping(core::ptr::NonNull::from_ref(source).cast(), source.len());
@@ -287,16 +275,16 @@ impl SharedContext {
 }
 
 impl Deref for SharedGuard<'_> {
-    type Target = Context<'static, SendableChild>;
+    type Target = Context<Sendable>;
 
     fn deref(&self) -> &Self::Target {
-        &self.root.0
+        &self.root
     }
 }
 
 impl fmt::Debug for SharedContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SharedContext").field(&self.hold().0).finish()
+        f.debug_tuple("SharedContext").field(&self.hold()).finish()
     }
 }
 
@@ -304,5 +292,5 @@ const _: () = {
     const fn is_shareable<T: Send + Sync>() {}
     is_shareable::<SharedContext>();
     const fn is_kind<K: Kind>() {}
-    is_kind::<SendableChild>();
+    is_kind::<Sendable>();
 };

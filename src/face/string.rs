@@ -20,7 +20,7 @@ use crate::error::AllocError;
 /// stack.push(2);
 /// assert_eq!(stack, [1, 2]);
 /// ```
-pub type CtxVec<'c, T> = allocator_api2::vec::Vec<T, &'c Context<'c>>;
+pub type CtxVec<'c, T> = allocator_api2::vec::Vec<T, &'c Context>;
 
 /// A growing string whose text lies in a context.
 ///
@@ -37,7 +37,7 @@ pub type CtxVec<'c, T> = allocator_api2::vec::Vec<T, &'c Context<'c>>;
 /// ```
 pub struct CtxString<'c, K: Kind = Local> {
     /// UTF-8.
-    bytes: allocator_api2::vec::Vec<u8, &'c Context<'c, K>>,
+    bytes: allocator_api2::vec::Vec<u8, &'c Context<K>>,
 }
 
 impl<K: Kind> Clone for CtxString<'_, K> {
@@ -53,7 +53,7 @@ impl<'c, K: Kind> CtxString<'c, K> {
     /// let ctx = tmempool::Context::new("answer");
     /// assert!(tmempool::CtxString::new_in(&ctx).is_empty());
     /// ```
-    pub fn new_in(ctx: &'c Context<'c, K>) -> Self {
+    pub fn new_in(ctx: &'c Context<K>) -> Self {
         CtxString { bytes: allocator_api2::vec::Vec::new_in(ctx) }
     }
 
@@ -67,7 +67,7 @@ impl<'c, K: Kind> CtxString<'c, K> {
     /// let line = tmempool::CtxString::from_str_in("GET", &ctx);
     /// assert_eq!(line, "GET");
     /// ```
-    pub fn from_str_in(text: &str, ctx: &'c Context<'c, K>) -> Self {
+    pub fn from_str_in(text: &str, ctx: &'c Context<K>) -> Self {
         let mut string = Self::new_in(ctx);
         string.push_str(text);
         string

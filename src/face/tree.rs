@@ -61,7 +61,7 @@ struct Entry {
     limit: Option<Limit>,
 }
 
-impl<K: Kind> Context<'_, K> {
+impl<K: Kind> Context<K> {
     /// What this context and all below it hold.
     ///
     /// ```
@@ -370,21 +370,27 @@ impl fmt::Debug for Node<'_> {
     }
 }
 
+/// Four blanks a level. A width in a format has a limit, which a deep tree passes.
+fn indent(f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+    (0..depth).try_for_each(|_| f.write_str("    "))
+}
+
 /// talloc's text, a line each.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in self.iter() {
-            let (name, indent) = (node.name(), node.depth() * 4);
+            let name = node.name();
+            indent(f, node.depth())?;
             if node.is_reference() {
-                writeln!(f, "{:indent$}reference to: {name}", "")?;
+                writeln!(f, "reference to: {name}")?;
                 continue;
             }
             if let Some(Limit { max, current }) = node.limit() {
                 writeln!(
                     f,
-                    "{:indent$}{name:<30} is a memlimit context (max_size = {max} bytes, cur_size = {current} bytes)",
-                    ""
+                    "{name:<30} is a memlimit context (max_size = {max} bytes, cur_size = {current} bytes)"
                 )?;
+                indent(f, node.depth())?;
             }
             let (size, blocks) = (node.total_size(), node.total_blocks());
             if node.depth() == 0 {
@@ -394,8 +400,7 @@ impl fmt::Display for Report {
                 let (references, address) = (node.references(), node.address());
                 writeln!(
                     f,
-                    "{:indent$}{name:<30} contains {size:>6} bytes in {blocks:>3} blocks (ref {references}) {address:#x}",
-                    ""
+                    "{name:<30} contains {size:>6} bytes in {blocks:>3} blocks (ref {references}) {address:#x}"
                 )?;
             }
         }

@@ -1,6 +1,6 @@
 use tmempool::Context;
 
-struct UsesOnDrop<'c>(&'c Context<'c>);
+struct UsesOnDrop<'c>(&'c Context);
 
 impl Drop for UsesOnDrop<'_> {
     fn drop(&mut self) {

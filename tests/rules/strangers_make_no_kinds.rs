@@ -1,7 +1,5 @@
 struct Mine;
 
-impl tmempool::Kind for Mine {
-    type Child = Mine;
-}
+impl tmempool::Kind for Mine {}
 
 fn main() {}

@@ -14,6 +14,9 @@ pub enum Fault {
     },
     /// It was never a chunk, or its header has been overwritten.
     Unknown,
+    /// It belongs to a shared context that this very thread is in the middle of using: a signal handler has interrupted
+    /// it there.
+    Interrupted,
 }
 
 /// Why memory was not given.
@@ -38,6 +41,9 @@ pub enum FreeError {
     Vetoed,
     /// The context given is neither its parent nor holds a reference to it.
     NotOwned,
+    /// Another shared context was needed and is in use, and to wait for it the calling thread had to leave its own: it
+    /// has come back, nothing has happened, and the call is to be made again from the start, pointers included.
+    Again,
     /// Below it lies what is no live chunk: a header was overwritten, or freed behind the tree's back.
     /// What had not been freed until then stays as it was, out of reach.
     Corrupt(Fault),
@@ -52,6 +58,12 @@ pub enum StealError {
     Dying,
     /// The context given as the old parent is neither its parent nor holds a reference to it.
     NotOwned,
+    /// A shared context, or a tree with one in it, was to come below another.
+    SharedContext,
+    /// A chunk with a handle was to come below a shared context.
+    Handle,
+    /// There is no memory for what a chunk needs that comes into another shared context than it was made in.
+    OutOfMemory,
 }
 
 impl fmt::Display for AllocError {

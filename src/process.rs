@@ -103,6 +103,28 @@ pub fn mode() -> u32 {
     MODE.load(Relaxed)
 }
 
+/// What is done when a thread would wait for itself.
+static ON_DEADLOCK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Sets what is called when a thread would wait for a lock that it has itself: a signal handler has interrupted it there.
+/// After that, should it return, the process aborts.
+pub fn on_deadlock(handler: fn()) {
+    ON_DEADLOCK.store(handler as *mut c_void, Release);
+}
+
+/// The calling thread would wait for itself.
+#[cold]
+pub(crate) fn would_deadlock() -> ! {
+    let handler = ON_DEADLOCK.load(Acquire);
+    if !handler.is_null() {
+        // SAFETY: what is not null was stored by `on_deadlock`.
+        let handler: fn() = unsafe { core::mem::transmute(handler) };
+        handler();
+    }
+    // SAFETY: abort has no preconditions.
+    unsafe { libc::abort() }
+}
+
 /// The byte that freed payloads are filled with, under [`MODE_FILL`].
 pub fn fill_byte() -> u8 {
     FILL.load(Relaxed) as u8

@@ -5,7 +5,8 @@ use core::ptr::{self, null, null_mut};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
-use crate::pointer::{chunk, context, refused};
+use crate::pointer::{refused, with, with_context, with_slow};
+use crate::reference::unlinked;
 
 /// Allocates `size` bytes under `context`, with no name.
 ///
@@ -43,10 +44,10 @@ pub unsafe extern "C" fn talloc_named_const(
 pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_quick(context) {
-            Some(parent) => match ops::alloc_quick(parent, size, name) {
+        match Chunk::check_flags(context) {
+            Some(checked) => match ops::alloc_checked(checked, size, name) {
                 Some(chunk) => chunk.ptr(),
-                None => named_below(Some(parent), size, name),
+                None => named_below(Some(checked.0), size, name),
             },
             None => named_slow(context, size, name),
         }
@@ -61,15 +62,13 @@ pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_c
 unsafe fn named_slow(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        if context.is_null()
-            && let Some(root) = ops::alloc_root_quick(size, name)
-        {
-            return root.ptr();
+        if context.is_null() {
+            return match ops::alloc_root_quick(size, name) {
+                Some(root) => root.ptr(),
+                None => named_below(None, size, name),
+            };
         }
-        match self::context(context) {
-            Ok(parent) => named_below(parent, size, name),
-            Err(_) => null_mut(),
-        }
+        with_slow(context, |parent| named_below(Some(parent), size, name)).unwrap_or(null_mut())
     }
 }
 
@@ -109,9 +108,27 @@ pub unsafe extern "C" fn _talloc_zero(ctx: *const c_void, size: usize, name: *co
 pub(crate) unsafe fn zeroed(ctx: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        let Ok(parent) = context(ctx) else {
-            return null_mut();
-        };
+        match Chunk::check_quick(ctx) {
+            Some(parent) => zeroed_below(Some(parent), size, name),
+            None => zeroed_slow(ctx, size, name),
+        }
+    }
+}
+
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn zeroed_slow(ctx: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe { with_context(ctx, |parent| zeroed_below(parent, size, name)) }.unwrap_or(null_mut())
+}
+
+/// # Safety
+/// Contract.
+#[inline(always)]
+unsafe fn zeroed_below(parent: Option<Chunk>, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
         match ops::alloc_zeroed(parent, size) {
             Ok(chunk) => {
                 chunk.set_name(name);
@@ -185,18 +202,26 @@ pub(crate) unsafe fn resized(
         if ptr.is_null() {
             return if size > 0 { named(context, size, name) } else { null_mut() };
         }
-        let Ok(old) = chunk(ptr) else {
-            return null_mut();
-        };
         if size > 0 {
             // The context is not looked at: programs pass what is none.
-            return grown(old, size, name);
+            return match Chunk::check_quick(ptr) {
+                Some(old) => grown(old, size, name),
+                None => grown_slow(ptr, size, name),
+            };
         }
-        if let Ok(owner) = self::context(context) {
-            let _ = ops::unlink(owner, old, c"talloc_unlink".as_ptr());
-        }
+        let _ = unlinked(context, ptr);
         null_mut()
     }
+}
+
+/// [`grown`] of what is no live chunk of the heap.
+///
+/// # Safety
+/// Contract; `size` is not 0.
+#[inline(never)]
+unsafe fn grown_slow(ptr: *mut c_void, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe { with_slow(ptr, |old| grown(old, size, name)) }.unwrap_or(null_mut())
 }
 
 /// `old` with `size` bytes, renamed if it went the long way; NULL with `errno` set and `old` as it
@@ -241,5 +266,5 @@ pub(crate) unsafe fn payload_size(ptr: *const c_void) -> usize {
         return 0;
     }
     // SAFETY: contract.
-    unsafe { chunk(ptr) }.map_or(0, Chunk::size)
+    unsafe { with(ptr, Chunk::size) }.unwrap_or(0)
 }

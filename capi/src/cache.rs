@@ -9,7 +9,7 @@ use tmempool::pools::cache::{self, Cache, CacheRef, Config, CreateError, Destroy
 
 use crate::fault::{self, Piece};
 use crate::opaque::tm_cache;
-use crate::pointer::{Reported, context, refused, resident};
+use crate::pointer::{Reported, refused, resident, settled};
 
 /// Objects start at a line of the processor's caches (64 bytes), and no two share one.
 pub const TM_CACHE_HWALIGN: c_uint = 0x1;
@@ -119,13 +119,12 @@ pub unsafe extern "C" fn tm_cache_create(
     let config = Config { size, align, flags, construct: hook(ctor), destruct: hook(dtor) };
     // SAFETY: contract.
     unsafe {
-        let Ok(parent) = context(parent) else { return null_mut() };
         let name = if name.is_null() { c"tm_cache" } else { CStr::from_ptr(name) };
-        match cache::create(parent, name, &config) {
+        settled(parent, |parent| match cache::create(parent, name, &config) {
             Ok(cache) => cache.ptr().cast(),
             Err(CreateError::Memory(error)) => refused(error).cast(),
             Err(error) => not_created(name, error),
-        }
+        })
     }
 }
 
@@ -311,7 +310,7 @@ pub unsafe extern "C" fn tm_cache_destroy(c: *mut tm_cache) -> c_int {
                 ],
             ),
             Err(DestroyError::Chunk(FreeError::HasReferences)) => {
-                fault::still_referenced(c"ERROR: tm_cache_destroy", cache.chunk(), FUNCTION.as_ptr());
+                fault::still_referenced(c"ERROR: tm_cache_destroy", cache.ptr(), FUNCTION.as_ptr());
             }
             Err(DestroyError::Chunk(_)) => fault::misuse(
                 FUNCTION,

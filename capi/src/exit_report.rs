@@ -52,7 +52,9 @@ pub(crate) fn write(file: c_int) {
     // SAFETY: the end of the process: what other threads still do is theirs to answer for.
     unsafe {
         trees::roots(&mut |root| {
+            let Ok((entry, root)) = ops::enter_one(root.ptr()) else { return };
             let tree = Tree { root, bytes: ops::total_size(root), blocks: ops::total_blocks(root) };
+            drop(entry);
             all.add(&tree);
             if let Some(out) = insert(&mut largest, tree) {
                 rest.add(&out);
@@ -77,7 +79,7 @@ pub(crate) fn write(file: c_int) {
             plural(all.trees),
         );
         for tree in largest.iter().flatten() {
-            write_tree(tree.root, 0, -1, stream);
+            write_tree(tree.root, stream);
         }
         if rest.trees > 0 {
             libc::fprintf(

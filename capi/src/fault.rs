@@ -10,6 +10,7 @@ use tmempool::pools::{notice, resident::Kind};
 use tmempool::tree::Chunk;
 
 use crate::hooks;
+use crate::pointer::with;
 
 /// A message built from C strings in a buffer of fixed size; what does not fit is cut, except for
 /// the last byte, which the caller may rely on (a newline).
@@ -135,7 +136,7 @@ pub(crate) fn no_resident(function: &CStr, what: &CStr, ptr: *const c_void, faul
     let (verdict, location) = match fault {
         Fault::Freed { location } if location.is_null() => (c" that is alive: it was freed", c"".as_ptr()),
         Fault::Freed { location } => (c" that is alive: it was freed at ", location),
-        Fault::Unknown => (c"", c"".as_ptr()),
+        Fault::Unknown | Fault::Interrupted => (c"", c"".as_ptr()),
     };
     let what = [Piece::Address(ptr), Piece::Text(c" is no "), Piece::Text(what), Piece::Text(verdict)];
     let [address, is_no, what, verdict] = what;
@@ -150,7 +151,7 @@ pub(crate) fn no_resident(function: &CStr, what: &CStr, ptr: *const c_void, faul
 pub(crate) unsafe fn not_destroyed(function: &CStr, chunk: Chunk, error: FreeError) {
     match error {
         // SAFETY: the caller's.
-        FreeError::HasReferences => unsafe { still_referenced(function, chunk, function.as_ptr()) },
+        FreeError::HasReferences => unsafe { still_referenced(function, chunk.ptr(), function.as_ptr()) },
         _ => misuse(function, &[Piece::Address(chunk.ptr()), Piece::Text(c" refuses to be freed")]),
     }
 }
@@ -211,8 +212,19 @@ pub(crate) fn bad_pointer(fault: Fault) {
                 abort(&[c"Bad talloc magic value - access after free".as_ptr()]);
             }
             Fault::Unknown => abort(&[c"Bad talloc magic value - unknown value".as_ptr()]),
+            Fault::Interrupted => abort(&[INTERRUPTED.as_ptr()]),
         }
     }
+}
+
+/// What is said where a thread would wait for a lock that it has itself.
+const INTERRUPTED: &CStr = c"A signal handler uses memory that its thread was in the middle of changing";
+
+/// A thread would wait for itself, in the middle of a call. The process ends after this.
+#[cold]
+pub(crate) fn deadlock() {
+    // SAFETY: a C string.
+    unsafe { abort(&[INTERRUPTED.as_ptr()]) }
 }
 
 /// Sets `errno` to say why memory was not given.
@@ -242,17 +254,20 @@ pub(crate) fn set_errno(number: c_int) {
     unsafe { *libc::__errno_location() = number }
 }
 
-/// Logs `what` with the place of the call, and then where each reference to `chunk` was made.
+/// Logs `what` with the place of the call, and then where each reference to `ptr` was made.
 ///
 /// # Safety
-/// `chunk` is alive; `location` is a C string or null.
+/// `ptr` is a live chunk; `location` is a C string or null.
 #[cold]
-pub(crate) unsafe fn still_referenced(what: &CStr, chunk: Chunk, location: *const c_char) {
+pub(crate) unsafe fn still_referenced(what: &CStr, ptr: *const c_void, location: *const c_char) {
     // SAFETY: as the caller promises; the core keeps the locations as the program gave them.
     unsafe {
         log_line(&[what.as_ptr(), c" with references at ".as_ptr(), location]);
-        for reference in ops::reference_locations(chunk) {
+        // One at a time: while one is logged, nothing is entered.
+        let mut index = 0;
+        while let Ok(Some(reference)) = with(ptr, |chunk| ops::reference_locations(chunk).nth(index)) {
             log_line(&[c"\treference at ".as_ptr(), reference]);
+            index += 1;
         }
     }
 }

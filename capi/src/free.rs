@@ -1,13 +1,13 @@
 //! Freeing, and the function that runs before it.
 
 use core::ffi::{c_char, c_int, c_void};
-use tmempool::error::FreeError;
+use tmempool::error::{AllocError, FreeError};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
 use crate::fault;
 use crate::names::name_of;
-use crate::pointer::{chunk, refused};
+use crate::pointer::{refused, with, with_slow};
 
 /// Frees `ptr` and the tree below it: its destructor first, then the children, newest first, then
 /// the memory. A child that refuses to die, or that others refer to, moves to another owner.
@@ -23,13 +23,22 @@ use crate::pointer::{chunk, refused};
 pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char) -> c_int {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_quick(ptr) {
-            Some(chunk) if ops::free_quick(chunk, location) => 0,
-            Some(chunk) => free_checked(chunk, location),
-            None if ops::free_member_quick(ptr, location) => 0,
-            None => free_slow(ptr, location),
+        match Chunk::check_flags(ptr) {
+            Some(checked) if ops::free_checked(checked, location) => 0,
+            Some((chunk, _)) => free_checked(chunk, ptr, location),
+            None => free_member(ptr, location),
         }
     }
+}
+
+/// [`_talloc_free`] of what may be a member of a pool.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn free_member(ptr: *mut c_void, location: *const c_char) -> c_int {
+    // SAFETY: contract.
+    unsafe { if ops::free_member_quick(ptr, location) { 0 } else { free_slow(ptr, location) } }
 }
 
 /// [`_talloc_free`], the whole of it: kept apart, so that the short way needs no room on the stack.
@@ -43,33 +52,49 @@ unsafe fn free_slow(ptr: *mut c_void, location: *const c_char) -> c_int {
     }
     // SAFETY: contract.
     unsafe {
-        match chunk(ptr) {
-            Ok(chunk) => free_checked(chunk, location),
-            Err(_) => -1,
+        loop {
+            match with(ptr, |chunk| ops::free(chunk, location)) {
+                Ok(Err(FreeError::Again)) => {}
+                Ok(result) => return freed(result, ptr, location),
+                Err(_) => return -1,
+            }
         }
     }
 }
 
-/// [`_talloc_free`] of what has been checked.
+/// [`_talloc_free`] of what has been checked, and is not shared.
 ///
 /// # Safety
 /// Contract.
 #[inline(never)]
-unsafe fn free_checked(chunk: Chunk, location: *const c_char) -> c_int {
+unsafe fn free_checked(chunk: Chunk, ptr: *mut c_void, location: *const c_char) -> c_int {
     // SAFETY: contract.
     unsafe {
         match ops::free(chunk, location) {
-            Ok(()) => 0,
-            Err(FreeError::HasReferences) => {
-                fault::still_referenced(c"ERROR: talloc_free", chunk, location);
-                -1
-            }
-            Err(FreeError::Corrupt(found)) => {
-                fault::bad_pointer(found);
-                -1
-            }
-            Err(_) => -1,
+            Err(FreeError::Again) => free_slow(ptr, location),
+            result => freed(result, ptr, location),
         }
+    }
+}
+
+/// What the caller is to get, with the reason said where `ptr` was not freed.
+///
+/// # Safety
+/// Contract.
+#[inline(always)]
+unsafe fn freed(result: Result<(), FreeError>, ptr: *mut c_void, location: *const c_char) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(FreeError::HasReferences) => {
+            // SAFETY: contract.
+            unsafe { fault::still_referenced(c"ERROR: talloc_free", ptr, location) };
+            -1
+        }
+        Err(FreeError::Corrupt(found)) => {
+            fault::bad_pointer(found);
+            -1
+        }
+        Err(_) => -1,
     }
 }
 
@@ -83,11 +108,9 @@ pub unsafe extern "C" fn talloc_free_children(ptr: *mut c_void) {
     }
     // SAFETY: contract.
     unsafe {
-        if let Ok(chunk) = chunk(ptr) {
-            let freed = ops::free_children(chunk, c"talloc_free_children".as_ptr());
-            if let Err(FreeError::Corrupt(found)) = freed {
-                fault::bad_pointer(found);
-            }
+        let freed = with(ptr, |chunk| ops::free_children(chunk, c"talloc_free_children".as_ptr()));
+        if let Ok(Err(FreeError::Corrupt(found))) = freed {
+            fault::bad_pointer(found);
         }
     }
 }
@@ -109,11 +132,38 @@ pub unsafe extern "C" fn _talloc_set_destructor(
 ) {
     // SAFETY: contract.
     unsafe {
-        if let Ok(chunk) = chunk(ptr)
-            && let Err(error) = ops::set_destructor(chunk, destructor)
-        {
-            refused(error);
-            fault::log_line(&[c"ERROR: no memory for a destructor of ".as_ptr(), name_of(chunk)]);
+        match Chunk::check_quick(ptr) {
+            Some(chunk) => {
+                if let Err(error) = ops::set_destructor(chunk, destructor) {
+                    no_destructor(error, name_of(chunk));
+                }
+            }
+            None => set_destructor_slow(ptr, destructor),
         }
     }
+}
+
+/// [`_talloc_set_destructor`] of what is no live chunk of the heap.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn set_destructor_slow(
+    ptr: *const c_void,
+    destructor: Option<unsafe extern "C" fn(ptr: *mut c_void) -> c_int>,
+) {
+    // SAFETY: contract.
+    let refused = unsafe {
+        with_slow(ptr, |chunk| Some((ops::set_destructor(chunk, destructor).err()?, name_of(chunk))))
+    };
+    if let Ok(Some((error, name))) = refused {
+        no_destructor(error, name);
+    }
+}
+
+#[cold]
+fn no_destructor(error: AllocError, name: *const c_char) {
+    refused(error);
+    // SAFETY: names are C strings.
+    unsafe { fault::log_line(&[c"ERROR: no memory for a destructor of ".as_ptr(), name]) };
 }

@@ -10,7 +10,7 @@ use tmempool::pools::resident::ResidentRef;
 
 use crate::fault::{self, Piece};
 use crate::opaque::tm_genpool;
-use crate::pointer::{Reported, context, refused, resident};
+use crate::pointer::{Reported, refused, resident, settled};
 
 /// Where a managed range puts what it is asked for. All algorithms work on the same books, and may be
 /// mixed. Each keeps an alignment that is asked for.
@@ -93,11 +93,10 @@ pub unsafe extern "C" fn tm_genpool_create(
     fault::hear_notices();
     // SAFETY: contract.
     unsafe {
-        let Ok(parent) = context(parent) else { return null_mut() };
-        match ResidentRef::create(parent, c"tm_genpool", pool) {
+        settled(parent, |parent| match ResidentRef::create(parent, c"tm_genpool", pool) {
             Ok(pool) => pool.ptr().cast(),
             Err(error) => refused(error).cast(),
-        }
+        })
     }
 }
 

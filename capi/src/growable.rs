@@ -7,7 +7,7 @@ use tmempool::ops;
 
 use crate::fault::{self, Piece};
 use crate::names::name_of;
-use crate::pointer::{chunk, context, given};
+use crate::pointer::{given, with, with_context};
 
 /// Allocates a pool under `parent` that grows: it begins with a block of `first_size` bytes, and each block that it
 /// adds is twice as large as the one before, up to `max_block`. What is larger than a quarter of that comes from
@@ -28,10 +28,8 @@ pub unsafe extern "C" fn tm_pool_growable(
 ) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        match context(parent) {
-            Ok(parent) => given(ops::growable_pool(parent, first_size, max_block)),
-            Err(_) => null_mut(),
-        }
+        with_context(parent, |parent| given(ops::growable_pool(parent, first_size, max_block)))
+            .unwrap_or(null_mut())
     }
 }
 
@@ -49,17 +47,15 @@ pub unsafe extern "C" fn tm_pool_growable(
 pub unsafe extern "C" fn tm_reset(ctx: *mut c_void) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok(chunk) = chunk(ctx) else {
-            return -1;
-        };
-        match ops::reset(chunk, c"tm_reset".as_ptr()) {
-            Ok(()) => 0,
-            Err(error) => {
+        match with(ctx, |chunk| ops::reset(chunk, c"tm_reset".as_ptr())) {
+            Ok(Ok(())) => 0,
+            Ok(Err(error)) => {
                 if let FreeError::Corrupt(found) = error {
                     fault::bad_pointer(found);
                 }
                 -1
             }
+            Err(_) => -1,
         }
     }
 }
@@ -75,13 +71,13 @@ pub unsafe extern "C" fn tm_reset(ctx: *mut c_void) -> c_int {
 pub unsafe extern "C" fn tm_pool_set_keep(pool: *mut c_void, bytes: usize) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok(chunk) = chunk(pool) else {
+        let Ok((is_pool, name)) = with(pool, |chunk| (ops::set_keep(chunk, bytes), name_of(chunk))) else {
             return -1;
         };
-        if ops::set_keep(chunk, bytes) {
+        if is_pool {
             return 0;
         }
-        let why = [Piece::Foreign(name_of(chunk)), Piece::Text(c" is not a pool")];
+        let why = [Piece::Foreign(name), Piece::Text(c" is not a pool")];
         fault::misuse(c"tm_pool_set_keep", &why);
         -1
     }

@@ -15,6 +15,7 @@ use tmempool::tree::Chunk;
 
 use crate::fault::{self, handle_refused};
 use crate::handle_table::{self, Fate, Table, Watch, number_of};
+use crate::pointer::with;
 use crate::turn::{self, Turn};
 
 /// A chunk that may be gone: a number that stands for one chunk of the process and never for another.
@@ -92,21 +93,27 @@ pub unsafe extern "C" fn tm_handle_copy(
 /// @param ptr   a chunk that is no pool, cache or reserve of this library's own, but for
 ///              `talloc_pool()`.
 /// @param name  copied, if it has no handle yet; NULL leaves the name it has.
-/// @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end.
+/// @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end, or it
+///              belongs to a shared context.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_of(ptr: *const c_void, name: *const c_char) -> tm_handle {
     let _turn = Turn::take();
     // SAFETY: contract.
-    let Ok(chunk) = (unsafe { crate::pointer::chunk(ptr) }) else { return 0 };
-    if let Some(handle) = noted(chunk) {
-        return handle;
+    let handle = unsafe {
+        with(ptr, |chunk| match noted(chunk) {
+            Some(handle) => Some(handle),
+            None if chunk.has_finalizer() || ops::is_shared(chunk) => None,
+            None => Some(noted_now(chunk, name).unwrap_or(0)),
+        })
+    };
+    match handle {
+        Ok(Some(handle)) => handle,
+        Ok(None) => {
+            handle_refused(libc::EBUSY);
+            0
+        }
+        Err(_) => 0,
     }
-    if chunk.has_finalizer() {
-        handle_refused(libc::EBUSY);
-        return 0;
-    }
-    // SAFETY: contract; the chunk is alive.
-    unsafe { noted_now(chunk, name) }.unwrap_or(0)
 }
 
 /// The handle of `ptr`; 0 if it has none, and for NULL.
@@ -117,7 +124,7 @@ pub unsafe extern "C" fn tm_handle_find(ptr: *const c_void) -> tm_handle {
     }
     let _turn = Turn::take();
     // SAFETY: contract.
-    unsafe { crate::pointer::chunk(ptr) }.ok().and_then(noted).unwrap_or(0)
+    unsafe { with(ptr, noted) }.ok().flatten().unwrap_or(0)
 }
 
 /// The chunk of `handle`.
@@ -429,7 +436,7 @@ fn outcome(result: Result<(), FreeError>) -> c_int {
     let Err(error) = result else { return 0 };
     match error {
         FreeError::Corrupt(found) => fault::bad_pointer(found),
-        FreeError::HasReferences => handle_refused(libc::EBUSY),
+        FreeError::HasReferences | FreeError::Again => handle_refused(libc::EBUSY),
         FreeError::NotOwned => handle_refused(libc::EINVAL),
         FreeError::Vetoed => handle_refused(libc::EPERM),
     }

@@ -14,7 +14,7 @@ use core::mem::zeroed;
 use core::sync::atomic::{AtomicU8, Ordering};
 use tmempool::{mem, process};
 
-use crate::{exit_report, handle, layout, roots};
+use crate::{exit_report, fault, handle, layout, roots};
 
 /// Bytes of a path, with its NUL.
 const PATH: usize = 4096;
@@ -38,6 +38,7 @@ extern "C" fn beginning() {
     // Kept in programs that are linked with the static library and drop what nothing leads to.
     core::hint::black_box(&raw const layout::tm_layout);
     mem::threads::begin();
+    process::on_deadlock(fault::deadlock);
     if let Some(path) = process::option("notify").and_then(terminated::<PATH>) {
         notify(&path);
     }

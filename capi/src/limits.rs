@@ -3,7 +3,7 @@
 use core::ffi::{c_int, c_void};
 use tmempool::ops;
 
-use crate::pointer::{chunk, refused};
+use crate::pointer::{refused, with};
 
 /// Limits the memory of `ctx` and all below it, headers included, to `max_size` bytes. What would
 /// pass the limit is refused with errno ENOMEM; what is there already stays. Members of a pool do
@@ -17,10 +17,10 @@ use crate::pointer::{chunk, refused};
 pub unsafe extern "C" fn talloc_set_memlimit(ctx: *const c_void, max_size: usize) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok(chunk) = chunk(ctx) else {
+        let Ok(limited) = with(ctx, |chunk| ops::set_limit(chunk, max_size)) else {
             return -1;
         };
-        match ops::set_limit(chunk, max_size) {
+        match limited {
             Ok(()) => 0,
             Err(error) => {
                 refused(error);

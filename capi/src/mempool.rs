@@ -12,7 +12,7 @@ use tmempool::pools::mempool::{
 
 use crate::fault::{self, Piece};
 use crate::opaque::{tm_cache, tm_mempool};
-use crate::pointer::{Reported, context, resident};
+use crate::pointer::{Reported, resident, settled};
 
 /// For tm_mempool_alloc(): do not wait.
 pub const TM_NOWAIT: c_uint = 0x1;
@@ -40,14 +40,13 @@ unsafe fn create(function: &CStr, parent: *const c_void, min_nr: usize, source: 
     fault::hear_notices();
     // SAFETY: contract.
     unsafe {
-        let Ok(parent) = context(parent) else { return null_mut() };
-        match mempool::create(parent, c"tm_mempool", min_nr, source) {
+        settled(parent, |parent| match mempool::create(parent, c"tm_mempool", min_nr, source) {
             Ok(pool) => pool.ptr().cast(),
             Err(error) => {
                 not_sized(function, error);
                 null_mut()
             }
-        }
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char, c_void};
 use core::ptr::null;
 use tmempool::tree::Chunk;
 
-use crate::pointer::chunk;
+use crate::pointer::with_slow;
 
 /// What a chunk without a name is called.
 pub(crate) const UNNAMED: &CStr = c"UNNAMED";
@@ -32,9 +32,7 @@ pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const 
 #[inline(never)]
 unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
     // SAFETY: contract.
-    if let Ok(chunk) = unsafe { chunk(ptr) } {
-        chunk.set_name(name);
-    }
+    let _ = unsafe { with_slow(ptr, |chunk| chunk.set_name(name)) };
 }
 
 /// The name of `ptr`; "UNNAMED" where it has none.
@@ -56,7 +54,7 @@ pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
 #[inline(never)]
 unsafe fn get_name_slow(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
-    unsafe { chunk(ptr) }.map_or(null(), name_of)
+    unsafe { with_slow(ptr, name_of) }.unwrap_or(null())
 }
 
 /// The name of `chunk`, never null.

@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_uint, c_void};
 use core::ptr::null_mut;
 use tmempool::ops;
 
-use crate::pointer::{context, given, refused};
+use crate::pointer::{given, refused, with_context};
 
 /// Allocates a pool of `size` bytes under `context`. Its descendants come from it while it has
 /// room, and from the heap when it has not. It has no payload of its own: it is a context.
@@ -15,12 +15,7 @@ use crate::pointer::{context, given, refused};
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_pool(context: *const c_void, size: usize) -> *mut c_void {
     // SAFETY: contract.
-    unsafe {
-        match self::context(context) {
-            Ok(parent) => given(ops::pool(parent, size)),
-            Err(_) => null_mut(),
-        }
-    }
+    unsafe { with_context(context, |parent| given(ops::pool(parent, size))).unwrap_or(null_mut()) }
 }
 
 /// Allocates an object that is at the same time a pool for what belongs to it. There is room for
@@ -43,16 +38,15 @@ pub unsafe extern "C" fn _talloc_pooled_object(
 ) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        let Ok(parent) = context(ctx) else {
-            return null_mut();
-        };
-        let object = ops::pooled_object(parent, type_size, num_subobjects as usize, total_subobjects_size);
-        match object {
-            Ok(chunk) => {
-                chunk.set_name(type_name);
-                chunk.ptr()
+        with_context(ctx, |parent| {
+            match ops::pooled_object(parent, type_size, num_subobjects as usize, total_subobjects_size) {
+                Ok(chunk) => {
+                    chunk.set_name(type_name);
+                    chunk.ptr()
+                }
+                Err(error) => refused(error),
             }
-            Err(error) => refused(error),
-        }
+        })
+        .unwrap_or(null_mut())
     }
 }

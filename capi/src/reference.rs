@@ -6,7 +6,7 @@ use tmempool::error::FreeError;
 use tmempool::ops;
 
 use crate::fault;
-use crate::pointer::{chunk, context, refused};
+use crate::pointer::{refused, with, with_both};
 
 /// Lets `context` refer to `ptr`: `ptr` then lives until its parent and all that refer to it have
 /// let go.
@@ -26,12 +26,10 @@ pub unsafe extern "C" fn _talloc_reference_loc(
     }
     // SAFETY: contract.
     unsafe {
-        let (Ok(owner), Ok(chunk)) = (self::context(context), chunk(ptr)) else {
-            return null_mut();
-        };
-        match ops::reference(owner, chunk, location) {
-            Ok(()) => ptr.cast_mut(),
-            Err(error) => refused(error),
+        match with_both(context, ptr, |owner, chunk| ops::reference(owner, chunk, location)) {
+            Ok(Ok(())) => ptr.cast_mut(),
+            Ok(Err(error)) => refused(error),
+            Err(_) => null_mut(),
         }
     }
 }
@@ -48,17 +46,25 @@ pub unsafe extern "C" fn talloc_unlink(context: *const c_void, ptr: *mut c_void)
         return -1;
     }
     // SAFETY: contract.
+    unsafe { unlinked(context, ptr) }
+}
+
+/// # Safety
+/// Contract; `ptr` is not NULL.
+pub(crate) unsafe fn unlinked(context: *const c_void, ptr: *mut c_void) -> c_int {
+    // SAFETY: contract.
     unsafe {
-        let (Ok(owner), Ok(chunk)) = (self::context(context), chunk(ptr)) else {
-            return -1;
-        };
-        match ops::unlink(owner, chunk, c"talloc_unlink".as_ptr()) {
-            Ok(()) => 0,
-            Err(FreeError::Corrupt(found)) => {
-                fault::bad_pointer(found);
-                -1
+        loop {
+            match with_both(context, ptr, |owner, chunk| ops::unlink(owner, chunk, c"talloc_unlink".as_ptr()))
+            {
+                Ok(Err(FreeError::Again)) => {}
+                Ok(Ok(())) => return 0,
+                Ok(Err(FreeError::Corrupt(found))) => {
+                    fault::bad_pointer(found);
+                    return -1;
+                }
+                Ok(Err(_)) | Err(_) => return -1,
             }
-            Err(_) => -1,
         }
     }
 }
@@ -67,7 +73,7 @@ pub unsafe extern "C" fn talloc_unlink(context: *const c_void, ptr: *mut c_void)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_reference_count(ptr: *const c_void) -> usize {
     // SAFETY: contract.
-    unsafe { chunk(ptr).map_or(0, |chunk| ops::reference_count(chunk)) }
+    unsafe { with(ptr, |chunk| ops::reference_count(chunk)) }.unwrap_or(0)
 }
 
 /// Makes a reference from the null context to `ptr`, which `talloc_unlink(NULL, ptr)` drops.

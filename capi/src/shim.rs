@@ -8,7 +8,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr::null_mut;
 use tmempool::ops;
 
-use crate::pointer::{chunk, refused};
+use crate::pointer::{refused, with};
 use crate::string::{End, fresh, room_behind};
 
 /// Room in a new string under `parent`.
@@ -52,10 +52,7 @@ unsafe extern "C" fn tmempool_shim_append_buffer(
 unsafe fn append(string: *mut c_void, end: End, length: usize, text: *mut *mut c_char) -> *mut c_char {
     // SAFETY: as the caller promises.
     unsafe {
-        let Ok(chunk) = chunk(string) else {
-            return null_mut();
-        };
-        let Some((string, room)) = room_behind(chunk, end, length) else {
+        let Ok(Some((string, room))) = with(string, |chunk| room_behind(chunk, end, length)) else {
             return null_mut();
         };
         *text = room;
@@ -72,10 +69,7 @@ unsafe extern "C" fn tmempool_shim_name(
 ) -> *mut c_char {
     // SAFETY: contract; the child has `length + 1` bytes and lives as long as its owner.
     unsafe {
-        let Ok(owner) = chunk(owner) else {
-            return null_mut();
-        };
-        match ops::alloc(Some(owner), length + 1) {
+        with(owner, |owner| match ops::alloc(Some(owner), length + 1) {
             Ok(child) => {
                 let name = child.ptr().cast::<c_char>();
                 *name.add(length) = 0;
@@ -85,6 +79,7 @@ unsafe extern "C" fn tmempool_shim_name(
                 name
             }
             Err(error) => refused(error).cast(),
-        }
+        })
+        .unwrap_or(null_mut())
     }
 }

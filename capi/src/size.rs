@@ -5,7 +5,7 @@ use tmempool::ops;
 use tmempool::tree::Chunk;
 
 use crate::alloc::payload_size;
-use crate::pointer::chunk;
+use crate::pointer::with_context;
 
 /// The size of the payload of `ctx` in bytes: what was asked for. 0 for NULL and for a pool.
 #[unsafe(no_mangle)]
@@ -21,7 +21,7 @@ pub unsafe extern "C" fn talloc_get_size(ctx: *const c_void) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_total_size(ptr: *const c_void) -> usize {
     // SAFETY: contract.
-    unsafe { root(ptr).map_or(0, |root| ops::total_size(root)) }
+    unsafe { with_root(ptr, |root| ops::total_size(root)) }.unwrap_or(0)
 }
 
 /// The number of chunks in the tree of `ptr`, itself and references included. For NULL, the tree
@@ -31,19 +31,14 @@ pub unsafe extern "C" fn talloc_total_size(ptr: *const c_void) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_total_blocks(ptr: *const c_void) -> usize {
     // SAFETY: contract.
-    unsafe { root(ptr).map_or(0, |root| ops::total_blocks(root)) }
+    unsafe { with_root(ptr, |root| ops::total_blocks(root)) }.unwrap_or(0)
 }
 
-/// The chunk to be counted or reported for `ptr`: for NULL the null context, if there is one.
+/// Calls `look` with the chunk to be counted or reported for `ptr`: for NULL the null context, if there is one.
 ///
 /// # Safety
 /// Contract.
-pub(crate) unsafe fn root(ptr: *const c_void) -> Option<Chunk> {
+pub(crate) unsafe fn with_root<R>(ptr: *const c_void, look: impl FnOnce(Chunk) -> R) -> Option<R> {
     // SAFETY: contract.
-    unsafe {
-        if ptr.is_null() {
-            return ops::null_context();
-        }
-        chunk(ptr).ok()
-    }
+    unsafe { with_context(ptr, |chunk| chunk.or_else(ops::null_context).map(look)) }.ok().flatten()
 }

@@ -8,7 +8,7 @@ use tmempool::tree::pool::Stats;
 
 use crate::fault::{self, Piece};
 use crate::names::name_of;
-use crate::pointer::{chunk, refused};
+use crate::pointer::{refused, with};
 
 /// What was allocated and freed below a context. Bytes are those of payloads, as they were asked for.
 #[allow(non_camel_case_types, reason = "the name is C's")]
@@ -44,10 +44,10 @@ pub struct tm_stats {
 pub unsafe extern "C" fn tm_stats_enable(ctx: *mut c_void) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok(chunk) = chunk(ctx) else {
-            return -1;
-        };
-        done(c"tm_stats_enable", ops::enable_stats(chunk))
+        match with(ctx, |chunk| ops::enable_stats(chunk)) {
+            Ok(result) => done(c"tm_stats_enable", result),
+            Err(_) => -1,
+        }
     }
 }
 
@@ -64,18 +64,18 @@ pub unsafe extern "C" fn tm_stats_enable(ctx: *mut c_void) -> c_int {
 pub unsafe extern "C" fn tm_stats(ctx: *const c_void, out: *mut tm_stats) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok(chunk) = chunk(ctx) else {
+        let Ok((counted, name)) = with(ctx, |chunk| (ops::stats(chunk), name_of(chunk))) else {
             return -1;
         };
         if out.is_null() {
             fault::misuse(c"tm_stats", &[Piece::Text(c"nowhere to write to")]);
             return -1;
         }
-        let stats = match (ops::stats(chunk), CacheRef::check(ctx)) {
+        let stats = match (counted, CacheRef::check(ctx)) {
             (Some(stats), _) => numbers(stats),
             (None, Ok(cache)) => of_cache(&cache.stats()),
             (None, Err(_)) => {
-                let why = [Piece::Foreign(name_of(chunk)), Piece::Text(c" was not asked to count")];
+                let why = [Piece::Foreign(name), Piece::Text(c" was not asked to count")];
                 fault::misuse(c"tm_stats", &why);
                 return -1;
             }
@@ -152,10 +152,10 @@ pub unsafe extern "C" fn tm_limit(
 ) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok(chunk) = chunk(ctx) else {
-            return -1;
-        };
-        done(c"tm_limit", ops::set_limits(chunk, soft, hard, say, data))
+        match with(ctx, |chunk| ops::set_limits(chunk, soft, hard, say, data)) {
+            Ok(result) => done(c"tm_limit", result),
+            Err(_) => -1,
+        }
     }
 }
 

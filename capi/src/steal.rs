@@ -2,12 +2,12 @@
 
 use core::ffi::{c_char, c_void};
 use core::ptr::null_mut;
-use tmempool::error::StealError;
+use tmempool::error::{AllocError, StealError};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
 use crate::fault;
-use crate::pointer::{chunk, context};
+use crate::pointer::{with_both, with_three};
 
 /// Moves `ptr`, with the tree below it, to `new_ctx`. It becomes the first of its children.
 ///
@@ -29,13 +29,36 @@ pub unsafe extern "C" fn _talloc_steal_loc(
     }
     // SAFETY: contract.
     unsafe {
-        let (Ok(parent), Ok(chunk)) = (context(new_ctx), chunk(ptr)) else {
-            return null_mut();
-        };
-        if ops::reference_count(chunk) > 0 && chunk.parent() != parent {
-            fault::still_referenced(c"WARNING: talloc_steal", chunk, location);
+        if let (Some(parent), Some(chunk)) = (Chunk::check_quick(new_ctx), Chunk::check_quick(ptr)) {
+            if ops::reference_count(chunk) > 0 && chunk.parent() != Some(parent) {
+                fault::still_referenced(c"WARNING: talloc_steal", ptr, location);
+            }
+            return moved(ptr, ops::steal(Some(parent), chunk), location);
         }
-        moved(chunk, ops::steal(parent, chunk), location)
+        steal_slow(new_ctx, ptr, location)
+    }
+}
+
+/// [`_talloc_steal_loc`] where one of the two is no live chunk of the heap.
+///
+/// # Safety
+/// Contract; `ptr` is not NULL.
+#[inline(never)]
+unsafe fn steal_slow(new_ctx: *const c_void, ptr: *const c_void, location: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        let referenced = with_both(new_ctx, ptr, |parent, chunk| {
+            ops::reference_count(chunk) > 0 && chunk.parent() != parent
+        });
+        match referenced {
+            Ok(true) => fault::still_referenced(c"WARNING: talloc_steal", ptr, location),
+            Ok(false) => {}
+            Err(_) => return null_mut(),
+        }
+        match with_both(new_ctx, ptr, |parent, chunk| ops::steal(parent, chunk)) {
+            Ok(result) => moved(ptr, result, location),
+            Err(_) => null_mut(),
+        }
     }
 }
 
@@ -78,22 +101,33 @@ pub unsafe extern "C" fn talloc_reparent(
     }
     // SAFETY: contract.
     unsafe {
-        let (Ok(old), Ok(new), Ok(chunk)) = (context(old_parent), context(new_parent), chunk(ptr)) else {
-            return null_mut();
-        };
-        moved(chunk, ops::reparent(old, new, chunk), c"talloc_reparent".as_ptr())
+        match with_three(old_parent, new_parent, ptr, |old, new, chunk| ops::reparent(old, new, chunk)) {
+            Ok(result) => moved(ptr, result, c"talloc_reparent".as_ptr()),
+            Err(_) => null_mut(),
+        }
     }
 }
 
-/// The payload of `chunk` if it was moved, else NULL with the reason said.
+/// `ptr` if it was moved, else NULL with the reason said.
 ///
 /// # Safety
 /// `location` is a C string or null.
-unsafe fn moved(chunk: Chunk, result: Result<(), StealError>, location: *const c_char) -> *mut c_void {
+#[inline(always)]
+unsafe fn moved(ptr: *const c_void, result: Result<(), StealError>, location: *const c_char) -> *mut c_void {
+    if result.is_ok() {
+        return ptr.cast_mut();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { unmoved(result, location) }
+}
+
+/// # Safety
+/// `location` is a C string or null.
+#[cold]
+unsafe fn unmoved(result: Result<(), StealError>, location: *const c_char) -> *mut c_void {
     // SAFETY: as the caller promises.
     unsafe {
         match result {
-            Ok(()) => return chunk.ptr(),
             Err(StealError::Cycle) => {
                 fault::log_line(&[
                     c"ERROR: talloc_steal of a context to one that lies below it at ".as_ptr(),
@@ -106,7 +140,22 @@ unsafe fn moved(chunk: Chunk, result: Result<(), StealError>, location: *const c
                     location,
                 ]);
             }
-            Err(StealError::NotOwned) => {}
+            Err(StealError::SharedContext) => {
+                fault::log_line(&[
+                    c"ERROR: talloc_steal of a shared context to another at ".as_ptr(),
+                    location,
+                ]);
+                fault::invalid();
+            }
+            Err(StealError::Handle) => {
+                fault::log_line(&[
+                    c"ERROR: talloc_steal of a context with a handle to a shared one at ".as_ptr(),
+                    location,
+                ]);
+                fault::invalid();
+            }
+            Err(StealError::OutOfMemory) => fault::no_memory(AllocError::OutOfMemory),
+            Ok(()) | Err(StealError::NotOwned) => {}
         }
         null_mut()
     }

@@ -5,7 +5,7 @@ use core::ptr::{self, null_mut};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
-use crate::pointer::{chunk, context, refused};
+use crate::pointer::{refused, with, with_context};
 
 /// Copies the string `p` under `t`.
 ///
@@ -133,11 +133,31 @@ unsafe fn copy(parent: *const c_void, text: *const c_char, length: usize) -> *mu
 /// Contract.
 #[inline(always)]
 pub(crate) unsafe fn fresh(parent: *const c_void, length: usize) -> *mut c_char {
+    // SAFETY: contract.
+    unsafe {
+        match Chunk::check_quick(parent) {
+            Some(parent) => fresh_below(Some(parent), length),
+            None => fresh_slow(parent, length),
+        }
+    }
+}
+
+/// [`fresh`] under what is no live chunk of the heap.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn fresh_slow(parent: *const c_void, length: usize) -> *mut c_char {
+    // SAFETY: contract.
+    unsafe { with_context(parent, |parent| fresh_below(parent, length)) }.unwrap_or(null_mut())
+}
+
+/// # Safety
+/// Contract.
+#[inline(always)]
+unsafe fn fresh_below(parent: Option<Chunk>, length: usize) -> *mut c_char {
     // SAFETY: contract; the payload has `length + 1` bytes.
     unsafe {
-        let Ok(parent) = context(parent) else {
-            return null_mut();
-        };
         match ops::alloc(parent, length + 1) {
             Ok(chunk) => finished(chunk, length),
             Err(error) => refused(error).cast(),
@@ -199,13 +219,13 @@ unsafe fn appended(string: *mut c_char, end: End, text: *const c_char, limit: us
         if string.is_null() {
             return copy(null_mut(), text, length);
         }
-        let Ok(chunk) = chunk(string.cast()) else {
-            return null_mut();
-        };
         // The text may lie in the string itself, and then moves along with it.
         let inside = text.addr().wrapping_sub(string.addr());
-        let moves_along = inside < chunk.size();
-        let Some((string, place)) = room_behind(chunk, end, length) else {
+        let grown = with(string.cast(), |chunk| {
+            let moves_along = inside < chunk.size();
+            Some((room_behind(chunk, end, length)?, moves_along))
+        });
+        let Ok(Some(((string, place), moves_along))) = grown else {
             return null_mut();
         };
         let text = if moves_along { string.add(inside) } else { text };

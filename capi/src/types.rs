@@ -7,7 +7,7 @@ use tmempool::tree::Chunk;
 
 use crate::fault;
 use crate::names::{name_of, same};
-use crate::pointer::chunk;
+use crate::pointer::with;
 
 /// Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
 #[unsafe(no_mangle)]
@@ -32,8 +32,8 @@ unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_voi
     }
     // SAFETY: contract.
     unsafe {
-        match chunk(ptr) {
-            Ok(chunk) if same(name_of(chunk), name) => ptr.cast_mut(),
+        match with(ptr, |chunk| same(name_of(chunk), name)) {
+            Ok(true) => ptr.cast_mut(),
             _ => null_mut(),
         }
     }
@@ -55,12 +55,10 @@ pub unsafe extern "C" fn _talloc_get_type_abort(
     unsafe {
         let mut has = c"NULL".as_ptr();
         if !ptr.is_null() {
-            let Ok(chunk) = chunk(ptr) else {
-                return null_mut();
-            };
-            has = name_of(chunk);
-            if same(has, name) {
-                return ptr.cast_mut();
+            match with(ptr, |chunk| (name_of(chunk), same(name_of(chunk), name))) {
+                Ok((_, true)) => return ptr.cast_mut(),
+                Ok((other, false)) => has = other,
+                Err(_) => return null_mut(),
             }
         }
         fault::abort(&[

@@ -439,7 +439,9 @@ char *talloc_strndup_append_buffer(char *s, const char *a, size_t n);
  * @param depth         the depth to be told for `ptr`; its children are one deeper.
  * @param max_depth     the last depth to be visited; negative for all.
  * @param callback      is given a chunk, its depth, `max_depth`, 1 for a reference or else 0, and
- *                      `private_data`. It must not change the tree.
+ *                      `private_data`. It must not change the tree. Where the program uses shared contexts, it
+ *                      is called after all has been looked at: of what other threads may free meanwhile, it must not
+ *                      look at more than the pointer.
  * @param private_data  handed to `callback`.
  */
 void talloc_report_depth_cb(const void *ptr,

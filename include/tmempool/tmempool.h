@@ -497,7 +497,8 @@ tm_handle tm_handle_copy(tm_handle parent,
  * @param ptr   a chunk that is no pool, cache or reserve of this library's own, but for
  *              `talloc_pool()`.
  * @param name  copied, if it has no handle yet; NULL leaves the name it has.
- * @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end.
+ * @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end, or it
+ *              belongs to a shared context.
  */
 tm_handle tm_handle_of(const void *ptr,
                        const char *name);
@@ -868,6 +869,39 @@ int tm_limit(void *ctx,
              size_t hard,
              int (*say)(void *ctx, size_t used, size_t wanted, size_t limit, void *data),
              void *data);
+
+/**
+ * Makes a context that any thread may use at any time, with all that lies below it: allocate, free, change sizes and
+ * names, steal in and out, refer to, report. It has a lock of its own, which each call takes for a moment; two shared
+ * contexts never wait for each other but where a call is given chunks of both. No lock is held while a destructor, a
+ * callback of a report or the log function runs.
+ *
+ * What is stolen out of it is shared no more, what is stolen in is shared from then on; both take time that grows with what
+ * lies below the chunk. Below another shared context, this makes an ordinary context of that one. A shared context itself can
+ * be stolen, but not into another.
+ *
+ * To free or to steal the shared context itself changes its parent, too: that is for the thread that the parent
+ * belongs to. Without a parent, any thread may. No other thread may be using then what lies below it.
+ *
+ * `docs/threads.md` says what is atomic and what is not.
+ *
+ * @param parent  the parent; NULL for none.
+ * @param name    kept as a pointer, so that it must outlive the context; NULL for none.
+ * @return        the context, of no bytes; NULL with errno ENOMEM.
+ */
+void *tm_shared_context(const void *parent,
+                        const char *name);
+
+/**
+ * Makes a shared context, as `tm_shared_context()` does, that is a pool: its descendants come from a buffer of `size`
+ * bytes while it has room, and from its heap when it has not.
+ *
+ * @param parent  the parent; NULL for none.
+ * @param size    bytes for descendants and their headers; less than 256 MiB.
+ * @return        the pool, without a name; NULL with errno ENOMEM.
+ */
+void *tm_shared_pool(const void *parent,
+                     size_t size);
 
 #ifdef __cplusplus
 } /* extern "C" */

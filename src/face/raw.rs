@@ -33,6 +33,9 @@ impl core::fmt::Display for RawError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             RawError::Fault(Fault::Freed { .. }) => f.write_str("the pointer leads to a freed chunk"),
+            RawError::Fault(Fault::Interrupted) => {
+                f.write_str("a signal handler has interrupted the thread inside a shared context")
+            }
             RawError::Fault(Fault::Unknown) => f.write_str("the pointer is not one of this allocator's"),
             RawError::Alloc(error) => error.fmt(f),
         }

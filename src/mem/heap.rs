@@ -18,6 +18,7 @@ use super::os;
 use super::owner::{LOST, Owner};
 use super::remote::{Mailbox, Mailed, Slot};
 use super::segment;
+use super::shared::Gate;
 use super::size::{self, CLASSES};
 use super::span::{Span, SpanRef, State};
 
@@ -33,6 +34,8 @@ struct Class {
 #[derive(Debug)]
 pub struct Heap {
     pub(super) owner: Owner,
+    /// What a shared heap has more: see `shared`.
+    pub(super) gate: Gate,
     /// The next heap of the process.
     pub(super) next: AtomicPtr<Heap>,
     /// What the layer above hangs on the thread that owns this heap.
@@ -72,6 +75,7 @@ impl HeapRef {
             || Class { current: Cell::new(SpanRef::none()), first: Cell::new(None), last: Cell::new(None) };
         let heap = Heap {
             owner: Owner::new(owner),
+            gate: Gate::new(),
             next: AtomicPtr::new(core::ptr::null_mut()),
             annex: Cell::new(None),
             uses: Cell::new(0),
@@ -93,11 +97,13 @@ impl HeapRef {
         unsafe { os::unmap(self.0.cast(), size_of::<Heap>().next_multiple_of(os::PAGE)) };
     }
 
-    pub(super) fn from_raw(heap: *mut Heap) -> Option<HeapRef> {
+    /// The heap at `heap`, or `None` if that is null.
+    pub(crate) fn from_raw(heap: *mut Heap) -> Option<HeapRef> {
         NonNull::new(heap).map(HeapRef)
     }
 
-    pub(super) fn as_ptr(self) -> *mut Heap {
+    /// Its address.
+    pub(crate) fn as_ptr(self) -> *mut Heap {
         self.0.as_ptr()
     }
 
@@ -186,6 +192,11 @@ impl HeapRef {
                 self.release(span);
             }
         }
+    }
+
+    /// Whether all its slots have come back.
+    pub(super) fn is_empty(self) -> bool {
+        self.spans.get() == 0
     }
 
     /// Makes the calling thread the owner of a heap that a fork has left behind, if it can be made whole.

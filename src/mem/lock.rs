@@ -1,7 +1,12 @@
 //! A lock of four bytes: one word that threads sleep on when it is taken.
 //!
-//! Not recursive. Never held while foreign code (a destructor, a callback) runs. All locks are static and
-//! are taken around a fork (see `threads`), so that in the child each is free, and what it guards whole.
+//! Not recursive. Never held while foreign code (a destructor, a callback) runs. All locks, static ones and those
+//! of shared heaps, are taken around a fork (see `threads`), so that in the child each is free, and what it guards
+//! whole.
+//!
+//! Not fair: a thread that releases the lock and wants it again at once most often gets it, with all that it guards
+//! still in its cache. A waiting thread looks for a while before it sleeps, also after it was woken, so that a lock in
+//! demand costs a system call now and then, and not at each turn.
 
 use super::os;
 use super::sync::{
@@ -43,6 +48,18 @@ impl Lock {
         }
     }
 
+    /// Takes the lock if it is free. Says whether it was.
+    #[inline]
+    pub fn try_take(&self) -> bool {
+        self.0.load(Relaxed) == FREE && self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
+    }
+
+    /// Whether a thread sleeps until the lock is free.
+    #[inline]
+    pub fn is_waited_for(&self) -> bool {
+        self.0.load(Relaxed) == WAITED_FOR
+    }
+
     /// Releases what [`take`](Lock::take) took; in a forked child, whoever took it.
     #[inline]
     pub fn release(&self) {
@@ -53,12 +70,15 @@ impl Lock {
 
     #[cold]
     fn take_contended(&self) {
-        for _ in 0..SPINS {
-            if self.0.load(Relaxed) == FREE && self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
-            {
+        for look in 0..SPINS {
+            if self.try_take() {
                 return;
             }
-            core::hint::spin_loop();
+            // Looks ever more rarely: each look takes the line from the thread that works behind the lock, which
+            // takes it many times in a row meanwhile.
+            for _ in 0..1 << (look / 4).min(7) {
+                core::hint::spin_loop();
+            }
         }
         while self.0.swap(WAITED_FOR, Acquire) != FREE {
             os::wait(&self.0, WAITED_FOR);

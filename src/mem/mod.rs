@@ -18,6 +18,7 @@ mod owner;
 pub mod queue;
 mod remote;
 pub mod segment;
+pub mod shared;
 pub mod size;
 pub mod slab;
 pub mod span;

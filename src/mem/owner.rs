@@ -14,6 +14,8 @@ pub(super) const NOBODY: usize = 0;
 /// Owner of a heap whose thread a fork has left behind, perhaps in the middle of a change: what lies in it can
 /// be used and freed, but nobody takes from it until it has been made whole (`inherited`).
 pub(super) const LOST: usize = 1;
+/// Owner of a shared heap that no thread is in: see `shared`.
+pub(super) const SHARED: usize = 2;
 
 /// See the module.
 #[derive(Debug)]
@@ -62,6 +64,13 @@ impl Owner {
     pub(super) fn is_gone(&self) -> bool {
         fence(SeqCst);
         self.0.load(Relaxed) == NOBODY
+    }
+
+    /// `thread`, which has the lock of a shared heap, is its owner from now on; or, with [`SHARED`], no longer.
+    /// The lock orders what owners do.
+    #[inline(always)]
+    pub(super) fn pass(&self, thread: usize) {
+        self.0.store(thread, Relaxed);
     }
 
     /// The owner did not come along into a forked child.

@@ -24,6 +24,7 @@ use super::lock::Lock;
 use super::os;
 use super::owner::{LOST, NOBODY};
 use super::segment;
+use super::shared;
 use crate::process;
 
 /// All heaps of the process.
@@ -111,19 +112,27 @@ fn attach() -> Option<HeapRef> {
 /// that nobody owns, or that was lost.
 fn find() -> Option<HeapRef> {
     let me = os::thread_pointer();
+    // A shared heap that the thread is in is not its own.
     all()
-        .find(|heap| heap.owner.is(me))
+        .find(|&heap| heap.owner.is(me) && !shared::is_reserved(heap))
         .or_else(|| all().find(|heap| heap.owner.adopt(me)))
         .or_else(|| all().find(|heap| heap.owner.is(LOST) && heap.adopt_lost()))
 }
 
 fn create() -> Option<HeapRef> {
     let heap = HeapRef::create(os::thread_pointer())?;
-    let mut first = HEAPS.load(Relaxed);
+    add(heap);
+    Some(heap)
+}
+
+/// Adds a new heap to the list of all. The ranks rise from the oldest, which is the last, to the newest.
+pub(super) fn add(heap: HeapRef) {
+    let mut first = HEAPS.load(Acquire);
     loop {
         heap.next.store(first, Relaxed);
-        match HEAPS.compare_exchange_weak(first, heap.as_ptr(), AcqRel, Relaxed) {
-            Ok(_) => return Some(heap),
+        heap.gate.rank.set(HeapRef::from_raw(first).map_or(0, |first| first.gate.rank.get() + 1));
+        match HEAPS.compare_exchange_weak(first, heap.as_ptr(), AcqRel, Acquire) {
+            Ok(_) => return,
             Err(now) => first = now,
         }
     }
@@ -213,6 +222,7 @@ pub fn release_free_memory() -> usize {
         heap.collect();
         heap.retire_empty_spans();
     }
+    shared::tidy(all());
     segment::release_free_memory()
 }
 
@@ -226,15 +236,18 @@ fn watch_forks() {
 }
 
 unsafe extern "C" fn before_fork() {
+    shared::take_all(all());
     locks().for_each(Lock::take);
     process::FORKS.fetch_add(1, Relaxed);
 }
 
 unsafe extern "C" fn after_fork() {
     locks().for_each(Lock::release);
+    shared::release_all(all());
 }
 
-/// All locks of the library, in the order in which they are taken.
+/// All locks of the library but those of shared heaps, which are taken before them, in the order in which they are
+/// taken.
 fn locks() -> impl Iterator<Item = &'static Lock> {
     process::locks().chain([&SETUP, segment::lock()])
 }
@@ -246,7 +259,7 @@ unsafe extern "C" fn in_child() {
     unsafe { after_fork() };
     let me = os::thread_pointer();
     for heap in all() {
-        if !heap.owner.is(me) && !heap.owner.is(NOBODY) {
+        if !heap.owner.is(me) && !heap.owner.is(NOBODY) && !shared::is_reserved(heap) {
             heap.owner.lose();
         }
     }

@@ -6,10 +6,11 @@ use core::ptr;
 use super::roots;
 use super::say::{self, Asked};
 use crate::error::AllocError;
+use crate::mem::shared::Shared;
 use crate::process;
 use crate::tree::chunk::{HEADER, LIMITED};
 use crate::tree::pool::Growth;
-use crate::tree::{Chunk, limit, links, meter, store};
+use crate::tree::{Chunk, domain, limit, links, meter, store};
 
 /// Sizes at or above this, in bytes, are refused.
 pub const MAX_SIZE: usize = 0x1000_0000;
@@ -25,7 +26,7 @@ pub const MAX_SIZE: usize = 0x1000_0000;
 #[inline(always)]
 pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if let Some(parent) = parent
-        && let Some(chunk) = store::quick_child(parent, size, ptr::null())
+        && let Some(chunk) = store::quick_child(parent, parent.flags(), size, ptr::null())
     {
         return Ok(chunk);
     }
@@ -38,7 +39,20 @@ pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocEr
 /// See the [module](super); as for [`Chunk::set_name`].
 #[inline(always)]
 pub unsafe fn alloc_quick(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
-    store::quick_child(parent, size, name)
+    store::quick_child(parent, parent.flags(), size, name)
+}
+
+/// [`alloc_quick`] for a parent that [`Chunk::check_flags`] has found just now, and its flags.
+///
+/// # Safety
+/// As for [`alloc_quick`].
+#[inline(always)]
+pub unsafe fn alloc_checked(
+    (parent, flags): (Chunk, u32),
+    size: usize,
+    name: *const c_char,
+) -> Option<Chunk> {
+    store::quick_child(parent, flags, size, name)
 }
 
 /// [`alloc`] without a parent, of a chunk named `name`, only if it goes the short way. `None` says nothing.
@@ -60,12 +74,26 @@ fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     }
     process::setup();
     if let Some(parent) = parent
+        && let Some(shared) = domain::of(parent)
+    {
+        return alloc_shared(shared, parent, size);
+    }
+    if let Some(parent) = parent
         && let Some(chunk) =
             store::larger_child(parent, size).or_else(|| store::pool_child(parent, size, ptr::null()))
     {
         return Ok(chunk);
     }
     make(parent, || store::chunk(parent.or_else(roots::null_context), size))
+}
+
+/// [`alloc`] in a domain that has been entered.
+#[inline(never)]
+fn alloc_shared(shared: Shared, parent: Chunk, size: usize) -> Result<Chunk, AllocError> {
+    if let Some(chunk) = store::shared_child(shared, parent, size) {
+        return Ok(chunk);
+    }
+    make(Some(parent), || store::shared_chunk(parent, shared, size))
 }
 
 /// Puts the chunk that `take` gives into the tree below `parent`, if the limits above allow it; asks
@@ -192,5 +220,6 @@ fn pool_with(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) ->
         return refuse(parent, AllocError::TooLarge);
     }
     process::setup();
-    make(parent, || store::pool_chunk(parent.or_else(roots::null_context), size, room, growth))
+    let shared = parent.and_then(domain::of);
+    make(parent, || store::pool_chunk(parent.or_else(roots::null_context), shared, size, room, growth))
 }

@@ -8,26 +8,38 @@ use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 
 use super::dying::{self, Root};
+use super::entry::{Gained, come_back, enter_surely, gain, let_others_in};
 use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
+use crate::mem::shared::Shared;
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE};
 use crate::tree::side::{Running, SideRef};
-use crate::tree::{Chunk, Finalizer, links, refs, store};
+use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
 
 /// Lists of up to this many leaves lie in the cache, most likely.
 const FEW: usize = 64;
 
-/// Frees all below `chunk`, which has left its parent's list.
-pub(super) fn drain_root(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+/// Frees all below `chunk`, which has left its parent's list. The calling thread is in `held` and in nothing else.
+pub(super) fn drain_root(
+    chunk: Chunk,
+    location: *const c_char,
+    held: Option<Shared>,
+) -> Result<(), FreeError> {
     let root = Root::new(chunk);
     chunk.set_leaving();
-    drain(chunk, location, Some(&root))
+    if held.is_some() {
+        // Other threads are at work in the tree that it comes from.
+        root.list();
+    }
+    drain(chunk, location, Some(&root), held)
 }
 
 /// A chunk that goes on living.
 pub(super) struct Refusal {
     pub(super) error: FreeError,
     heir: Heir,
+    /// The right to the heir.
+    _gained: Option<Gained>,
 }
 
 /// Who gets a chunk that goes on living when its parent dies.
@@ -38,25 +50,42 @@ enum Heir {
     Owner(Chunk),
     /// Nobody: the newest reference came from below the chunk itself.
     Nobody,
+    /// The chunk has gone elsewhere, or is to be looked at again.
+    Unchanged,
 }
 
 impl Refusal {
-    const VETO: Refusal = Refusal { error: FreeError::Vetoed, heir: Heir::Grandparent };
+    const VETO: Refusal = Refusal { error: FreeError::Vetoed, heir: Heir::Grandparent, _gained: None };
+    const GONE: Refusal = Refusal { error: FreeError::Vetoed, heir: Heir::Unchanged, _gained: None };
+    const AGAIN: Refusal = Refusal { error: FreeError::Again, heir: Heir::Unchanged, _gained: None };
+
+    fn unless(unless: Unless) -> Refusal {
+        match unless {
+            Unless::Vetoed => Refusal::VETO,
+            Unless::Gone => Refusal::GONE,
+        }
+    }
 
     /// For a chunk that the reference `handle` saves, perhaps among others.
-    fn saved_by(handle: Chunk, chunk: Chunk) -> Refusal {
+    fn saved_by(handle: Chunk, chunk: Chunk, gained: Gained) -> Refusal {
         let heir = match handle.parent() {
             None => Heir::Grandparent,
-            Some(owner) if owner.has(GUARDED) => Heir::Grandparent,
+            Some(owner) if domain::is_null_context(owner) => Heir::Grandparent,
             Some(owner) if chunk.is_above(owner) => Heir::Nobody,
             Some(owner) => Heir::Owner(owner),
         };
-        Refusal { error: FreeError::HasReferences, heir }
+        Refusal { error: FreeError::HasReferences, heir, _gained: Some(gained) }
     }
 }
 
-/// The first half of a free, up to the point of no return: references and the destructor.
-pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), Refusal> {
+/// The first half of a free, up to the point of no return: references and the destructor. The calling thread is in
+/// `held` and in nothing else, but not while foreign code runs.
+pub(super) fn begin(
+    chunk: Chunk,
+    location: *const c_char,
+    root: Option<&Root>,
+    held: Option<Shared>,
+) -> Result<(), Refusal> {
     if chunk.has(DYING) {
         return Err(Refusal::VETO);
     }
@@ -64,22 +93,14 @@ pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) 
         if side.running.get() != Running::No {
             return Err(Refusal::VETO);
         }
-        if let Some(newest) = refs::all(chunk).next() {
-            let refusal = Refusal::saved_by(newest, chunk);
-            while let Some(handle) = refs::all(chunk).next() {
-                let from_below = chunk.is_above(handle);
-                drop_reference(handle, location);
-                if !from_below {
-                    return Err(refusal);
-                }
-            }
-        }
-        run_destructor(chunk, side, root).map_err(|_| Refusal::VETO)?;
+        drop_references_to(chunk, location, held)?;
+        run_destructor(chunk, side, root, held).map_err(Refusal::unless)?;
         if let Some(finalizer) = side.finalizer.take() {
-            run_finalizer(chunk, side, root, finalizer);
+            run_finalizer(chunk, side, root, held, finalizer);
         }
     }
     if chunk.has(REFERENCE) {
+        let _gained = gain(held, refs::target(chunk)).ok_or(Refusal::AGAIN)?;
         refs::unhook(chunk);
     }
     Ok(())
@@ -87,44 +108,105 @@ pub(super) fn begin(chunk: Chunk, location: *const c_char, root: Option<&Root>) 
 
 /// [`begin`], by a shorter way for a leaf with a destructor.
 #[inline(always)]
-fn begin_leaf_or_tree(chunk: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), Refusal> {
+fn begin_leaf_or_tree(
+    chunk: Chunk,
+    location: *const c_char,
+    root: Option<&Root>,
+    held: Option<Shared>,
+) -> Result<(), Refusal> {
     match leaf_with_side(chunk) {
         Some(side) if side.running.get() == Running::No => {
-            run_destructor(chunk, side, root).map_err(|_| Refusal::VETO)
+            run_destructor(chunk, side, root, held).map_err(Refusal::unless)
         }
-        _ => begin(chunk, location, root),
+        _ => begin(chunk, location, root, held),
     }
 }
 
-/// Runs the destructor of `chunk`, if it has one. [`FreeError::Vetoed`] when that refuses.
+/// Drops the references to `chunk` that come from below it. One that comes from elsewhere is dropped, too, and saves it.
+fn drop_references_to(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result<(), Refusal> {
+    let Some(newest) = refs::all(chunk).next() else { return Ok(()) };
+    let refusal = Refusal::saved_by(newest, chunk, gain(held, newest).ok_or(Refusal::AGAIN)?);
+    while let Some(handle) = refs::all(chunk).next() {
+        let _gained = gain(held, handle).ok_or(Refusal::AGAIN)?;
+        let from_below = chunk.is_above(handle);
+        drop_reference(handle, location);
+        if !from_below {
+            return Err(refusal);
+        }
+    }
+    Ok(())
+}
+
+/// Why a chunk is not freed whose destructor has run.
+pub(super) enum Unless {
+    /// It said no.
+    Vetoed,
+    /// It said no, and the chunk is in another domain now, where it is not to be looked at.
+    Gone,
+}
+
+/// Runs the destructor of `chunk`, if it has one, outside of `held`.
+///
+/// When it agrees, and has taken the chunk to another domain, the chunk has no parent and is of no domain.
 #[inline(always)]
-pub(super) fn run_destructor(chunk: Chunk, side: SideRef, root: Option<&Root>) -> Result<(), FreeError> {
+pub(super) fn run_destructor(
+    chunk: Chunk,
+    side: SideRef,
+    root: Option<&Root>,
+    held: Option<Shared>,
+) -> Result<(), Unless> {
     let Some(destructor) = side.destructor.take() else { return Ok(()) };
     side.running.set(Running::Yes);
     if let Some(root) = root {
         root.list();
     }
+    if let Some(held) = held {
+        held.pause();
+    }
     // SAFETY: set for this chunk, whose payload is intact; the tree is valid, whatever it does to it.
     let verdict = unsafe { destructor(chunk.ptr()) };
+    let away = if held.is_some() || chunk.has(GUARDED) { come_back(held, chunk) } else { None };
     let replaced = side.running.replace(Running::No) == Running::Replaced;
     if verdict == -1 {
         if !replaced {
             side.destructor.set(Some(destructor));
         }
-        return Err(FreeError::Vetoed);
+        return Err(if away.is_some() { Unless::Gone } else { Unless::Vetoed });
+    }
+    if away.is_some() {
+        take_back(chunk);
     }
     Ok(())
 }
 
 #[cold]
-fn run_finalizer(chunk: Chunk, side: SideRef, root: Option<&Root>, finalizer: Finalizer) {
+fn run_finalizer(
+    chunk: Chunk,
+    side: SideRef,
+    root: Option<&Root>,
+    held: Option<Shared>,
+    finalizer: Finalizer,
+) {
     side.running.set(Running::Yes);
     if let Some(root) = root {
         root.list();
     }
+    if let Some(held) = held {
+        held.pause();
+    }
     // SAFETY: set for this chunk, whose payload is intact and never null.
     unsafe { finalizer(NonNull::new_unchecked(chunk.ptr())) };
+    let away = come_back(held, chunk);
     side.running.set(Running::No);
+    if away.is_some() {
+        take_back(chunk);
+    }
+}
+
+/// Takes a dying chunk out of the domain that its destructor has put it into, which has been entered.
+#[cold]
+fn take_back(chunk: Chunk) {
+    reparent::relink(chunk, None);
 }
 
 /// The side record of a chunk that has one and nothing else to act on: no references, no children, no
@@ -139,20 +221,30 @@ pub(super) fn leaf_with_side(chunk: Chunk) -> Option<SideRef> {
 /// Frees all below `top`, which is marked as dying, but not `top` itself. That is the `root` of a free; or,
 /// without one, a child of a chunk whose children are being freed: nobody can free or move that chunk
 /// meanwhile, so there is nothing to watch over.
-pub(super) fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) -> Result<(), FreeError> {
+pub(super) fn drain(
+    top: Chunk,
+    location: *const c_char,
+    root: Option<&Root>,
+    held: Option<Shared>,
+) -> Result<(), FreeError> {
+    let mut inner = Inner::default();
     let mut at = top;
     loop {
-        free_simple_leaves(at, location, ptr::null()).map_err(FreeError::Corrupt)?;
+        free_leaves(at, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
         match at.child.get() {
             Some(child) => {
-                if descend(child, at, location, root) {
+                inner.come_to(child, held);
+                if descend(child, at, location, root, inner.or(held)) {
                     at = child;
+                } else {
+                    inner.leave(child);
                 }
             }
             None if at == top => return Ok(()),
             None => {
                 let up = at.next.get();
                 bury(at, location);
+                inner.leave(at);
                 // Every dying chunk below the top has its way back.
                 at = up.unwrap_or(top);
             }
@@ -160,19 +252,74 @@ pub(super) fn drain(top: Chunk, location: *const c_char, root: Option<&Root>) ->
     }
 }
 
-/// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and
-/// verifies the first one after them. No foreign code runs, so the list is mended once, at the end.
+/// The shared context in which a free is that began outside of all. It lies in no other.
+#[derive(Default)]
+pub(super) struct Inner(Option<(Chunk, Shared)>);
+
+impl Inner {
+    pub(super) fn or(&self, held: Option<Shared>) -> Option<Shared> {
+        self.0.map_or(held, |(_, shared)| Some(shared))
+    }
+
+    /// Enters the shared context `child`, if it is one, and the free is outside of all.
+    #[inline(always)]
+    pub(super) fn come_to(&mut self, child: Chunk, held: Option<Shared>) {
+        if child.has(GUARDED) && self.or(held).is_none() {
+            self.0 = domain::of(child).filter(|&shared| enter_surely(shared)).map(|shared| (child, shared));
+        }
+    }
+
+    /// Leaves the shared context `chunk`, if it is that.
+    #[inline(always)]
+    pub(super) fn leave(&mut self, chunk: Chunk) {
+        if let Some((_, shared)) = self.0.take_if(|(context, _)| *context == chunk) {
+            shared.leave();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some((_, shared)) = self.0 {
+            shared.leave();
+        }
+    }
+}
+
+/// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and verifies the
+/// first one after them. In a shared context, others are let in now and then.
 #[inline(always)]
-pub(super) fn free_simple_leaves(
+pub(super) fn free_leaves(
     at: Chunk,
     location: *const c_char,
     but: *const c_void,
+    held: Option<Shared>,
+) -> Result<(), Fault> {
+    match held {
+        None => free_simple_leaves(at, location, but, usize::MAX),
+        Some(held) => {
+            let_others_in(held);
+            free_simple_leaves(at, location, but, LEAVES_IN_ONE_GO)
+        }
+    }
+}
+
+/// How many leaves of a shared context are freed before others are let in: some ten microseconds.
+const LEAVES_IN_ONE_GO: usize = 1000;
+
+/// [`free_leaves`], at most `most` of them. No foreign code runs, so the list is mended once, at the end.
+#[inline(always)]
+fn free_simple_leaves(
+    at: Chunk,
+    location: *const c_char,
+    but: *const c_void,
+    most: usize,
 ) -> Result<(), Fault> {
     let mut next = at.child.get();
     let mut verified = Ok(());
     let mut freed = 0_usize;
     while let Some(child) = next {
-        if child.ptr().cast_const() == but {
+        if child.ptr().cast_const() == but || freed >= most {
             break;
         }
         match store::release_leaf(child, location, freed > FEW) {
@@ -197,16 +344,23 @@ pub(super) fn free_simple_leaves(
 
 /// Begins the free of `child`, of the dying `parent`. Says whether its children come next; if not,
 /// it is gone, or has refused and been given to somebody else.
-pub(super) fn descend(child: Chunk, parent: Chunk, location: *const c_char, root: Option<&Root>) -> bool {
+pub(super) fn descend(
+    child: Chunk,
+    parent: Chunk,
+    location: *const c_char,
+    root: Option<&Root>,
+    held: Option<Shared>,
+) -> bool {
     if !child.is_simple() {
-        if let Err(refusal) = begin_leaf_or_tree(child, location, root) {
+        if let Err(refusal) = begin_leaf_or_tree(child, location, root, held) {
+            let to = match refusal.heir {
+                Heir::Owner(owner) => Some(owner),
+                Heir::Nobody => None,
+                Heir::Grandparent => parent.parent(),
+                Heir::Unchanged => return false,
+            };
             if child.parent() == Some(parent) {
-                let to = match refusal.heir {
-                    Heir::Owner(owner) => Some(owner),
-                    Heir::Nobody => None,
-                    Heir::Grandparent => parent.parent(),
-                };
-                reparent::relink(child, to.or_else(roots::null_context));
+                reparent::relink_survivor(child, to.or_else(roots::null_context));
             }
             return false;
         }
@@ -251,14 +405,25 @@ pub(super) fn bury(chunk: Chunk, location: *const c_char) {
 /// Tells frees in progress, and the process, that `chunk` goes.
 pub(super) fn leave(chunk: Chunk) {
     if chunk.has(ANCHOR | GUARDED) {
-        dying::replace_anchor(chunk, chunk.parent());
-    }
-    if chunk.has(GUARDED) {
-        roots::forget_null_context(chunk);
+        leave_marked(chunk);
     }
 }
 
-/// Frees the reference `handle`; its target stays.
+#[inline(never)]
+fn leave_marked(chunk: Chunk) {
+    let shared = domain::of(chunk);
+    if chunk.has(ANCHOR) || shared.is_none() {
+        dying::replace_anchor(chunk, chunk.parent());
+    }
+    match shared {
+        Some(shared) if domain::is_root(chunk) => shared.abandon(),
+        Some(_) => {}
+        None if chunk.has(GUARDED) => roots::forget_null_context(chunk),
+        None => {}
+    }
+}
+
+/// Frees the reference `handle`; its target stays. The domains of both have been entered.
 pub(super) fn drop_reference(handle: Chunk, location: *const c_char) {
     refs::unhook(handle);
     links::detach(handle);

@@ -3,13 +3,15 @@
 use core::ffi::{c_char, c_void};
 
 use super::drain::{
-    begin, bury, descend, drain, drain_root, free_simple_leaves, leaf_with_side, leave, run_destructor,
+    Inner, begin, bury, descend, drain, drain_root, free_leaves, leaf_with_side, leave, run_destructor,
 };
+use super::entry::{enter_one, gain};
 use super::{reference, roots};
 use crate::error::{AllocError, FreeError};
+use crate::mem::shared::Shared;
 use crate::tree::chunk::DYING;
 use crate::tree::side::Running;
-use crate::tree::{Chunk, Destructor, Finalizer, links, refs, store};
+use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
 
 /// Sets the function that is called before `chunk` is freed, and may refuse; `None` takes it away.
 ///
@@ -47,7 +49,8 @@ pub unsafe fn set_finalizer(chunk: Chunk, finalizer: Finalizer) -> Result<(), Al
 /// If its only parent is the null context and it has one reference, the reference's owner keeps it.
 ///
 /// # Errors
-/// [`FreeError::HasReferences`] or [`FreeError::Vetoed`]; it lives on then. [`FreeError::Corrupt`].
+/// [`FreeError::HasReferences`], [`FreeError::Vetoed`] or [`FreeError::Again`]; it lives on then.
+/// [`FreeError::Corrupt`].
 ///
 /// # Safety
 /// See the [module](super).
@@ -64,13 +67,42 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
     Ok(())
 }
 
+/// [`free`] of what may belong to a shared context: it is entered.
+///
+/// # Errors
+/// As for [`free`], but for [`FreeError::Again`].
+///
+/// # Safety
+/// As for [`free`], and for [`enter`](super::enter).
+pub unsafe fn free_anywhere(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    loop {
+        // SAFETY: the caller's.
+        let freed = unsafe {
+            let (_entry, chunk) = enter_one(chunk.ptr()).map_err(FreeError::Corrupt)?;
+            free(chunk, location)
+        };
+        if freed != Err(FreeError::Again) {
+            return freed;
+        }
+    }
+}
+
 /// [`free`], only if it goes the short way. If it does not, nothing has happened.
 ///
 /// # Safety
 /// See the [module](super).
 #[inline(always)]
 pub unsafe fn free_quick(chunk: Chunk, location: *const c_char) -> bool {
-    store::quick_release(chunk, location)
+    store::quick_release(chunk, chunk.flags(), location)
+}
+
+/// [`free_quick`] for a chunk that [`Chunk::check_flags`] has found just now, and its flags.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn free_checked((chunk, flags): (Chunk, u32), location: *const c_char) -> bool {
+    store::quick_release(chunk, flags, location)
 }
 
 /// [`free_quick`] for a pointer that [`Chunk::check_quick`] has turned down: it may lead to a member of a
@@ -87,7 +119,10 @@ pub unsafe fn free_member_quick(payload: *const c_void, location: *const c_char)
 #[inline(never)]
 fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     match leaf_with_side(chunk) {
-        Some(side) if side.running.get() == Running::No => run_destructor(chunk, side, None)?,
+        Some(side) if side.running.get() == Running::No => {
+            // That it may be gone is all the same to the caller.
+            run_destructor(chunk, side, None, None).map_err(|_| FreeError::Vetoed)?;
+        }
         _ => return free_slow(chunk, location),
     }
     // The destructor may have done anything.
@@ -97,12 +132,15 @@ fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError
             store::release_with_side(chunk, side, location);
             Ok(())
         }
-        None => finish(chunk, location),
+        None => finish(chunk, location, None),
     }
 }
 
 #[inline(never)]
 fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    if store::release_shared_leaf(chunk, location) {
+        return Ok(());
+    }
     if chunk.has(DYING) {
         // It is on its way out already; or its children are, and it must wait for them.
         return if chunk.is_leaving() { Ok(()) } else { Err(FreeError::Vetoed) };
@@ -112,10 +150,10 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
         if !only || chunk.parent() != roots::null_context() {
             return Err(FreeError::HasReferences);
         }
+        let _gained = gain(domain::of(chunk), first).ok_or(FreeError::Again)?;
         let owner = first.parent();
         if !owner.is_some_and(|owner| chunk.is_above(owner)) {
-            reference::give_to_owner(chunk, first, location);
-            return Ok(());
+            return reference::give_to_owner(chunk, first, location);
         }
     }
     kill(chunk, location)
@@ -123,12 +161,13 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    begin(chunk, location, None).map_err(|refusal| refusal.error)?;
-    finish(chunk, location)
+    let held = domain::of(chunk);
+    begin(chunk, location, None, held).map_err(|refusal| refusal.error)?;
+    finish(chunk, location, held)
 }
 
-/// The second half of a free.
-fn finish(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+/// The second half of a free. The calling thread is in `held` and in nothing else.
+fn finish(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result<(), FreeError> {
     links::detach(chunk);
     if store::is_regular_pool(chunk) {
         leave(chunk);
@@ -136,7 +175,7 @@ fn finish(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
         return Ok(());
     }
     if chunk.child.get().is_some() {
-        drain_root(chunk, location)?;
+        drain_root(chunk, location, held)?;
     }
     bury(chunk, location);
     Ok(())
@@ -144,7 +183,7 @@ fn finish(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    drain_root(chunk, location)?;
+    drain_root(chunk, location, None)?;
     bury(chunk, location);
     Ok(())
 }
@@ -170,16 +209,20 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(),
 /// Frees the children of `chunk`, which is marked as dying, but for the one that holds its name: whichever
 /// that is at the time, for a destructor may give it another.
 fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let held = domain::of(chunk);
+    let mut inner = Inner::default();
     loop {
         let name = chunk.name().cast::<c_void>();
-        free_simple_leaves(chunk, location, name).map_err(FreeError::Corrupt)?;
+        free_leaves(chunk, location, name, held).map_err(FreeError::Corrupt)?;
         let Some(child) = chunk.children().find(|child| child.ptr().cast_const() != name) else {
             return Ok(());
         };
         child.verify().map_err(FreeError::Corrupt)?;
-        if descend(child, chunk, location, None) {
-            drain(child, location, None)?;
+        inner.come_to(child, held);
+        if descend(child, chunk, location, None, inner.or(held)) {
+            drain(child, location, None, inner.or(held))?;
             bury(child, location);
         }
+        inner.leave(child);
     }
 }

@@ -1,13 +1,15 @@
 //! The verbs: what can be done with chunks.
 //!
 //! All are `unsafe`, for one reason: a [`Chunk`] is a handle to something that must still be alive,
-//! and one tree may be used by one thread at a time; the caller answers for both. What a destructor
+//! and one tree may be used by one thread at a time; the caller answers for both. To use what belongs to a shared
+//! context, any thread [enters](enter) it first. What a destructor
 //! does in the middle of a verb is the verb's business: each leaves the tree valid before it calls
 //! one, and expects anything after.
 
 mod alloc;
 mod drain;
 mod dying;
+mod entry;
 mod free;
 mod realloc;
 mod reference;
@@ -15,29 +17,34 @@ mod reparent;
 mod reset;
 mod roots;
 mod say;
+mod shared;
 mod totals;
 
 pub use alloc::{
-    MAX_SIZE, alloc, alloc_quick, alloc_root_quick, alloc_zeroed, growable_object, growable_pool, pool,
-    pooled_object,
+    MAX_SIZE, alloc, alloc_checked, alloc_quick, alloc_root_quick, alloc_zeroed, growable_object,
+    growable_pool, pool, pooled_object,
 };
-pub use free::{free, free_children, free_member_quick, free_quick, set_destructor, set_finalizer};
+pub use entry::{Entry, enter, enter_one};
+pub use free::{
+    free, free_anywhere, free_checked, free_children, free_member_quick, free_quick, set_destructor,
+    set_finalizer,
+};
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};
 pub use reparent::{reparent, steal};
 pub use reset::{reset, set_keep};
 pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};
-pub(crate) use totals::bytes;
+pub use shared::{is_shared, shared_context, shared_pool};
+pub(crate) use totals::{bytes, inside};
 pub use totals::{total_blocks, total_size};
 
 use core::ffi::c_void;
 
 use crate::error::AllocError;
-use crate::tree::chunk::GUARDED;
 use crate::tree::meter::{self, Say};
 use crate::tree::pool::{PoolRef, Stats};
-use crate::tree::{Chunk, limit};
+use crate::tree::{Chunk, domain, limit};
 
 /// Limits what `chunk` and all below it may take, headers included, to `max` bytes; 0 is no limit.
 ///
@@ -69,7 +76,7 @@ pub unsafe fn set_limits(
     say: Option<Say>,
     data: *mut c_void,
 ) -> Result<(), AllocError> {
-    if chunk.has(GUARDED) {
+    if domain::is_null_context(chunk) {
         return Err(AllocError::Refused);
     }
     limit::put_both_on(chunk, soft, hard, say, data)
@@ -83,7 +90,7 @@ pub unsafe fn set_limits(
 /// # Safety
 /// See the [module](self).
 pub unsafe fn enable_stats(chunk: Chunk) -> Result<(), AllocError> {
-    if chunk.has(GUARDED) {
+    if domain::is_null_context(chunk) {
         return Err(AllocError::Refused);
     }
     meter::enable_stats(chunk)

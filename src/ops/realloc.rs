@@ -8,7 +8,7 @@ use crate::error::AllocError;
 use crate::ops::MAX_SIZE;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL, REFERENCE};
 use crate::tree::pool::PoolRef;
-use crate::tree::{Chunk, limit, links, meter, refs, store};
+use crate::tree::{Chunk, domain, limit, links, meter, refs, store};
 
 /// Shrinking by less than this keeps the block and the name.
 const WORTH_SHRINKING: usize = 1024;
@@ -57,8 +57,8 @@ fn resize_counted(chunk: Chunk, size: usize) -> bool {
 /// way, so that its name is to be set anew. What the old and the new size share is kept.
 ///
 /// # Errors
-/// [`AllocError`]; [`AllocError::Refused`] when the chunk is referenced, a pool, or being freed, or has a
-/// finalizer. It is intact then.
+/// [`AllocError`]; [`AllocError::Refused`] when the chunk is referenced, a pool, or being freed, has a
+/// finalizer, or is a shared context. It is intact then.
 ///
 /// # Safety
 /// See the [module](super). If the chunk moved, the old handle is dead.
@@ -117,7 +117,12 @@ fn give(chunk: Chunk, old: usize, size: usize) -> Result<(Chunk, bool), AllocErr
 }
 
 fn may_change(chunk: Chunk) -> bool {
-    let fixed = || refs::all(chunk).next().is_some() || chunk.is_running() || chunk.has_finalizer();
+    let fixed = || {
+        refs::all(chunk).next().is_some()
+            || chunk.is_running()
+            || chunk.has_finalizer()
+            || domain::is_root(chunk)
+    };
     !chunk.has(POOL | DYING | REFERENCE) && !fixed()
 }
 

@@ -3,12 +3,13 @@
 use core::ffi::c_char;
 
 use super::drain::drop_reference;
+use super::entry::gain;
 use super::free::kill;
 use super::{alloc, reparent, roots};
 use crate::error::{AllocError, FreeError};
-use crate::tree::chunk::{DYING, GUARDED, MEMBER};
+use crate::tree::chunk::{DYING, MEMBER};
 use crate::tree::pool::PoolRef;
-use crate::tree::{Chunk, links, refs, store};
+use crate::tree::{Chunk, domain, links, refs, store};
 
 /// Lets `context` keep `chunk` alive too. `location` says where, for messages.
 ///
@@ -59,11 +60,13 @@ pub unsafe fn reference_locations(chunk: Chunk) -> impl Iterator<Item = *const c
 pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
     let mut references = refs::all(chunk);
     // The null context's children are other threads' too.
-    let searched = context.filter(|context| !context.has(GUARDED));
+    let searched = context.filter(|&context| !domain::is_null_context(context));
     let mut children = searched.and_then(|context| context.child.get());
+    let shared = context.and_then(domain::of);
     loop {
         let handle = references.next()?;
-        if handle.parent() == context {
+        // What is in another domain is not to be looked at.
+        if domain::peek(handle) == shared && handle.parent() == context {
             return Some(handle);
         }
         if searched.is_some() {
@@ -81,7 +84,7 @@ pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
 /// that owner lie below the chunk, it lives on without a parent.
 ///
 /// # Errors
-/// [`FreeError::NotOwned`] or [`FreeError::Vetoed`]; nothing has changed then.
+/// [`FreeError::NotOwned`], [`FreeError::Vetoed`] or [`FreeError::Again`]; nothing has changed then.
 ///
 /// # Safety
 /// See the [module](super).
@@ -98,7 +101,7 @@ pub unsafe fn unlink(context: Option<Chunk>, chunk: Chunk, location: *const c_ch
         return Err(FreeError::Vetoed);
     }
     match refs::all(chunk).next() {
-        Some(handle) => give_to_owner(chunk, handle, location),
+        Some(handle) => give_to_owner(chunk, handle, location)?,
         None => kill(chunk, location)?,
     }
     Ok(())
@@ -106,8 +109,13 @@ pub unsafe fn unlink(context: Option<Chunk>, chunk: Chunk, location: *const c_ch
 
 /// Makes the owner of the reference `handle` the parent of its target, in the reference's place; an
 /// owner that lies below the target cannot be its parent: then it has none.
-pub(super) fn give_to_owner(chunk: Chunk, handle: Chunk, location: *const c_char) {
+///
+/// # Errors
+/// [`FreeError::Again`].
+pub(super) fn give_to_owner(chunk: Chunk, handle: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let _gained = gain(domain::of(chunk), handle).ok_or(FreeError::Again)?;
     let owner = handle.parent().filter(|&owner| !chunk.is_above(owner));
     drop_reference(handle, location);
-    reparent::relink(chunk, owner.or_else(roots::null_context));
+    reparent::relink_survivor(chunk, owner.or_else(roots::null_context));
+    Ok(())
 }

@@ -1,11 +1,11 @@
 //! Steal and reparent: a chunk gets another parent, and what lies below goes along.
 
-use super::{reference, roots};
+use super::{dying, reference, roots};
 use crate::error::StealError;
-use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, LIMITED, MEMBER, POOL};
 use crate::tree::limit::Moving;
 use crate::tree::pool::PoolRef;
-use crate::tree::{Chunk, links, refs};
+use crate::tree::{Chunk, domain, links, refs};
 
 /// Makes `chunk` the newest child of `new_parent`, whatever references there are to it.
 ///
@@ -15,9 +15,14 @@ use crate::tree::{Chunk, links, refs};
 ///
 /// To steal a chunk under itself changes nothing.
 ///
+/// Between two shared contexts, or into or out of one, the time it takes grows with what lies below the chunk. A
+/// shared context goes under no other.
+///
 /// # Errors
 /// [`StealError::Cycle`] when the new parent lies below a chunk that has no place to give it, being
-/// without a parent; [`StealError::Dying`], also when what is being freed lies between the two. Nothing has changed then.
+/// without a parent or a shared context; [`StealError::Dying`], also when what is being freed lies between the two, or
+/// below a chunk that goes to another domain; [`StealError::SharedContext`]; [`StealError::Handle`]; [`StealError::OutOfMemory`]. Nothing has
+/// changed then.
 ///
 /// # Safety
 /// See the [module](super).
@@ -34,7 +39,12 @@ pub unsafe fn steal(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), Steal
         return change_places(chunk, parent);
     }
     if new_parent != Some(chunk) {
-        relink(chunk, new_parent);
+        if is_special(chunk, new_parent) {
+            prepare(chunk, new_parent)?;
+            relink_special(chunk, new_parent);
+        } else {
+            move_link(chunk, new_parent);
+        }
     }
     Ok(())
 }
@@ -49,7 +59,7 @@ fn change_places(chunk: Chunk, below: Chunk) -> Result<(), StealError> {
     if between.any(|c| c.has(DYING) || c.is_running()) {
         return Err(StealError::Dying);
     }
-    if chunk.parent() == roots::null_context() {
+    if chunk.parent() == roots::null_context() || domain::is_root(chunk) {
         return Err(StealError::Cycle);
     }
     relink(below, chunk.parent());
@@ -75,20 +85,43 @@ pub unsafe fn reparent(
         return unsafe { steal(new_parent, chunk) };
     }
     let handle = reference::held_by(old_parent, chunk).ok_or(StealError::NotOwned)?;
+    prepare(handle, new_parent)?;
     relink(handle, new_parent);
     debug_assert!(refs::target(handle) == chunk);
     Ok(())
+}
+
+/// Makes sure that `chunk` can go below `to`, if that is in another domain.
+#[cold]
+fn prepare(chunk: Chunk, to: Option<Chunk>) -> Result<(), StealError> {
+    let target = to.and_then(domain::of);
+    if domain::is_root(chunk) {
+        return if target.is_some() { Err(StealError::SharedContext) } else { Ok(()) };
+    }
+    if domain::of(chunk) == target { Ok(()) } else { domain::prepare(chunk, target) }
+}
+
+/// [`relink`] to where a chunk goes that lives on without its parent. If it cannot go there, it has no parent.
+pub(super) fn relink_survivor(chunk: Chunk, to: Option<Chunk>) {
+    let goes = !is_special(chunk, to) || to.and_then(domain::of).is_none() || prepare(chunk, to).is_ok();
+    relink(chunk, if goes { to } else { roots::null_context() });
 }
 
 /// Moves `chunk`, and with it all below it, to `to`, or out of every tree.
 #[inline]
 pub(super) fn relink(chunk: Chunk, to: Option<Chunk>) {
     debug_assert!(!to.is_some_and(|to| chunk.is_above(to)), "a ring");
-    const SPECIAL: u32 = MEMBER | POOL | LIMITED;
-    if chunk.has(SPECIAL) || to.is_some_and(|to| to.has(SPECIAL)) {
+    if is_special(chunk, to) {
         return relink_special(chunk, to);
     }
     move_link(chunk, to);
+}
+
+/// Whether more is to be done than to change links.
+#[inline(always)]
+fn is_special(chunk: Chunk, to: Option<Chunk>) -> bool {
+    const SPECIAL: u32 = MEMBER | POOL | LIMITED | GUARDED;
+    chunk.has(SPECIAL) || to.is_some_and(|to| to.has(SPECIAL))
 }
 
 fn move_link(chunk: Chunk, to: Option<Chunk>) {
@@ -99,9 +132,22 @@ fn move_link(chunk: Chunk, to: Option<Chunk>) {
     }
 }
 
-/// Pools and meters are told.
+/// Pools and meters are told, and what comes into another domain is marked.
 #[cold]
 fn relink_special(chunk: Chunk, to: Option<Chunk>) {
+    let is_root = domain::is_root(chunk);
+    let target = to.and_then(domain::of);
+    if !is_root && domain::of(chunk) != target {
+        dying::replace_anchors_in(chunk, chunk.parent());
+        relink_within_rules(chunk, to, true);
+        domain::assign(chunk, target);
+    } else {
+        relink_within_rules(chunk, to, !is_root);
+    }
+}
+
+/// Pools are told, and limits if it is `counted`.
+fn relink_within_rules(chunk: Chunk, to: Option<Chunk>, counted: bool) {
     let home = chunk.has(MEMBER).then(|| PoolRef::of_member(chunk));
     let target = to.and_then(PoolRef::serving);
     if home != target {
@@ -112,7 +158,7 @@ fn relink_special(chunk: Chunk, to: Option<Chunk>) {
             target.set_irregular();
         }
     }
-    if !chunk.has(LIMITED) && !to.is_some_and(|to| to.has(LIMITED)) {
+    if !counted || !chunk.has(LIMITED) && !to.is_some_and(|to| to.has(LIMITED)) {
         return move_link(chunk, to);
     }
     let moving = Moving::leave(chunk, to);

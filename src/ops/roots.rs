@@ -12,7 +12,7 @@ use super::{alloc, free, reparent, set_destructor};
 use crate::error::AllocError;
 use crate::process::{NULL_CONTEXT, NULL_LIST, ROOTS};
 use crate::tree::chunk::GUARDED;
-use crate::tree::{Chunk, links};
+use crate::tree::{Chunk, domain, links};
 
 /// The payload of a null context that is out of use, kept for the next: other threads may be about to
 /// look at it.
@@ -61,7 +61,10 @@ pub unsafe fn enable_null_tracking(with_autofree: bool) {
             context
         }
     };
-    if with_autofree && let Some(autofree) = load(&AUTOFREE) {
+    if with_autofree
+        && let Some(autofree) = load(&AUTOFREE)
+        && domain::guess(autofree).is_none()
+    {
         reparent::relink(autofree, Some(context));
     }
 }

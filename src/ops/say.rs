@@ -5,12 +5,13 @@
 //! anew. The chunk that the allocation is for, and the one with the limit, cannot be freed or resized meanwhile, as
 //! if their destructors were running; all else may happen to the tree.
 
+use super::entry::come_back;
 use crate::error::AllocError;
-use crate::tree::Chunk;
 use crate::tree::chunk::DYING;
-use crate::tree::meter::{self, Meter, Say};
+use crate::tree::meter::{self, Meter};
 use crate::tree::pool::PoolRef;
 use crate::tree::side::{Running, SideRef};
+use crate::tree::{Chunk, domain};
 
 /// A function that finds room again and again, and loses it elsewhere, is called no more often than this for one
 /// allocation.
@@ -55,16 +56,19 @@ fn ask(at: Chunk, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> b
         return false;
     };
     meter.asking.set(true);
-    let answer = call(say, chunk, meter, wanted, limit);
+    let (held, used, data) = (domain::of(at), meter.current.get(), meter.data.get());
+    if let Some(held) = held {
+        held.pause();
+    }
+    // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
+    let goes_on = unsafe { say(chunk.ptr(), used, wanted, limit, data) } == 0;
+    let away = come_back(held, at);
+    // In another shared context, the allocation is a matter of other limits.
+    let answer = goes_on && away.is_none();
     meter.asking.set(false);
     unshield(second);
     unshield(first);
     answer
-}
-
-fn call(say: Say, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> bool {
-    // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
-    unsafe { say(chunk.ptr(), meter.current.get(), wanted, limit, meter.data.get()) == 0 }
 }
 
 /// Keeps `chunk` from being freed or resized, unless something does so already.

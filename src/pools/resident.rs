@@ -176,10 +176,13 @@ impl<T: Resident> ResidentRef<T> {
     pub unsafe fn destroy(self, location: *const c_char) -> Result<(), FreeError> {
         // SAFETY: the caller's.
         unsafe {
-            if ops::reference_count(self.chunk()) > 0 {
+            let referenced = ops::enter_one(self.ptr())
+                .map(|(_entry, chunk)| ops::reference_count(chunk) > 0)
+                .map_err(FreeError::Corrupt)?;
+            if referenced {
                 return Err(FreeError::HasReferences);
             }
-            ops::free(self.chunk(), location)
+            ops::free_anywhere(self.chunk(), location)
         }
     }
 

@@ -5,4 +5,4 @@ pub mod layout;
 mod walk;
 
 pub use census::roots;
-pub use walk::{Visit, walk};
+pub use walk::{Visit, may_be_shared, walk};

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use crate::mem::os;
 use crate::ops;
 use crate::tree::walk::following;
-use crate::tree::{Chunk, refs};
+use crate::tree::{Chunk, domain, refs};
 
 /// A chunk that a [`walk`] has come to.
 #[derive(Clone, Copy, Debug)]
@@ -34,15 +34,21 @@ pub struct Visit {
 /// `depth`, and nothing deeper than `max_depth` is visited unless that is negative. Of a root that is on
 /// its way out, nothing is.
 ///
+/// A shared context below `root` is entered while it and what is in it are visited, and what is shown there fits together;
+/// but the totals of what is above it may be older. If there [may be one](may_be_shared), `visit` calls no foreign code.
+///
 /// # Safety
-/// The tree does not change meanwhile.
+/// The tree does not change meanwhile: it is this thread's, or it has been entered.
 pub unsafe fn walk(root: Chunk, depth: i32, max_depth: i32, visit: &mut dyn FnMut(Visit)) {
     if root.is_leaving() {
         return;
     }
     let totals = Totals::of(root, depth, max_depth);
     for (index, (chunk, depth)) in shown(root, depth, max_depth).enumerate() {
-        if chunk.is_reference() && chunk != root {
+        if is_entered_apart(chunk, root) {
+            // SAFETY: it has been entered. Nothing in it is entered apart, so this goes no deeper.
+            ops::inside(chunk, || unsafe { walk(chunk, depth, max_depth, visit) });
+        } else if chunk.is_reference() && chunk != root {
             let chunk = refs::target(chunk);
             visit(Visit { chunk, depth, max_depth, is_reference: true, total_size: 0, total_blocks: 0 });
         } else {
@@ -56,7 +62,17 @@ pub unsafe fn walk(root: Chunk, depth: i32, max_depth: i32, visit: &mut dyn FnMu
     }
 }
 
-/// The chunks that a walk comes to, with their depths.
+/// Whether there may be shared contexts below a chunk that is in none.
+pub fn may_be_shared() -> bool {
+    crate::mem::shared::has_been_used()
+}
+
+/// Whether `chunk`, in the tree of `root`, is a shared context that is yet to be entered.
+fn is_entered_apart(chunk: Chunk, root: Chunk) -> bool {
+    chunk != root && domain::is_root(chunk)
+}
+
+/// The chunks that a walk comes to, with their depths; of shared contexts below the root, nothing but themselves.
 fn shown(root: Chunk, depth: i32, max_depth: i32) -> impl Iterator<Item = (Chunk, i32)> {
     steps(root, depth, move |depth| max_depth < 0 || depth < max_depth)
 }
@@ -64,7 +80,7 @@ fn shown(root: Chunk, depth: i32, max_depth: i32) -> impl Iterator<Item = (Chunk
 /// All chunks of the tree with their depths, below those only whose depth is one to go `into`.
 fn steps(root: Chunk, depth: i32, into: impl Fn(i32) -> bool) -> impl Iterator<Item = (Chunk, i32)> {
     core::iter::successors(Some((root, depth)), move |&(at, depth)| {
-        let next = following(at, root, into(depth))?;
+        let next = following(at, root, into(depth) && !is_entered_apart(at, root))?;
         if next.parent() == Some(at) {
             return Some((next, depth + 1));
         }
@@ -130,8 +146,14 @@ impl Totals {
                 made += 1;
             }
             // What lies too deep to be shown counts for the last one shown, which is above it.
-            entries[last].size += ops::bytes(chunk);
-            entries[last].blocks += 1;
+            let (size, blocks) = if is_entered_apart(chunk, root) {
+                // SAFETY: it is counted inside.
+                ops::inside(chunk, || unsafe { (ops::total_size(chunk), ops::total_blocks(chunk)) })
+            } else {
+                (ops::bytes(chunk), 1)
+            };
+            entries[last].size += size;
+            entries[last].blocks += blocks as u32;
         }
         for index in (1..entries.len()).rev() {
             let (size, blocks, parent) = (entries[index].size, entries[index].blocks, entries[index].parent);

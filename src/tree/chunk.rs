@@ -14,11 +14,16 @@
 //! A freed header keeps the mark [`TAG_FREED`] in `tag` and the location
 //! of the free in `name` until its memory is used again.
 
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::ffi::{c_char, c_void};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Relaxed, Release},
+};
 
+use super::domain;
 use super::parent::Parent;
 use super::pool::Block;
 use super::side::SideRef;
@@ -38,7 +43,8 @@ pub const DYING: u32 = 0x04;
 pub const LIMITED: u32 = 0x08;
 /// It is a reference: a hidden child that keeps another chunk alive.
 pub const REFERENCE: u32 = 0x10;
-/// Its list of children is shared by threads; changing it takes the lock of the roots.
+/// Threads share it: it belongs to a shared context (`domain`), or is the null context, whose list of children has a
+/// lock.
 pub const GUARDED: u32 = 0x20;
 /// It lies in a block of a pool.
 pub const MEMBER: u32 = 0x40;
@@ -47,6 +53,12 @@ pub const ANCHOR: u32 = 0x80;
 /// All flags.
 pub const FLAGS: u32 = 0xff;
 
+/// Whether children of a chunk with these flags come from the heap, and count against no limit.
+#[inline(always)]
+pub(crate) const fn is_plain_parent(flags: u32) -> bool {
+    flags & (POOL | MEMBER | LIMITED | GUARDED) == 0
+}
+
 /// Bytes of the header.
 pub const HEADER: usize = size_of::<Header>();
 
@@ -54,7 +66,7 @@ pub const HEADER: usize = size_of::<Header>();
 #[repr(C, align(16))]
 #[derive(Debug)]
 pub struct Header {
-    pub(super) tag: Cell<u32>,
+    pub(super) tag: Tag,
     pub(crate) size: Cell<u32>,
     pub(crate) parent: Parent,
     pub(crate) next: Cell<Option<Chunk>>,
@@ -72,6 +84,45 @@ const _: () = assert!(HEADER == 48);
 const _: () = assert!(core::mem::offset_of!(Header, parent) == 8);
 const _: () = assert!(core::mem::offset_of!(Header, name) == 40);
 
+/// The word that says whether a chunk lives. Only who has the right to the chunk changes it; in a shared context, others
+/// may look at it meanwhile, before they have the lock.
+#[repr(transparent)]
+#[derive(Debug)]
+pub(super) struct Tag(UnsafeCell<u32>);
+
+impl Tag {
+    #[inline(always)]
+    pub(super) const fn new(tag: u32) -> Tag {
+        Tag(UnsafeCell::new(tag))
+    }
+
+    /// For who has the right to the chunk, or may look because nobody else has it.
+    #[inline(always)]
+    pub(super) fn get(&self) -> u32 {
+        // SAFETY: who alone may write reads.
+        unsafe { *self.0.get() }
+    }
+
+    /// For who may have no right to the chunk yet.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> u32 {
+        self.word().load(Relaxed)
+    }
+
+    /// Whoever peeks at a flag sees what was written before it was set, after a fence of its own.
+    #[inline(always)]
+    pub(super) fn set(&self, tag: u32) {
+        self.word().store(tag, Release);
+    }
+
+    #[inline(always)]
+    fn word(&self) -> &AtomicU32 {
+        // SAFETY: an aligned word, which lives as long as this; what reads or writes it without an atomic operation is
+        // ordered with all that writes.
+        unsafe { AtomicU32::from_ptr(self.0.get()) }
+    }
+}
+
 /// A live chunk. Copies are handles: whoever makes one ([`Chunk::check`], or the verbs that create
 /// chunks) knows that the chunk lives, and nobody keeps one across a free of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +133,8 @@ impl Deref for Chunk {
 
     #[inline(always)]
     fn deref(&self) -> &Header {
-        // SAFETY: a Chunk is a handle to a live header (see the type); all fields are cells.
+        // SAFETY: a Chunk is a handle to a live header (see the type); all fields are cells or
+        // atomics.
         unsafe { self.0.as_ref() }
     }
 }
@@ -108,24 +160,35 @@ impl Chunk {
         }
     }
 
-    /// [`check`](Chunk::check), only if it goes the short way: for a live chunk of the heap. `None` says
-    /// nothing.
+    /// [`check`](Chunk::check), only if it goes the short way: for a live chunk of the heap that threads do not
+    /// share. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn check_quick(payload: *const c_void) -> Option<Chunk> {
+        // SAFETY: the caller's.
+        unsafe { Chunk::check_flags(payload) }.map(|(chunk, _)| chunk)
+    }
+
+    /// [`check_quick`](Chunk::check_quick), and the flags of the chunk.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub unsafe fn check_flags(payload: *const c_void) -> Option<(Chunk, u32)> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         if !segment::covers_quick(header.addr()) {
             return None;
         }
         // SAFETY: the address lies in a mapped segment, whose memory can all be read.
-        let (expected, tag) = unsafe { (SpanRef::slice_of(header.addr()).tag(), (*header).tag.get()) };
-        if (tag ^ expected) & !(FLAGS & !MEMBER) != 0 {
+        let (expected, tag) = unsafe { (SpanRef::slice_of(header.addr()).tag(), (*header).tag.peek()) };
+        let flags = tag ^ expected;
+        if flags & !(FLAGS & !(MEMBER | GUARDED)) != 0 {
             return None;
         }
         // SAFETY: an address in a segment is not null; the tag says that the chunk lives.
-        Some(Chunk(unsafe { NonNull::new_unchecked(header) }))
+        Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
     }
 
     /// Whether a chunk that a link leads to is still one.
@@ -135,7 +198,7 @@ impl Chunk {
         unsafe { Chunk::check(self.ptr()) }.map(|_| ())
     }
 
-    /// Members of pools, chunks of the malloc backend, and all that is no live chunk.
+    /// Shared chunks, members of pools, chunks of the malloc backend, and all that is no live chunk.
     #[inline(never)]
     unsafe fn check_slow(payload: *const c_void) -> Result<Chunk, Fault> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
@@ -146,7 +209,7 @@ impl Chunk {
         // SAFETY: not null, as just seen.
         let chunk = Chunk(unsafe { NonNull::new_unchecked(header) });
         if !segment::covers(at) {
-            if process::mode() & MODE_MALLOC != 0 && chunk.tag_bits() == process::lasting_tag() {
+            if process::mode() & MODE_MALLOC != 0 && chunk.tag.peek() & !FLAGS == process::lasting_tag() {
                 return Ok(chunk);
             }
             let freed = segment::has_covered(at);
@@ -159,7 +222,10 @@ impl Chunk {
             let freed = at % crate::mem::geometry::SEGMENT >= crate::mem::geometry::SLICE;
             return Err(if freed { Fault::Freed { location: ptr::null() } } else { Fault::Unknown });
         }
-        let tag = chunk.tag.get();
+        let tag = chunk.tag.peek();
+        if (tag ^ span.tag()) & !(FLAGS & !MEMBER) == 0 {
+            return Ok(chunk);
+        }
         if tag & MEMBER != 0 {
             // SAFETY: the slice belongs to a span in use.
             let start = unsafe { SpanRef::of(at).slot_start(at) };
@@ -175,7 +241,7 @@ impl Chunk {
 
     /// What a header in mapped memory that is not live has to tell.
     fn post_mortem(self) -> Fault {
-        let tag = self.tag.get();
+        let tag = self.tag.peek();
         if tag == TAG_FREED {
             Fault::Freed { location: self.name.get().cast() }
         } else if process::is_stale_tag(tag) {
@@ -196,7 +262,7 @@ impl Chunk {
         // SAFETY: the caller's. `parent`, `next`, `prev` are set by the attach that follows.
         unsafe {
             header.write(Header {
-                tag: Cell::new(tag),
+                tag: Tag::new(tag),
                 size: Cell::new(size as u32),
                 parent: Parent::new(None),
                 next: Cell::new(None),
@@ -226,7 +292,7 @@ impl Chunk {
         // SAFETY: the caller's.
         unsafe {
             header.write(Header {
-                tag: Cell::new(tag),
+                tag: Tag::new(tag),
                 size: Cell::new(size as u32),
                 parent: Parent::new(Some(parent)),
                 next: Cell::new(first),
@@ -339,16 +405,16 @@ impl Chunk {
         self.tag.get() & FLAGS == flags
     }
 
-    /// Whether no flag is set: an ordinary chunk, for which every verb has a short way.
+    /// The flags, for who may have no right to it yet.
     #[inline(always)]
-    pub fn is_plain(self) -> bool {
-        self.tag.get() & FLAGS == 0
+    pub(super) fn peek_flags(self) -> u32 {
+        self.tag.peek() & FLAGS
     }
 
-    /// Whether children of it come from the heap, and count against no limit.
+    /// The flags.
     #[inline(always)]
-    pub(crate) fn is_plain_parent(self) -> bool {
-        self.tag.get() & (POOL | MEMBER | LIMITED | GUARDED) == 0
+    pub(crate) fn flags(self) -> u32 {
+        self.tag.get() & FLAGS
     }
 
     /// Whether it has nothing that a free must act on: a plain chunk, or a plain member of a pool.
@@ -375,13 +441,14 @@ impl Chunk {
         self.prev.set(Some(self));
     }
 
+    /// Whether it, or what lies below it, is being freed.
+    pub(crate) fn is_dying(self) -> bool {
+        self.has(DYING)
+    }
+
     /// Whether it is on its way out itself, and not only its children are.
     pub(crate) fn is_leaving(self) -> bool {
         self.has(DYING) && self.prev.get() == Some(self)
-    }
-
-    fn tag_bits(self) -> u32 {
-        self.tag.get() & !FLAGS
     }
 
     /// The name; null when it has none. A reference's is `.reference`.
@@ -406,11 +473,21 @@ impl Chunk {
     #[inline(always)]
     pub(crate) fn side(self) -> Option<SideRef> {
         if self.has(SIDE) {
-            // SAFETY: with this flag the word leads to a side record, which lives as long as the chunk.
-            Some(unsafe { SideRef::from_raw(self.name.get().cast_mut().cast()) })
+            // SAFETY: as was just seen.
+            Some(unsafe { self.side_record() })
         } else {
             None
         }
+    }
+
+    /// The side record.
+    ///
+    /// # Safety
+    /// There is one.
+    #[inline(always)]
+    pub(super) unsafe fn side_record(self) -> SideRef {
+        // SAFETY: then the word leads to it, and it lives as long as the chunk.
+        unsafe { SideRef::from_raw(self.name.get().cast_mut().cast()) }
     }
 
     /// Whether this is a reference: the hidden child that keeps another chunk alive.
@@ -424,8 +501,10 @@ impl Chunk {
         core::iter::successors(self.child.get(), |c| c.next.get())
     }
 
-    /// Whether `self` is `other` or lies above it.
+    /// Whether `self` is `other` or lies above it. What lies above a shared context is not looked at from below: it
+    /// may be another thread's.
     pub fn is_above(self, other: Chunk) -> bool {
-        core::iter::successors(Some(other), |c| c.parent()).any(|c| c == self)
+        let up = |c: &Chunk| if c.has(GUARDED) && domain::is_root(*c) { None } else { c.parent() };
+        core::iter::successors(Some(other), up).any(|c| c == self)
     }
 }

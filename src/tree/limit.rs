@@ -3,6 +3,8 @@
 //! A hard limit is not passed: what would pass it is refused, unless the function that was set with it finds room.
 //! A soft limit may be passed, but the function is told of it, once until the weight has been below it again. The
 //! function is called from the verbs (`ops::say`), never from here.
+//!
+//! A shared context, with all below it, counts for no limit above it: that is another thread's to use.
 
 use core::ffi::c_void;
 
@@ -24,7 +26,7 @@ pub(crate) fn weight(chunk: Chunk) -> usize {
 
 /// What `chunk` and all below it count for, in bytes.
 pub(crate) fn weight_of_tree(chunk: Chunk) -> usize {
-    walk::preorder(chunk).map(weight).sum()
+    walk::within(chunk).map(weight).sum()
 }
 
 impl Meter {

@@ -7,18 +7,20 @@
 //! A chunk on its way out is in no list. Its `parent` word says what its parent was, `prev` leads to itself
 //! as the sign of it, and `next` is the free's: the way back up, or the next root (`ops::dying`).
 //!
-//! The list of a [`GUARDED`] parent (the null context) is used by all threads, under one lock.
+//! The list of the null context is used by all threads, under one lock. Of other [`GUARDED`] parents, the calling thread
+//! has entered the domain.
 
 use core::sync::atomic::Ordering::Acquire;
 
 use super::chunk::{Chunk, GUARDED};
+use super::domain;
 use crate::mem::lock::Held;
 use crate::process::{NULL_CONTEXT, NULL_LIST};
 
 /// Holds the guard if the list of `parent` needs it.
 #[inline(always)]
 pub(crate) fn guard_for(parent: Chunk) -> Option<Held<'static>> {
-    if parent.has(GUARDED) { Some(NULL_LIST.hold()) } else { None }
+    if domain::is_null_context(parent) { Some(NULL_LIST.hold()) } else { None }
 }
 
 /// Makes the detached `child` the newest child of `parent`.
@@ -31,8 +33,11 @@ pub(crate) fn attach(child: Chunk, parent: Chunk) {
 }
 
 /// While this thread waited for the guard, another may have ended the tracking: then there is no list.
-#[cold]
+#[inline(never)]
 fn attach_guarded(child: Chunk, parent: Chunk) {
+    if !domain::is_null_context(parent) {
+        return attach_unguarded(child, parent);
+    }
     let _held = NULL_LIST.hold();
     if NULL_CONTEXT.load(Acquire) == parent.ptr() {
         attach_unguarded(child, parent);
@@ -59,14 +64,17 @@ pub(crate) fn attach_unguarded(child: Chunk, parent: Chunk) {
 pub(crate) fn detach(child: Chunk) {
     if let Some(parent) = child.parent.get() {
         if parent.has(GUARDED) {
-            return detach_guarded(child);
+            return detach_guarded(child, parent);
         }
         detach_unguarded(child, parent);
     }
 }
 
-#[cold]
-fn detach_guarded(child: Chunk) {
+#[inline(never)]
+fn detach_guarded(child: Chunk, parent: Chunk) {
+    if !domain::is_null_context(parent) {
+        return detach_unguarded(child, parent);
+    }
     let _held = NULL_LIST.hold();
     // Looked up again: while this thread waited, another may have dissolved the list.
     if let Some(parent) = child.parent.get() {

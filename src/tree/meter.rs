@@ -15,7 +15,7 @@ use core::ptr::{self, NonNull};
 
 use super::chunk::{Chunk, LIMITED};
 use super::pool::Stats;
-use super::{limit, store, walk};
+use super::{domain, limit, store, walk};
 use crate::error::AllocError;
 use crate::offsets::offsets;
 
@@ -99,7 +99,7 @@ pub(crate) fn above(
     from: Option<Chunk>,
     until: Option<Chunk>,
 ) -> impl Iterator<Item = (Chunk, &'static Meter)> {
-    core::iter::successors(from, |c| c.parent())
+    core::iter::successors(from, |&c| if domain::is_root(c) { None } else { c.parent() })
         .take_while(move |&c| c.has(LIMITED) && Some(c) != until)
         .filter_map(|c| Some((c, c.meter()?)))
 }
@@ -167,13 +167,16 @@ pub(crate) fn enable_stats(chunk: Chunk) -> Result<(), AllocError> {
 
 /// Bytes of payload, and chunks, in the tree of `chunk`.
 pub(crate) fn contents(chunk: Chunk) -> (usize, usize) {
-    walk::preorder(chunk).fold((0, 0), |(bytes, blocks), c| (bytes + c.size(), blocks + 1))
+    walk::within(chunk).fold((0, 0), |(bytes, blocks), c| (bytes + c.size(), blocks + 1))
 }
 
 /// The lowest chunk above both, or the same as either, if both lie below a meter.
 pub(crate) fn meeting(a: Option<Chunk>, b: Option<Chunk>) -> Option<Chunk> {
     let counted = |c: &Chunk| c.has(LIMITED);
     let (mut a, mut b) = (a.filter(counted)?, b.filter(counted)?);
+    if domain::of(a) != domain::of(b) {
+        return None;
+    }
     let depth = |c: Chunk| core::iter::successors(Some(c), |c| c.parent()).count();
     let (mut above_a, mut above_b) = (depth(a), depth(b));
     while a != b {
@@ -190,14 +193,14 @@ pub(crate) fn meeting(a: Option<Chunk>, b: Option<Chunk>) -> Option<Chunk> {
 
 /// Marks `chunk` and all below it as counted.
 pub(crate) fn mark(chunk: Chunk) {
-    for c in walk::preorder(chunk) {
+    for c in walk::within(chunk) {
         c.set_flags(LIMITED);
     }
 }
 
 /// Takes the mark from what lies in the tree of `chunk` and below no meter in it.
 pub(crate) fn unmark(chunk: Chunk) {
-    for c in walk::preorder(chunk) {
+    for c in walk::within(chunk) {
         let above = c != chunk && c.parent().is_some_and(|p| p.has(LIMITED));
         if !above && c.meter().is_none() {
             c.clear_flags(LIMITED);

@@ -2,6 +2,7 @@
 //! `store` is the one crossing to the memory below.
 
 pub mod chunk;
+pub(crate) mod domain;
 pub mod limit;
 pub(crate) mod links;
 pub mod meter;

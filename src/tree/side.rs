@@ -1,10 +1,14 @@
-//! The side record: what few chunks have. A chunk's name word leads to it once it needs one, and it
+//! The side record, 64 bytes: what few chunks have. A chunk's name word leads to it once it needs one, and it
 //! stays until the chunk is freed.
 
 use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
 use core::ops::Deref;
 use core::ptr::NonNull;
+use core::sync::atomic::{
+    AtomicPtr,
+    Ordering::{Acquire, Release},
+};
 
 use super::chunk::{Chunk, MEMBER, SIDE};
 use super::meter::{self, Meter};
@@ -12,6 +16,8 @@ use super::pool::PoolRef;
 use super::refs::Reference;
 use super::store;
 use crate::error::AllocError;
+use crate::mem::heap::{Heap, HeapRef};
+use crate::mem::shared::Shared;
 use crate::offsets::offsets;
 
 /// A function that is called with the payload of a chunk before it is freed; -1 refuses.
@@ -30,12 +36,16 @@ pub struct Side {
     /// See [`Chunk::handle`].
     handle: Cell<u32>,
     pub(crate) running: Cell<Running>,
+    /// The chunk is a shared context itself, and not only below one.
+    pub(crate) is_shared_context: Cell<bool>,
     pub(crate) name: Cell<*const c_char>,
     pub(crate) destructor: Cell<Option<Destructor>>,
     pub(crate) finalizer: Cell<Option<Finalizer>>,
     /// The newest reference to the chunk.
     pub(crate) references: Cell<Option<NonNull<Reference>>>,
     pub(crate) meter: Cell<Option<NonNull<Meter>>>,
+    /// The shared heap whose lock guards the chunk, where that is not the heap that the chunk lies in.
+    shared: AtomicPtr<Heap>,
 }
 
 // A cache line.
@@ -100,6 +110,19 @@ impl Deref for SideRef {
     }
 }
 
+impl Side {
+    /// The shared heap that guards the chunk, if it is not the one that it lies in.
+    pub(super) fn shared(&self) -> Option<Shared> {
+        HeapRef::from_raw(self.shared.load(Acquire)).and_then(Shared::of)
+    }
+
+    pub(super) fn set_shared(&self, shared: Option<Shared>) {
+        self.shared.store(shared.map_or(core::ptr::null_mut(), |s| s.heap().as_ptr()), Release);
+    }
+}
+
+const _: () = assert!(size_of::<Side>() == 64);
+
 impl Chunk {
     /// The side record, made now if there is none.
     #[inline]
@@ -115,11 +138,13 @@ impl Chunk {
             not_a_tag: 0,
             handle: Cell::new(0),
             running: Cell::new(Running::No),
+            is_shared_context: Cell::new(false),
             name: Cell::new(self.name.get().cast()),
             destructor: Cell::new(None),
             finalizer: Cell::new(None),
             references: Cell::new(None),
             meter: Cell::new(None),
+            shared: AtomicPtr::new(core::ptr::null_mut()),
         };
         // SAFETY: memory for a record, nobody else's.
         unsafe { at.write(side) };

@@ -4,15 +4,16 @@
 //! with the malloc backend, from the C library's malloc.
 
 use core::ffi::{c_char, c_void};
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
-use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE};
+use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE, is_plain_parent};
 use super::pool::{Growth, PoolRef};
 use super::side::SideRef;
-use super::{limit, links, meter};
+use super::{domain, limit, links, meter};
 use crate::mem::geometry;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment::{self, GROWS_ALONE};
+use crate::mem::shared::Shared;
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
@@ -23,14 +24,14 @@ const QUICK: usize = size::SMALL_MAX - HEADER;
 /// The largest payload of the next shortest way: above it, touching the memory costs more.
 const LARGER: usize = (8 << 10) - HEADER;
 
-/// A new child of `parent`, the short way that most allocations go: no pool, no limit, and the
+/// A new child of `parent`, which has `flags`, the short way that most allocations go: no pool, no limit, and the
 /// parent's heap is the calling thread's.
 #[inline(always)]
-pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+pub(crate) fn quick_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
     if size > QUICK || process::mode() & MODE_MALLOC != 0 {
         return None;
     }
-    if !parent.is_plain_parent() {
+    if !is_plain_parent(flags) {
         return pool_child(parent, size, name);
     }
     let heap = heap_of(parent);
@@ -44,7 +45,7 @@ pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Op
 
 /// [`quick_child`] for what is somewhat larger. `None` says nothing.
 pub(crate) fn larger_child(parent: Chunk, size: usize) -> Option<Chunk> {
-    if size > LARGER || process::mode() & MODE_MALLOC != 0 || !parent.is_plain_parent() {
+    if size > LARGER || process::mode() & MODE_MALLOC != 0 || !is_plain_parent(parent.flags()) {
         return None;
     }
     let (at, tag) = heap_near(parent)?.take(size::class_of(HEADER + size))?;
@@ -88,6 +89,16 @@ fn heap_of(chunk: Chunk) -> HeapRef {
     HeapRef::of_span(unsafe { SpanRef::slice_of(chunk.address().addr().get()) })
 }
 
+/// The shared heap that `chunk` lies in, if it does.
+pub(super) fn shared_heap_of(chunk: Chunk) -> Option<Shared> {
+    if segment::covers(chunk.address().addr().get()) { Shared::of(heap_of(chunk)) } else { None }
+}
+
+/// Whether `chunk` lies in the heap of `shared`.
+pub(super) fn lies_in(chunk: Chunk, shared: Shared) -> bool {
+    segment::covers(chunk.address().addr().get()) && heap_of(chunk) == shared.heap()
+}
+
 /// The calling thread's heap, which is most likely that of `chunk`.
 pub(crate) fn own_heap(chunk: Chunk) -> Option<HeapRef> {
     if process::mode() & MODE_MALLOC != 0 {
@@ -103,17 +114,26 @@ fn heap_near(chunk: Chunk) -> Option<HeapRef> {
     if heap.is_mine() { Some(heap) } else { threads::current() }
 }
 
+/// A new child of `parent`, whose `shared` heap the calling thread has entered: the short way, with no pool and no limit.
+#[inline]
+pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize) -> Option<Chunk> {
+    const SPECIAL: u32 = POOL | MEMBER | LIMITED;
+    if size > QUICK || parent.has(SPECIAL) || process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
+    let (at, tag) = shared.heap().take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, ptr::null()) })
+}
+
 /// A chunk for a child of `parent`, wherever it comes from; not in the tree yet, and not charged to any
-/// limit.
+/// limit. The parent is not shared.
 pub(crate) fn chunk(parent: Option<Chunk>, size: usize) -> Option<Chunk> {
     if process::mode() & MODE_MALLOC != 0 {
         return malloc_chunk(size);
     }
-    if let Some(pool) = parent.and_then(PoolRef::serving) {
-        if let Some(member) = pool.member(size) {
-            return Some(member);
-        }
-        pool.set_irregular();
+    if let Some(member) = member_for(parent, None, size) {
+        return Some(member);
     }
     let heap = parent.map_or_else(threads::current, heap_near)?;
     let (at, tag) = take(heap, HEADER + size)?;
@@ -121,25 +141,99 @@ pub(crate) fn chunk(parent: Option<Chunk>, size: usize) -> Option<Chunk> {
     Some(unsafe { Chunk::create(at, tag, size) })
 }
 
+/// [`chunk`] for a child of `parent` of the domain `shared`.
+#[inline(never)]
+pub(crate) fn shared_chunk(parent: Chunk, shared: Shared, size: usize) -> Option<Chunk> {
+    let chunk = if process::mode() & MODE_MALLOC != 0 {
+        malloc_chunk(size)?
+    } else if let Some(member) = member_for(Some(parent), Some(shared), size) {
+        member
+    } else {
+        let (at, tag) = take(shared.heap(), HEADER + size)?;
+        // SAFETY: a slot or block of at least this size, taken just now.
+        unsafe { Chunk::create(at, tag, size) }
+    };
+    enrolled(chunk, Some(shared))
+}
+
+/// A member for a child of `parent`, of the pool that serves it. If there is no room, the pool learns that what lies
+/// below it is not all its own.
+#[inline]
+fn member_for(parent: Option<Chunk>, shared: Option<Shared>, size: usize) -> Option<Chunk> {
+    let pool = PoolRef::serving(parent?)?;
+    let member = pool.member(size, shared);
+    if member.is_none() {
+        pool.set_irregular();
+    }
+    member
+}
+
+/// The fresh `chunk`, once it belongs to `shared`.
+#[inline]
+fn enrolled(chunk: Chunk, shared: Option<Shared>) -> Option<Chunk> {
+    if let Some(shared) = shared
+        && domain::enroll(chunk, shared).is_err()
+    {
+        release(chunk, ptr::null());
+        return None;
+    }
+    Some(chunk)
+}
+
+/// The chunk that is to be a shared context, in its own heap.
+pub(crate) fn shared_context(shared: Shared) -> Option<Chunk> {
+    if process::mode() & MODE_MALLOC != 0 {
+        return malloc_chunk(0);
+    }
+    let (at, tag) = take(shared.heap(), HEADER)?;
+    // SAFETY: a slot of this size, taken just now.
+    Some(unsafe { Chunk::create(at, tag, 0) })
+}
+
 /// A chunk of `size` bytes to take the place of `chunk`: from the same pool, if that is where it is
 /// and there is room. What has grown will grow again: it gets a larger slot than it needs, or address
 /// space to grow into.
 pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
+    let shared = domain::of(chunk);
+    if shared.is_some() {
+        return shared_successor(chunk, shared, size);
+    }
     if chunk.has(MEMBER)
-        && let Some(member) = PoolRef::of_member(chunk).member(size)
+        && let Some(member) = PoolRef::of_member(chunk).member(size, None)
     {
         return Some(member);
     }
     if size < chunk.size() || process::mode() & MODE_MALLOC != 0 {
         return self::chunk(chunk.parent(), size);
     }
-    if let Some(pool) = chunk.parent().and_then(PoolRef::serving) {
-        if let Some(member) = pool.member(size) {
-            return Some(member);
-        }
-        pool.set_irregular();
+    if let Some(member) = member_for(chunk.parent(), None, size) {
+        return Some(member);
     }
-    let (heap, bytes) = (heap_near(chunk)?, HEADER + size);
+    growing(heap_near(chunk)?, size)
+}
+
+/// [`successor`] in the domain `shared`.
+#[cold]
+fn shared_successor(chunk: Chunk, shared: Option<Shared>, size: usize) -> Option<Chunk> {
+    if chunk.has(MEMBER)
+        && let Some(member) = PoolRef::of_member(chunk).member(size, shared)
+    {
+        return enrolled(member, shared);
+    }
+    if size < chunk.size() || process::mode() & MODE_MALLOC != 0 {
+        return shared_chunk(chunk.parent()?, shared?, size);
+    }
+    let grown = match member_for(chunk.parent(), shared, size) {
+        Some(member) => member,
+        None => growing(shared?.heap(), size)?,
+    };
+    enrolled(grown, shared)
+}
+
+/// A chunk that has grown to `size` bytes, from `heap`.
+#[inline(always)]
+fn growing(heap: HeapRef, size: usize) -> Option<Chunk> {
+    let bytes = HEADER + size;
     let (at, tag) = if bytes > GROWS_ALONE {
         heap.take_growing(bytes)?
     } else {
@@ -149,17 +243,23 @@ pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
     Some(unsafe { Chunk::create(at, tag, size) })
 }
 
-/// A pool's chunk: see [`PoolRef::create`].
-pub(crate) fn pool_chunk(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) -> Option<Chunk> {
+/// A pool's chunk, of the domain `shared`: see [`PoolRef::create`].
+pub(crate) fn pool_chunk(
+    parent: Option<Chunk>,
+    shared: Option<Shared>,
+    size: usize,
+    room: usize,
+    growth: Growth,
+) -> Option<Chunk> {
     if process::mode() & MODE_MALLOC != 0 {
         let chunk = malloc_chunk(size)?;
         chunk.set_flags(POOL);
-        return Some(chunk);
+        return enrolled(chunk, shared);
     }
     if let Some(pool) = parent.and_then(PoolRef::serving) {
         pool.set_irregular();
     }
-    PoolRef::create(size, room, growth)
+    enrolled(PoolRef::create(size, room, shared, growth)?, shared)
 }
 
 fn malloc_chunk(size: usize) -> Option<Chunk> {
@@ -169,11 +269,11 @@ fn malloc_chunk(size: usize) -> Option<Chunk> {
     Some(unsafe { Chunk::create(at, process::lasting_tag(), size) })
 }
 
-/// Takes `chunk` out of the tree and gives its bytes back, if that goes the short way: it is a plain
+/// Takes `chunk`, which has `flags`, out of the tree and gives its bytes back, if that goes the short way: it is a plain
 /// chunk without children, of the calling thread's heap, in a list without a guard.
 #[inline(always)]
-pub(crate) fn quick_release(chunk: Chunk, location: *const c_char) -> bool {
-    if !chunk.is_plain() || chunk.child.get().is_some() || process::mode() != 0 {
+pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -> bool {
+    if flags != 0 || chunk.child.get().is_some() || process::mode() != 0 {
         return false;
     }
     // SAFETY: a plain chunk lies in a span.
@@ -190,6 +290,21 @@ pub(crate) fn quick_release(chunk: Chunk, location: *const c_char) -> bool {
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
     unsafe { heap::give_mine(span, chunk.address()) };
+    true
+}
+
+/// [`quick_release`] for a chunk of a shared context, whose domain has been entered.
+#[inline]
+pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool {
+    if !chunk.has_only(GUARDED) || chunk.child.get().is_some() || process::mode() != 0 {
+        return false;
+    }
+    // Below the null context, what is guarded has a side record.
+    let Some(parent) = chunk.parent.get() else { return false };
+    links::bridge(chunk, parent);
+    chunk.stamp_freed(location);
+    // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+    unsafe { heap::give(chunk.address()) };
     true
 }
 
@@ -215,8 +330,8 @@ pub(crate) fn release_leaf(leaf: Chunk, location: *const c_char, many: bool) -> 
         return release_leaf_in_mode(leaf, location);
     }
     // SAFETY: any address may be asked about, and the tree is this thread's.
-    match unsafe { Chunk::check_quick(leaf.ptr()) } {
-        Some(chunk) if chunk.is_plain() && chunk.child.get().is_none() => {
+    match unsafe { Chunk::check_flags(leaf.ptr()) } {
+        Some((chunk, 0)) if chunk.child.get().is_none() => {
             let next = chunk.next.get();
             // SAFETY: a plain chunk lies in a span.
             let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
@@ -240,7 +355,16 @@ fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Ch
         return None;
     }
     // SAFETY: as was just seen.
-    unsafe { PoolRef::release_leaf(header, location) }
+    unsafe {
+        // A freed one, which the tag would tell, has no flags.
+        if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.get().is_none() {
+            let next = leaf.next.get();
+            leaf.stamp_freed(location);
+            heap::give(leaf.address());
+            return Some(next);
+        }
+        PoolRef::release_leaf(header, location)
+    }
 }
 
 #[cold]
@@ -280,7 +404,7 @@ pub(crate) fn release_with_side(chunk: Chunk, side: SideRef, location: *const c_
 
 #[inline(never)]
 fn release_special(chunk: Chunk, location: *const c_char) {
-    if chunk.has(LIMITED) {
+    if chunk.has(LIMITED) && !domain::is_root(chunk) {
         limit::discharge(chunk.parent(), None, limit::weight(chunk));
         meter::freed(chunk.parent(), None, chunk.size(), 1);
     }
@@ -471,9 +595,10 @@ pub(super) unsafe fn give_raw(at: NonNull<u8>) {
     }
 }
 
-/// Memory for a block of a pool, and how much it is.
-pub(super) fn take_block(bytes: usize) -> Option<(NonNull<u8>, usize)> {
-    let (at, _) = take(threads::current()?, bytes)?;
+/// Memory for a block of a pool of the domain `shared`, and how much it is.
+pub(super) fn take_block(bytes: usize, shared: Option<Shared>) -> Option<(NonNull<u8>, usize)> {
+    let heap = shared.map_or_else(threads::current, |shared| Some(shared.heap()))?;
+    let (at, _) = take(heap, bytes)?;
     // SAFETY: taken just now.
     Some((at, unsafe { heap::bytes_of(at) }))
 }

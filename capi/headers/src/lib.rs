@@ -35,7 +35,8 @@ const TALLOC: [&str; 16] = [
 ];
 
 /// The sources of tmempool.h.
-const TMEMPOOL: &[&str] = &["own", "cache", "genpool", "handle", "kmalloc", "mempool", "growable", "stats"];
+const TMEMPOOL: &[&str] =
+    &["own", "cache", "genpool", "handle", "kmalloc", "mempool", "growable", "stats", "shared"];
 
 /// All headers that are generated.
 pub fn headers() -> Vec<Header> {

@@ -42,6 +42,7 @@ use super::chunk::{Chunk, GUARDED, HEADER, Header, MEMBER, POOL};
 use super::{links, store};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::lock::Held;
+use crate::mem::shared::Shared;
 use crate::mem::span::SpanRef;
 use crate::offsets::offsets;
 use crate::process::{self, MODE_MALLOC};
@@ -103,6 +104,7 @@ const GROWTH_MIN: usize = 256;
 #[derive(Debug)]
 pub struct Pool {
     irregular: Cell<bool>,
+    /// Trees of two threads may draw on it.
     shared: Cell<bool>,
     /// Its own chunk has been freed; the pool goes with the last member.
     orphaned: Cell<bool>,
@@ -118,6 +120,8 @@ pub struct Pool {
     spare: Cell<Option<NonNull<Block>>>,
     spare_bytes: Cell<usize>,
     tally: Tally,
+    /// The domain of its chunk: it serves no other, and its blocks come from the heap of that.
+    home: Cell<Option<Shared>>,
 }
 
 offsets! {
@@ -150,13 +154,13 @@ impl Deref for PoolRef {
 impl PoolRef {
     /// A chunk of `size` bytes that is a pool with room for `room` bytes of members, their headers
     /// included. It is not in the tree yet.
-    pub(super) fn create(size: usize, room: usize, growth: Growth) -> Option<Chunk> {
+    pub(super) fn create(size: usize, room: usize, home: Option<Shared>, growth: Growth) -> Option<Chunk> {
         let room = room.next_multiple_of(16);
         let front = FRONT + size.next_multiple_of(16);
         // All of a block lies in one segment, so that its members can be found.
         let in_first = room.min(ANNOUNCED_BLOCK_MAX);
         let in_first = if front + in_first <= USABLE_SLICES * SLICE { in_first } else { 0 };
-        let (at, _) = store::take_block(front + in_first)?;
+        let (at, _) = store::take_block(front + in_first, home)?;
         // SAFETY: a slot that is long enough for all of it, nobody else's.
         unsafe {
             let record = at.add(BLOCK).cast::<Pool>();
@@ -165,6 +169,7 @@ impl PoolRef {
             let pool = Pool {
                 irregular: Cell::new(false),
                 shared: Cell::new(false),
+                home: Cell::new(home),
                 orphaned: Cell::new(false),
                 announced_room: Cell::new(room),
                 promised: Cell::new(room - in_first),
@@ -229,6 +234,12 @@ impl PoolRef {
         }
     }
 
+    /// Its chunk belongs to `home` now.
+    pub(super) fn set_home(self, home: Option<Shared>) {
+        let _held = self.hold();
+        self.home.set(home);
+    }
+
     #[inline(always)]
     fn hold(self) -> Option<Held<'static>> {
         if self.shared.get() { Some(process::pool_lock(self.0.addr().get()).hold()) } else { None }
@@ -248,10 +259,23 @@ impl PoolRef {
         if block.overflow.get() { &self.overflow } else { &self.announced }
     }
 
-    /// Room for a member of `size` bytes, and its tag.
+    /// Room for a member of `size` bytes in a tree that threads do not share, and its tag.
     #[inline(always)]
     pub(super) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
+        if self.shared.get() { self.cut_for(size, None) } else { self.cut_held(size) }
+    }
+
+    /// Room for a member of `size` bytes and the domain `shared`, and its tag. A member may have left for another domain
+    /// than the pool's; then it is not served.
+    #[cold]
+    #[inline(never)]
+    fn cut_for(self, size: usize, shared: Option<Shared>) -> Option<(NonNull<u8>, u32)> {
         let _held = self.hold();
+        if self.home.get() == shared { self.cut_held(size) } else { None }
+    }
+
+    #[inline(always)]
+    fn cut_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         let room = room_for(size);
         let at = match self.announced.cut(room) {
             Some(at) => at,
@@ -262,9 +286,9 @@ impl PoolRef {
         Some((NonNull::new(at as *mut u8)?, self.first().tag()))
     }
 
-    /// A new member of `size` bytes, not in the tree yet.
-    pub(super) fn member(self, size: usize) -> Option<Chunk> {
-        let (at, tag) = self.cut(size)?;
+    /// A new member of `size` bytes for a tree of the domain `shared`, not in the tree yet.
+    pub(super) fn member(self, size: usize, shared: Option<Shared>) -> Option<Chunk> {
+        let (at, tag) = self.cut_for(size, shared)?;
         // SAFETY: the room is free and nobody else's.
         Some(unsafe { Chunk::create(at, tag, size) })
     }
@@ -320,7 +344,7 @@ impl PoolRef {
 
     /// A block with at least `room` bytes for members; of announced room, with exactly as many.
     fn new_block(self, room: usize, beyond: bool) -> Option<NonNull<Block>> {
-        let (at, bytes) = store::take_block(BLOCK + room)?;
+        let (at, bytes) = store::take_block(BLOCK + room, self.home.get())?;
         let room = if beyond { bytes - BLOCK } else { room };
         // SAFETY: a slot taken just now, long enough.
         unsafe {

@@ -1,0 +1,89 @@
+//! Shared contexts: what lies below one may be used by any thread at any time, through [`enter`](super::enter).
+
+use core::ffi::c_char;
+
+use super::{MAX_SIZE, alloc, pool, roots};
+use crate::error::AllocError;
+use crate::mem::shared::Shared;
+use crate::process;
+use crate::tree::pool::{Growth, PoolRef};
+use crate::tree::{Chunk, domain, links, store};
+
+/// A shared context named `name`, with a lock of its own. Below another shared context it is an ordinary context of that
+/// one.
+///
+/// Its place among the children of `parent` belongs to the tree of the parent: to move or to free the shared context takes
+/// the right to that, too.
+///
+/// # Errors
+/// [`AllocError::OutOfMemory`]; nothing has changed then.
+///
+/// # Safety
+/// See the [module](super); as for [`Chunk::set_name`].
+pub unsafe fn shared_context(parent: Option<Chunk>, name: *const c_char) -> Result<Chunk, AllocError> {
+    if parent.and_then(domain::of).is_some() {
+        // SAFETY: the caller's.
+        let context = unsafe { alloc(parent, 0) }?;
+        context.set_name(name);
+        return Ok(context);
+    }
+    create(parent, name, store::shared_context)
+}
+
+/// A [`shared_context`] that is a pool with room for `size` bytes of descendants, their headers included.
+///
+/// # Errors
+/// As for [`shared_context`], and [`AllocError::TooLarge`].
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn shared_pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+    if size >= MAX_SIZE {
+        return Err(AllocError::TooLarge);
+    }
+    if parent.and_then(domain::of).is_some() {
+        // SAFETY: the caller's.
+        return unsafe { pool(parent, size) };
+    }
+    create(parent, core::ptr::null(), |shared| {
+        store::pool_chunk(None, Some(shared), 0, size, Growth::OVERFLOW)
+    })
+}
+
+/// Whether `chunk` belongs to a shared context, or is one.
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn is_shared(chunk: Chunk) -> bool {
+    domain::guess(chunk).is_some()
+}
+
+fn create(
+    parent: Option<Chunk>,
+    name: *const c_char,
+    make: impl FnOnce(Shared) -> Option<Chunk>,
+) -> Result<Chunk, AllocError> {
+    process::setup();
+    let parent = parent.or_else(roots::null_context);
+    let shared = Shared::create().ok_or(AllocError::OutOfMemory)?;
+    let made = make(shared).and_then(|chunk| {
+        if domain::enroll_root(chunk, shared).is_err() {
+            store::release(chunk, core::ptr::null());
+            return None;
+        }
+        chunk.set_name(name);
+        Some(chunk)
+    });
+    match (made, parent) {
+        (Some(context), Some(parent)) => {
+            if let Some(pool) = PoolRef::serving(parent) {
+                pool.set_irregular();
+            }
+            links::attach(context, parent);
+        }
+        (Some(_), None) => {}
+        (None, _) => shared.abandon(),
+    }
+    shared.leave();
+    made.ok_or(AllocError::OutOfMemory)
+}

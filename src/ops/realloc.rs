@@ -74,8 +74,11 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
     if size == old {
         return Ok((chunk, false));
     }
-    match give(chunk, old, size) {
-        Ok(resized) => Ok(resized),
+    if let Some(resized) = fit(chunk, old, size) {
+        return Ok(resized);
+    }
+    match move_to_fit(chunk, size) {
+        Ok(moved) => Ok((moved, true)),
         Err(error) => insist(chunk, size, error),
     }
 }
@@ -88,8 +91,11 @@ fn insist(chunk: Chunk, size: usize, mut error: AllocError) -> Result<(Chunk, bo
         if !may_change(chunk) {
             return Err(AllocError::Refused);
         }
-        match give(chunk, chunk.size(), size) {
-            Ok(resized) => return Ok(resized),
+        if let Some(resized) = fit(chunk, chunk.size(), size) {
+            return Ok(resized);
+        }
+        match move_to_fit(chunk, size) {
+            Ok(moved) => return Ok((moved, true)),
             Err(again) => error = again,
         }
     }
@@ -97,23 +103,24 @@ fn insist(chunk: Chunk, size: usize, mut error: AllocError) -> Result<(Chunk, bo
     Err(error)
 }
 
-/// Gives `chunk`, which has `old` bytes, `size`. What is said of [`realloc`].
+/// Gives `chunk`, which has `old` bytes, `size` where it stands, or at the start of its pool, if that can be. What
+/// is said of [`realloc`].
 #[inline(always)]
-fn give(chunk: Chunk, old: usize, size: usize) -> Result<(Chunk, bool), AllocError> {
+fn fit(chunk: Chunk, old: usize, size: usize) -> Option<(Chunk, bool)> {
     let in_pool = chunk.has(MEMBER) && !PoolRef::counts(chunk);
     let shrinks_little = size < old && (in_pool || old - size < WORTH_SHRINKING);
     if size > old
         && chunk.has(MEMBER)
         && let Some(moved) = slide(chunk, size)
     {
-        return Ok((moved, true));
+        return Some((moved, true));
     }
     let wasteful = size < old && !chunk.has(MEMBER) && store::is_wasted_on(chunk, size);
     // SAFETY: as for `realloc`.
     if (shrinks_little || !wasteful) && unsafe { resize_in_place(chunk, size) } {
-        return Ok((chunk, !shrinks_little));
+        return Some((chunk, !shrinks_little));
     }
-    Ok((move_to_fit(chunk, size)?, true))
+    None
 }
 
 fn may_change(chunk: Chunk) -> bool {
@@ -166,29 +173,39 @@ fn move_pages(chunk: Chunk, size: usize) -> Result<Option<Chunk>, AllocError> {
     if more == 0 || !store::can_move_pages(chunk) {
         return Ok(None);
     }
-    if chunk.has(LIMITED) {
-        limit::charge(Some(chunk), more)?;
-    }
+    if chunk.has(LIMITED) { move_pages_counted(chunk, size) } else { Ok(store::move_pages(chunk, size)) }
+}
+
+#[cold]
+fn move_pages_counted(chunk: Chunk, size: usize) -> Result<Option<Chunk>, AllocError> {
+    let old = chunk.size();
+    limit::charge(Some(chunk), size - old)?;
     let moved = store::move_pages(chunk, size);
     match moved {
-        Some(moved) if moved.has(LIMITED) => meter::resized(moved.parent(), size - more, size),
-        None if chunk.has(LIMITED) => limit::discharge(Some(chunk), None, more),
-        _ => {}
+        Some(moved) => meter::resized(moved.parent(), old, size),
+        None => limit::discharge(Some(chunk), None, size - old),
     }
     Ok(moved)
+}
+
+/// Counts that `chunk` is to become `to`; gives that back if a limit is in the way.
+#[cold]
+fn count_copy(chunk: Chunk, to: Chunk) -> Result<(), AllocError> {
+    let (old, new) = (limit::weight(chunk), limit::weight(to));
+    if let Err(error) = limit::charge(Some(chunk), new.saturating_sub(old)) {
+        store::release(to, LOCATION.as_ptr());
+        return Err(error);
+    }
+    limit::discharge(Some(chunk), None, old.saturating_sub(new));
+    meter::resized(chunk.parent(), chunk.size(), to.size());
+    Ok(())
 }
 
 /// A copy of `chunk` of another size, in its place; the old one becomes a freed header.
 fn copy(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
     let to = store::successor(chunk, size).ok_or(AllocError::OutOfMemory)?;
     if chunk.has(LIMITED) {
-        let (old, new) = (limit::weight(chunk), limit::weight(to));
-        if let Err(error) = limit::charge(Some(chunk), new.saturating_sub(old)) {
-            store::release(to, LOCATION.as_ptr());
-            return Err(error);
-        }
-        limit::discharge(Some(chunk), None, old.saturating_sub(new));
-        meter::resized(chunk.parent(), chunk.size(), size);
+        count_copy(chunk, to)?;
     }
     store::take_identity(to, chunk);
     let bytes = chunk.size().min(size);

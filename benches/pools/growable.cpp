@@ -2,8 +2,9 @@
  * Pools that are emptied at once (a request's memory), and the C++ MemoryPool.
  *
  * `request`: a few hundred pieces of mixed sizes, all dropped together; the same memory serves the next request.
- * `parts`: the same, but half of the pieces are given back or grow on the way, as parsers and string builders do: what
- * only bumps a pointer cannot use that room again.
+ * `contexts`: fifty contexts of ten pieces each, half of which are freed one by one before the rest is dropped.
+ * `parts`: as `request`, but half of the pieces are given back on the way: what only bumps a pointer cannot use that
+ * room again.
  */
 #include "bench.hpp"
 
@@ -18,6 +19,7 @@
 #define HAVE_BOOST 1
 #endif
 #include <cstring>
+#include <memory>
 #include <memory_resource>
 #include <thread>
 #include <tmempool.hpp>
@@ -35,6 +37,12 @@ struct Growable {
 	void *get(size_t size) { return talloc_named_const(pool, size, nullptr); }
 	void put(void *at, size_t) { _talloc_free(at, nullptr); }
 	void drop(const std::vector<void *> &, const std::vector<size_t> &) { tm_reset(pool); }
+
+	using Context = void *;
+	Context make() { return talloc_new(pool); }
+	void *get(Context &context, size_t size) { return talloc_named_const(context, size, nullptr); }
+	void free(Context &context) { _talloc_free(context, nullptr); }
+	void clear(std::vector<Context> &) { tm_reset(pool); }
 };
 
 struct Malloc {
@@ -46,6 +54,26 @@ struct Malloc {
 		for (void *at : left)
 			std::free(at);
 	}
+
+	struct Context {
+		void *pieces[10];
+		size_t count = 0;
+	};
+	Context make() { return {}; }
+	void *get(Context &context, size_t size)
+	{
+		return context.pieces[context.count++] = std::malloc(size);
+	}
+	void free(Context &context)
+	{
+		for (size_t i = 0; i < context.count; i++)
+			std::free(context.pieces[i]);
+	}
+	void clear(std::vector<Context> &left)
+	{
+		for (Context &context : left)
+			free(context);
+	}
 };
 
 struct Monotonic {
@@ -56,6 +84,12 @@ struct Monotonic {
 	void *get(size_t size) { return pool.allocate(size, 16); }
 	void put(void *at, size_t size) { pool.deallocate(at, size, 16); }
 	void drop(const std::vector<void *> &, const std::vector<size_t> &) { pool.release(); }
+
+	using Context = std::unique_ptr<std::pmr::monotonic_buffer_resource>;
+	Context make() { return std::make_unique<std::pmr::monotonic_buffer_resource>(&upstream); }
+	void *get(Context &context, size_t size) { return context->allocate(size, 16); }
+	void free(Context &context) { context.reset(); }
+	void clear(std::vector<Context> &left) { left.clear(); }
 };
 
 struct Unsynchronized {
@@ -83,6 +117,17 @@ struct Apr {
 	void *get(size_t size) { return apr_palloc(pool, size); }
 	void put(void *, size_t) {}
 	void drop(const std::vector<void *> &, const std::vector<size_t> &) { apr_pool_clear(pool); }
+
+	using Context = apr_pool_t *;
+	Context make()
+	{
+		Context context;
+		apr_pool_create(&context, pool);
+		return context;
+	}
+	void *get(Context &context, size_t size) { return apr_palloc(context, size); }
+	void free(Context &context) { apr_pool_destroy(context); }
+	void clear(std::vector<Context> &) { apr_pool_clear(pool); }
 };
 #endif
 
@@ -117,6 +162,34 @@ template <class Way> void add_request(const char *workload, size_t pieces, bool 
 				bench::check(*static_cast<size_t *>(left.back()) == pieces - 1,
 					     "contents are there");
 				way.drop(left, sizes);
+			}
+		});
+	});
+}
+
+/* Contexts of ten pieces; each second is freed by itself, the one before the last. */
+template <class Way> void add_contexts()
+{
+	bench::add("contexts/50 of 10", Way::name, [] {
+		static Way way;
+		constexpr size_t requests = 50, contexts = 50, pieces = 10;
+		static std::vector<typename Way::Context> left;
+		bench::Random random{42};
+		return bench::timed(double(requests * contexts * pieces), [&] {
+			for (size_t r = 0; r < requests; r++) {
+				for (size_t c = 0; c < contexts; c++) {
+					left.push_back(way.make());
+					for (size_t i = 0; i < pieces; i++)
+						*static_cast<size_t *>(way.get(
+							left.back(), 8 + random.below(120))) = i;
+					if (c % 2 == 1) {
+						way.free(left[left.size() - 2]);
+						left[left.size() - 2] = std::move(left.back());
+						left.pop_back();
+					}
+				}
+				way.clear(left);
+				left.clear();
 			}
 		});
 	});
@@ -231,10 +304,17 @@ template <class Way> void add_requests()
 	add_request<Way>("parts/2000 pieces", 2000, true);
 }
 
+
 } // namespace
 
 void bench::add_growable_cases()
 {
+	add_contexts<Growable>();
+	add_contexts<Malloc>();
+	add_contexts<Monotonic>();
+#ifdef HAVE_APR
+	add_contexts<Apr>();
+#endif
 	add_requests<Growable>();
 	add_requests<Malloc>();
 	add_requests<Monotonic>();

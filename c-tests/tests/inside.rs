@@ -366,9 +366,16 @@ fn signals_and_stops(bench: &Bench) -> Result<(), String> {
         let mut reader =
             reader.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|e| e.to_string())?;
         kill(libc::SIGUSR1);
-        let status = reader.wait().map_err(|e| e.to_string())?;
-        if !status.success() {
-            return Err(format!("tmempool tree: {status}"));
+        let mut stood = false;
+        let status = loop {
+            // Seen to stand, as what is debugged does.
+            stood |= state().starts_with('t');
+            if let Some(status) = reader.try_wait().map_err(|e| e.to_string())? {
+                break status;
+            }
+        };
+        if !status.success() || !stood {
+            return Err(format!("tmempool tree: {status}, and the process stood: {stood}"));
         }
     }
     // A reader that is killed leaves nothing stopped.

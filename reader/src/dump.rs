@@ -109,7 +109,10 @@ impl Dump {
             let within = files.iter().find(|file| (file.start..file.end).contains(&mapping.start));
             mapping.file = within.and_then(|whole| {
                 let file = whole.file.as_ref()?;
-                Some(MappedFile { offset: file.offset + (mapping.start - whole.start), ..file.clone() })
+                Some(MappedFile {
+                    offset: file.offset.saturating_add(mapping.start - whole.start),
+                    ..file.clone()
+                })
             });
         }
         self.mappings.retain(|mapping| mapping.start < mapping.end);

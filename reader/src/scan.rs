@@ -79,7 +79,7 @@ fn segments(memory: &dyn Memory, layout: &Layout) -> Vec<u64> {
         while word <= to {
             let count = (to - word + 1).min(WORDS);
             let mut bytes = vec![0; (count * 8) as usize];
-            let got = memory.read(map + word * 8, &mut bytes);
+            let got = memory.read(map.wrapping_add(word * 8), &mut bytes);
             for (index, bits) in bytes[..got].chunks_exact(8).enumerate() {
                 let mut bits = bits.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
                 while bits != 0 {
@@ -307,4 +307,27 @@ struct Torn;
 /// The pointer in the variable at `place`, or 0.
 pub fn pointer(memory: &dyn Memory, place: tmempool::report::layout::Address) -> u64 {
     number_at(memory, place.0.addr() as u64, 8).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Process;
+    use tmempool::report::layout::{Address, LAYOUT};
+
+    #[test]
+    fn a_description_that_leads_astray_leads_to_an_end() {
+        let own = Process::open(std::process::id()).unwrap();
+        let text = std::fs::read("/proc/self/maps").unwrap();
+        let anywhere = crate::maps::parse(&text)[0].start as usize;
+        for (map, bits) in [(usize::MAX - 100, usize::MAX), (0, 0), (anywhere, usize::MAX), (anywhere, 1)] {
+            let mut layout = LAYOUT;
+            layout.places.segment_map = Address(std::ptr::without_provenance(map));
+            layout.places.segment_map_bits = bits;
+            let mut found = Scan::default();
+            scan(&own, &layout, &mut found);
+            found.settle();
+            assert!(found.chunks.is_empty(), "{map:#x} {bits}: {} chunks", found.chunks.len());
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Allocate: chunks and pools.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 use core::ptr;
 
 use super::roots;
@@ -53,6 +53,16 @@ pub unsafe fn alloc_checked(
     name: *const c_char,
 ) -> Option<Chunk> {
     store::quick_child(parent, flags, size, name)
+}
+
+/// [`alloc_quick`] for a parent that [`Chunk::check_quick`] has turned down: it may be a member of a pool. `None`
+/// says nothing.
+///
+/// # Safety
+/// See the [module](super); as for [`Chunk::set_name`].
+#[inline(always)]
+pub unsafe fn alloc_below_member(parent: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+    store::member_child(parent, size, name)
 }
 
 /// [`alloc`] without a parent, of a chunk named `name`, only if it goes the short way. `None` says nothing.

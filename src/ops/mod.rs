@@ -21,8 +21,8 @@ mod shared;
 mod totals;
 
 pub use alloc::{
-    MAX_SIZE, alloc, alloc_checked, alloc_quick, alloc_root_quick, alloc_zeroed, growable_object,
-    growable_pool, pool, pooled_object,
+    MAX_SIZE, alloc, alloc_below_member, alloc_checked, alloc_quick, alloc_root_quick, alloc_zeroed,
+    growable_object, growable_pool, pool, pooled_object,
 };
 pub use entry::{Entry, enter, enter_one};
 pub use free::{

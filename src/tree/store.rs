@@ -82,6 +82,20 @@ pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Opt
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
 
+/// A new child of the chunk whose payload is at `payload`, if that is a member of a pool without flags, and its pool
+/// has room. `None` says nothing, not even that it is a chunk.
+#[inline(never)]
+pub(crate) fn member_child(payload: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+    let header = NonNull::new(payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut())?;
+    if size > QUICK || process::mode() != 0 || !segment::covers(header.addr().get()) || !header.is_aligned() {
+        return None;
+    }
+    // SAFETY: as was just seen.
+    let (parent, at, tag) = unsafe { PoolRef::cut_below(header, size) }?;
+    // SAFETY: room for a member, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
 /// The heap that `chunk` lies in, whoever owns it.
 #[inline(always)]
 fn heap_of(chunk: Chunk) -> HeapRef {

@@ -390,12 +390,38 @@ impl PoolRef {
     /// The address is aligned and lies in a mapped segment.
     #[inline(always)]
     unsafe fn plain_leaf(header: NonNull<Header>) -> Option<(&'static Block, Chunk)> {
+        // SAFETY: the caller's.
+        let (block, member) = unsafe { PoolRef::plain_member(header) }?;
+        member.child.get().is_none().then_some((block, member))
+    }
+
+    /// The member without flags whose header is at `header`, and its block, if there is one.
+    ///
+    /// # Safety
+    /// The address is aligned and lies in a mapped segment.
+    #[inline(always)]
+    unsafe fn plain_member(header: NonNull<Header>) -> Option<(&'static Block, Chunk)> {
         let at = header.addr().get();
         // SAFETY: the caller's.
         let block = unsafe { Block::around_plain_member(SpanRef::slice_of(at), at) }?;
         // SAFETY: as was just seen.
-        let member = unsafe { Chunk::from_header(header) };
-        member.child.get().is_none().then_some((block, member))
+        Some((block, unsafe { Chunk::from_header(header) }))
+    }
+
+    /// The member without flags whose header is at `header`, if there is one, with room for a child of `size` bytes
+    /// from its pool, and that room's tag.
+    ///
+    /// # Safety
+    /// The address is aligned and lies in a mapped segment.
+    #[inline]
+    pub(super) unsafe fn cut_below(
+        header: NonNull<Header>,
+        size: usize,
+    ) -> Option<(Chunk, NonNull<u8>, u32)> {
+        // SAFETY: the caller's.
+        let (block, member) = unsafe { PoolRef::plain_member(header) }?;
+        let (at, tag) = PoolRef(block.pool()).cut(size)?;
+        Some((member, at, tag))
     }
 
     /// Frees the member whose header is at `header`, if there is one with nothing to act on and no children,

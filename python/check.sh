@@ -47,5 +47,6 @@ pip install --no-build-isolation --no-deps --force-reinstall "$here"
 # From here on, nothing is taken from the source tree but the tests.
 cd "$venv"
 bin/python -m mypy --strict --python-version 3.10 --cache-dir "$venv/mypy-cache" "$here/tmempool"
+bin/python -m mypy --cache-dir "$venv/mypy-cache" "$here"/examples/*.py
 bin/python -c 'from tmempool._library import library; print("python: tests of", library._name)'
 timeout 600 bin/python -B -m pytest -q -rs -p no:cacheprovider -c "$here/pyproject.toml" "$here/tests"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import tmempool
-from tmempool import _library, _registry
+from tmempool import _library, _work
 
 
 def test_a_with_block_frees_the_tree():
@@ -161,7 +161,7 @@ def test_an_exception_in_a_destructor_is_reported(monkeypatch):
 
 def test_a_free_in_the_middle_of_an_operation_waits_for_its_end():
     ctx = tmempool.Context("a")
-    with _registry.work:
+    with _work.work:
         ctx.free()
         assert ctx.alive
     assert not ctx.alive

@@ -256,6 +256,30 @@ def test_threads_on_one_tree():
     assert not any(buffer.alive for buffer in shared)
 
 
+def test_no_thread_is_the_wrong_one():
+    """What one thread has made, others use and free, also when it has ended."""
+    made = []
+
+    def make(_):
+        ctx = tmempool.Context("made elsewhere")
+        made.append((ctx, ctx.bytes(8), ctx.cache("cache", 8).alloc(), ctx.bytes(4).view()))
+
+    run_threads(1, make)
+    ctx, buffer, piece, view = made.pop()
+    buffer[3] = piece[3] = view[3] = 1
+    piece.free()
+    with pytest.raises(BufferError):
+        ctx.free()
+    del view
+    calls = []
+    ctx.set_destructor(lambda obj: calls.append(threading.get_ident()))
+    run_threads(1, lambda _: ctx.free())
+    assert not buffer.alive and calls != [threading.get_ident()]
+    with pytest.raises(tmempool.StaleContextError):
+        piece.view()
+    run_threads(1, lambda _: pytest.raises(tmempool.StaleContextError, buffer.view))
+
+
 def test_contexts_can_be_made_within_destructors():
     made = []
     ctx = tmempool.Context("a")

@@ -14,7 +14,8 @@ from typing import Any, Generic, Iterator, Optional, SupportsIndex, Type, TypeVa
 from . import _library as c
 from ._errors import WrongTypeError
 from ._handle import Handle
-from ._registry import bytes_in_place, entries, in_use, work
+from ._registry import bytes_in_place, entries, in_use
+from ._work import work
 
 S = TypeVar("S", bound=ctypes.Structure)
 

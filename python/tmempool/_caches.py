@@ -10,8 +10,8 @@ from typing import SupportsIndex
 from . import _library as c
 from ._handle import Handle, encode_name, size_of
 from ._pieces import Piece, Provider, held, made
-from ._registry import work
 from ._tree import text_of
+from ._work import work
 
 
 @dataclass(frozen=True)

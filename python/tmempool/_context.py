@@ -20,7 +20,7 @@ from ._errors import VetoError, WrongTypeError
 from ._genpool import GenPool, make_genpool
 from ._handle import Handle, any_address, encode, encode_name, size_of
 from ._mempool import Mempool, make_mempool
-from ._registry import work
+from ._work import caller, turn, work
 
 H = TypeVar("H", bound=Handle)
 C = TypeVar("C", bound="Context")
@@ -110,8 +110,8 @@ class Context(Handle):
         What refuses to be freed, or is referred to from elsewhere, moves to another owner. Raises
         BufferError if bytes of anything are in use; then nothing has changed.
         """
-        location = registry.caller()
-        with registry.turn:
+        location = caller()
+        with turn:
             self._address()
             if not work.defers(lambda: self._reset(location)):
                 self._reset(location)
@@ -211,7 +211,7 @@ class Context(Handle):
     def steal(self, item: H) -> H:
         """Makes this context the parent of `item`; references stay. ValueError if `item` is this
         context or one above it."""
-        where = registry.caller()
+        where = caller()
         with work:
             target = self._address()
             address = any_address(item)

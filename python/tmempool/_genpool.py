@@ -12,7 +12,8 @@ from . import _library as c
 from ._errors import StaleContextError, TmempoolError, WrongTypeError
 from ._handle import Handle
 from ._pieces import Piece, Provider, held, made
-from ._registry import Entry, work
+from ._registry import Entry
+from ._work import work
 
 G = TypeVar("G", bound="GenPool")
 

@@ -17,8 +17,9 @@ from typing import (
 from . import _library as c
 from . import _registry as registry
 from ._errors import ReferencedError, VetoError, WrongTypeError
-from ._registry import Entry, work
+from ._registry import Entry
 from ._tree import Node, report_text, tree_of
+from ._work import caller, turn, work
 
 if TYPE_CHECKING:
     from ._context import Context
@@ -154,7 +155,7 @@ class Handle:
         VetoError if its destructor refuses; then nothing has changed. In a finalizer or signal
         handler that came in the middle of another operation, the free takes place behind that.
         """
-        location = registry.caller()
+        location = caller()
         c.lock()
         try:
             if work.depth:
@@ -182,8 +183,8 @@ class Handle:
     def unlink(self, owner: Optional[Context]) -> None:
         """Ends what `owner` has of this: its reference, or else its being the parent. None stands
         for the parent of a root. The last owner to go frees this, as `free()` does."""
-        location = registry.caller()
-        with registry.turn:
+        location = caller()
+        with turn:
             self._address()
             if not work.defers(lambda: self._unlink(owner, location)):
                 self._unlink(owner, location)
@@ -216,7 +217,7 @@ class Handle:
 
     def reference(self, owner: Context) -> None:
         """Gives this one more owner: it lives until its parent and all such have let go."""
-        where = registry.caller()
+        where = caller()
         with work:
             target = context_address(owner)
             address = self._address()

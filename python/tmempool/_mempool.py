@@ -13,7 +13,8 @@ from . import _library as c
 from ._errors import WrongTypeError
 from ._handle import Handle, encode_name, size_of
 from ._pieces import Piece, Provider, held, made
-from ._registry import exported, work
+from ._registry import exported
+from ._work import work
 
 # How long the main thread waits at a time: in between, signals are looked after.
 _SLICE = 0.2

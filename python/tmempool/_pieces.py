@@ -19,7 +19,8 @@ from . import _registry as registry
 from ._buffers import Items
 from ._errors import StaleContextError, WrongTypeError
 from ._handle import Handle, encode_name
-from ._registry import Entry, work
+from ._registry import Entry
+from ._work import caller, work
 
 P = TypeVar("P", bound="Provider")
 X = TypeVar("X", bound="Piece")
@@ -165,7 +166,7 @@ class Piece(Items):
 
     def free(self) -> None:
         """Gives it back. BufferError while somebody has its bytes."""
-        location = registry.caller()
+        location = caller()
         with work:
             self._check()
             # First the end of what can be handed out, then the question whether anything was.

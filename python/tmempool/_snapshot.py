@@ -8,8 +8,8 @@ from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from . import _library as c
 from ._picture import picture_of
-from ._registry import work
 from ._tree import Node, tree_of
+from ._work import work
 
 
 @dataclass(frozen=True)

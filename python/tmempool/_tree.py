@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _library as c
-from ._registry import work
+from ._work import work
 
 
 @dataclass

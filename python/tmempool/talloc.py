@@ -7,8 +7,8 @@ from typing import Optional
 
 from . import _library as c
 from ._handle import Handle, any_address
-from ._registry import work
 from ._tree import report_text
+from ._work import work
 
 __all__ = [
     "disable_null_tracking",

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use tmempool::ops;
 use tmempool::pools::genpool::{AddError, Algo, GenPool, PlaceError, RangeInfo, ReleaseError};
 use tmempool::pools::resident::ResidentRef;
+use tmempool::tree::pool::Stats;
 
 /// A small generator of random numbers, the same sequence for the same seed.
 struct Rng(u64);
@@ -50,14 +51,27 @@ struct Allocation {
 }
 
 /// The pool as its documentation says that it is, granule by granule.
+#[derive(Default)]
 struct Model {
     granule: usize,
     ranges: Vec<NaiveRange>,
     cursor: (usize, usize),
     live: Vec<Allocation>,
+    /// Bytes given out in all, the most at a time, allocations, and those that were refused for want of room.
+    total: usize,
+    peak: usize,
+    count: usize,
+    failures: usize,
 }
 
 impl Model {
+    fn check_stats(&self, stats: &Stats, size: usize) {
+        let now = size - self.avail();
+        assert_eq!((stats.total, stats.current, stats.peak), (self.total, now, self.peak));
+        assert_eq!((stats.allocations, stats.failures), (self.count, self.failures));
+        assert_eq!(stats.frees, self.count - self.live.len());
+    }
+
     fn is_free(&self, range: usize, at: usize, n: usize) -> bool {
         let free = &self.ranges[range].free;
         at + n <= free.len() && free[at..at + n].iter().all(|&free| free)
@@ -127,6 +141,9 @@ impl Model {
         let address = self.ranges[range].start + at * self.granule;
         let allocation = Allocation { address, size, range, at, held };
         self.live.push(allocation);
+        self.total += held * self.granule;
+        self.peak = self.peak.max(self.live.iter().map(|live| live.held * self.granule).sum());
+        self.count += 1;
         allocation
     }
 
@@ -141,7 +158,7 @@ fn program(seed: u64, found: &mut [[usize; 2]; 7]) {
     let order = [0, 3, 4, 12][rng.below(4)];
     let granule = 1usize << order;
     let pool = GenPool::new(order as u32).unwrap();
-    let mut model = Model { granule, ranges: Vec::new(), cursor: (0, 0), live: Vec::new() };
+    let mut model = Model { granule, ..Model::default() };
     let mut places: Vec<usize> = (1..6).map(|i| i * 1000 + rng.below(300)).collect();
     for _ in 0..1 + rng.below(4) {
         let start = places.swap_remove(rng.below(places.len())) * granule;
@@ -173,6 +190,7 @@ fn program(seed: u64, found: &mut [[usize; 2]; 7]) {
                         assert_eq!(got, Ok(address), "seed {seed} step {step}: {algo:?} {size} {align}");
                     }
                     None => {
+                        model.failures += 1;
                         assert_eq!(got, Err(PlaceError::NoRoom), "seed {seed}: {algo:?} {size} {align}")
                     }
                 }
@@ -189,6 +207,7 @@ fn program(seed: u64, found: &mut [[usize; 2]; 7]) {
                     model.alloc(None, (range, at), size);
                     Ok(())
                 } else {
+                    model.failures += 1;
                     Err(PlaceError::NoRoom)
                 };
                 assert_eq!(pool.alloc_fixed(address, size), wanted, "seed {seed} step {step}");
@@ -208,6 +227,7 @@ fn program(seed: u64, found: &mut [[usize; 2]; 7]) {
         }
         assert_eq!(pool.avail(), model.avail());
         assert_eq!(pool.in_use(), (model.live.len(), size - model.avail()));
+        model.check_stats(&pool.stats(), size);
     }
     for (i, range) in model.ranges.iter().enumerate() {
         let info = pool.range(i).unwrap();

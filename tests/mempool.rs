@@ -104,6 +104,7 @@ fn program(seed: u64, seen: &mut [usize; 8]) {
     let pool = pool_of(min, factory.source()).unwrap();
     let mut reserve = min;
     let mut out: Vec<NonNull<c_void>> = Vec::new();
+    let (mut given, mut failures) = (0, 0);
     for _ in 0..400 {
         let fails = rng.below(3) == 0;
         factory.fail(fails);
@@ -115,6 +116,7 @@ fn program(seed: u64, seen: &mut [usize; 8]) {
                 if fails && reserve == 0 {
                     let failure = if patience == Patience::None { Failure::Empty } else { Failure::TimedOut };
                     assert_eq!(got, Err(failure));
+                    failures += 1;
                     seen[0] += 1;
                 } else {
                     reserve -= usize::from(fails);
@@ -122,6 +124,7 @@ fn program(seed: u64, seen: &mut [usize; 8]) {
                     let element = got.unwrap();
                     assert!(!out.contains(&element), "an element has two owners");
                     out.push(element);
+                    given += 1;
                 }
             }
             6..10 if !out.is_empty() => {
@@ -160,6 +163,8 @@ fn program(seed: u64, seen: &mut [usize; 8]) {
         }
         assert_eq!((pool.in_use(), pool.min()), (out.len(), min));
         assert_eq!(factory.live(), out.len() + reserve);
+        let stats = pool.stats();
+        assert_eq!((stats.allocations, stats.frees, stats.failures), (given, given - out.len(), failures));
         assert!(out.len() + reserve >= min, "the guarantee");
     }
     out.into_iter().for_each(|element| put(pool, element).unwrap());
@@ -435,6 +440,8 @@ fn general_sizes() {
     for size in [1, 100, 5000, 100_000, 3_000_000] {
         let pool = pool_of(3, Source::Kmalloc(size)).unwrap();
         let elements: Vec<_> = (0..10).map(|_| pool.alloc(Patience::None).unwrap()).collect();
+        let stats = pool.stats();
+        assert_eq!((stats.total, stats.current, stats.peak), (10 * size, 10 * size, 10 * size));
         for (i, element) in elements.iter().enumerate() {
             // SAFETY: so many bytes of the element.
             unsafe { element.cast::<u8>().write_bytes(i as u8, size) };

@@ -40,6 +40,7 @@ static void untouched(void)
 	char *context = node(NULL, "context");
 	tm_genpool *g = tm_genpool_create(context, 12);
 	size_t sum[3] = { 0, 0, 0 };
+	struct tm_stats stats;
 	size_t i;
 
 	check(g != NULL);
@@ -85,6 +86,10 @@ static void untouched(void)
 	tm_genpool_for_each_chunk(g, count, sum);
 	check(sum[0] == 3 && sum[1] == 3 * RANGE && sum[2] == 3 * RANGE - 2 * PAGE);
 	check(tm_genpool_free(g, ranges[1] + 5 * PAGE, 2 * PAGE) == 0);
+	check(tm_stats(g, &stats) == 0);
+	check(stats.current_allocated == 0 && stats.peak_allocated == 3 * RANGE);
+	check(stats.allocation_count == stats.free_count && stats.failed_count == 6);
+	check(stats.total_allocated > 3 * RANGE);
 	check(tm_genpool_destroy(g) == 0);
 	check(talloc_total_blocks(context) == 1);
 	expect_silence();

@@ -246,6 +246,7 @@ static void misuse(void)
 	char *context = node(NULL, "context");
 	tm_mempool *m, *none[4];
 	struct element *e[3];
+	struct tm_stats stats;
 	tm_cache *c;
 	void *p;
 	int i;
@@ -357,7 +358,11 @@ static void misuse(void)
 	p = tm_mempool_alloc(m, 0);
 	check(p != NULL);
 	expect_refused((tm_mempool_free(m, &p), 1), "is no element");
+	check(tm_stats(m, &stats) == 0);
+	check(stats.current_allocated == 100 && stats.allocation_count == 1 && stats.free_count == 0);
 	tm_mempool_free(m, p);
+	check(tm_stats(m, &stats) == 0);
+	check(stats.current_allocated == 0 && stats.peak_allocated == 100 && stats.free_count == 1);
 	check(tm_mempool_destroy(m) == 0);
 	expect_silence();
 	expect_no_fault();

@@ -4,6 +4,9 @@ use core::ffi::{c_int, c_void};
 use tmempool::error::AllocError;
 use tmempool::ops;
 use tmempool::pools::cache::CacheRef;
+use tmempool::pools::genpool::GenPool;
+use tmempool::pools::mempool::MempoolRef;
+use tmempool::pools::resident::ResidentRef;
 use tmempool::tree::pool::Stats;
 
 use crate::fault::{self, Piece};
@@ -55,9 +58,11 @@ pub unsafe extern "C" fn tm_stats_enable(ctx: *mut c_void) -> c_int {
 ///
 /// A pool that was not asked to count tells what it has served from its blocks since it was made, wherever that lies
 /// now, but not what went to the heap because it was too large. A cache (`tm_cache`) tells of its objects, each of the
-/// size that it was made for.
+/// size that it was made for. A managed range (`tm_genpool`) tells of the room it has given, in whole units. A reserve
+/// (`tm_mempool`) tells of its elements, with bytes where it knows their size (of a cache or tm_kmalloc(); else 0);
+/// its peak is the most that was out at a call of this function.
 ///
-/// @param ctx  a chunk that counts, a pool or a cache.
+/// @param ctx  a chunk that counts, a pool, a cache, a mempool or a genpool.
 /// @param out  where to write to.
 /// @return     0; -1 with errno EINVAL, which is logged, if it does not count.
 #[unsafe(no_mangle)]
@@ -71,10 +76,15 @@ pub unsafe extern "C" fn tm_stats(ctx: *const c_void, out: *mut tm_stats) -> c_i
             fault::misuse(c"tm_stats", &[Piece::Text(c"nowhere to write to")]);
             return -1;
         }
-        let stats = match (counted, CacheRef::check(ctx)) {
-            (Some(stats), _) => numbers(stats),
-            (None, Ok(cache)) => of_cache(&cache.stats()),
-            (None, Err(_)) => {
+        let resident = || {
+            let cache = CacheRef::check(ctx).map(|cache| of_cache(&cache.stats()));
+            let mempool = || MempoolRef::check(ctx).map(|pool| numbers(pool.stats()));
+            let genpool = || ResidentRef::<GenPool>::check(ctx).map(|pool| numbers(pool.stats()));
+            cache.or_else(|_| mempool()).or_else(|_| genpool()).ok()
+        };
+        let stats = match counted.map(numbers).or_else(resident) {
+            Some(stats) => stats,
+            None => {
                 let why = [Piece::Foreign(name), Piece::Text(c" was not asked to count")];
                 fault::misuse(c"tm_stats", &why);
                 return -1;

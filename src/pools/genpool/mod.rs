@@ -42,6 +42,7 @@ use self::ranges::Ranges;
 use super::resident::{Kind, Resident};
 use crate::error::AllocError;
 use crate::process;
+use crate::tree::pool::Stats;
 
 /// Where a pool puts what it is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -233,7 +234,12 @@ impl GenPool {
 
     /// How many allocations are out, and how many bytes they hold.
     pub fn in_use(&self) -> (usize, usize) {
-        self.with(|ranges| (ranges.out, ranges.size - ranges.avail))
+        self.with(|ranges| (ranges.out(), ranges.stats.current))
+    }
+
+    /// What was allocated and given back, in bytes of whole granules, and how often there was no room.
+    pub fn stats(&self) -> Stats {
+        self.with(|ranges| ranges.stats)
     }
 
     /// Granules for `size` bytes; `None` for none.

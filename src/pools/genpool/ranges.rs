@@ -6,6 +6,7 @@ use super::range::Range;
 use super::{AddError, Algo, PlaceError, RangeInfo, ReleaseError};
 use crate::error::AllocError;
 use crate::pools::table::Table;
+use crate::tree::pool::Stats;
 
 /// See the module.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub(super) struct Ranges {
     pub(super) size: usize,
     /// Bytes that are free.
     pub(super) avail: usize,
-    /// How many allocations are out.
-    pub(super) out: usize,
+    /// What was allocated and given back, in bytes of whole granules.
+    pub(super) stats: Stats,
 }
 
 impl Ranges {
@@ -39,7 +40,7 @@ impl Ranges {
             cursor: (0, 0),
             size: 0,
             avail: 0,
-            out: 0,
+            stats: Stats::default(),
         }
     }
 
@@ -83,7 +84,31 @@ impl Ranges {
 
     /// Takes what is asked for, by `algo` or by the pool's own: its address.
     pub(super) fn alloc(&mut self, algo: Option<Algo>, request: Request) -> Option<usize> {
-        let algo = algo.unwrap_or(self.algo);
+        let found = self.place(algo.unwrap_or(self.algo), request);
+        let Some((number, at, held)) = found else {
+            self.stats.failures += 1;
+            return None;
+        };
+        self.took(held);
+        Some(self.all[number].take(at, request.granules, held))
+    }
+
+    /// How many allocations are out.
+    pub(super) fn out(&self) -> usize {
+        self.stats.allocations - self.stats.frees
+    }
+
+    fn took(&mut self, granules: usize) {
+        let bytes = granules << self.order;
+        self.avail -= bytes;
+        self.stats.allocations += 1;
+        self.stats.total = self.stats.total.wrapping_add(bytes);
+        self.stats.current += bytes;
+        self.stats.peak = self.stats.peak.max(self.stats.current);
+    }
+
+    /// Where an allocation goes: the range, the bit, and how many granules it holds.
+    fn place(&mut self, algo: Algo, request: Request) -> Option<(usize, usize, usize)> {
         let mut held = request.granules;
         let (number, at) = match algo {
             Algo::FirstFit | Algo::FirstFitAlign => self.first(request),
@@ -102,9 +127,7 @@ impl Ranges {
         if algo == Algo::NextFit {
             self.cursor = (number, at + held);
         }
-        self.avail -= held << self.order;
-        self.out += 1;
-        Some(self.all[number].take(at, request.granules, held))
+        Some((number, at, held))
     }
 
     /// The ranges that may have room, with their numbers.
@@ -146,10 +169,10 @@ impl Ranges {
         let range = self.at(at).map(|number| &mut self.all[number]);
         let range = range.filter(|range| range.has(at, size)).ok_or(PlaceError::BadPlace)?;
         if !range.take_at(at, granules) {
+            self.stats.failures += 1;
             return Err(PlaceError::NoRoom);
         }
-        self.avail -= granules << self.order;
-        self.out += 1;
+        self.took(granules);
         Ok(())
     }
 
@@ -158,7 +181,8 @@ impl Ranges {
         let number = self.at(address).ok_or(ReleaseError::Outside)?;
         let held = self.all[number].give(address, granules)?;
         self.avail += held << self.order;
-        self.out -= 1;
+        self.stats.current -= held << self.order;
+        self.stats.frees += 1;
         Ok(())
     }
 }

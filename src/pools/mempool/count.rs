@@ -61,7 +61,9 @@ impl Count {
     pub(super) fn give(&self) {
         match self.mine() {
             Some(mine) => mine.given.store(mine.given.load(Relaxed).wrapping_add(1), Release),
-            None => drop(self.shared.given.fetch_add(1, Release)),
+            None => {
+                self.shared.given.fetch_add(1, Release);
+            }
         }
     }
 
@@ -70,7 +72,9 @@ impl Count {
     pub(super) fn take_back(&self) {
         match self.mine() {
             Some(mine) => mine.returned.store(mine.returned.load(Relaxed).wrapping_add(1), Release),
-            None => drop(self.shared.returned.fetch_add(1, Release)),
+            None => {
+                self.shared.returned.fetch_add(1, Release);
+            }
         }
     }
 
@@ -85,6 +89,14 @@ impl Count {
             let slot = self.slots.get(i).unwrap_or(&self.shared);
             (slot.given.load(Acquire), slot.returned.load(Acquire))
         })
+    }
+
+    /// How many elements went out, and how many have come back.
+    pub(super) fn totals(&self) -> (usize, usize) {
+        let add = |sum: (usize, usize), one: &(usize, usize)| {
+            (sum.0.wrapping_add(one.0), sum.1.wrapping_add(one.1))
+        };
+        self.look().iter().fold((0, 0), add)
     }
 
     fn sum(seen: &[(usize, usize)]) -> usize {

@@ -34,7 +34,7 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_void};
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use self::count::Count;
 use self::reserve::{Put, Reserve};
@@ -48,6 +48,7 @@ use crate::mem::queue::{Waited, Waiter};
 use crate::ops;
 use crate::process;
 use crate::tree::Chunk;
+use crate::tree::pool::Stats;
 
 /// How long an allocation waits when source and reserve have nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,10 @@ pub struct Mempool {
     source: Source,
     /// Elements that are out, whether they came from the source or the reserve.
     out: Count,
+    /// Calls that gave no element.
+    failures: AtomicUsize,
+    /// The most elements that were out, as far as it has been looked at.
+    peak: AtomicUsize,
     /// Whether the reserve is not full: written under the lock, read without.
     wanted: AtomicBool,
     /// After which fork the reserve was last touched: [`process::forks`].
@@ -211,6 +216,8 @@ impl Mempool {
         Ok(Mempool {
             source,
             out: Count::new(),
+            failures: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
             wanted: AtomicBool::new(true),
             forks: AtomicU32::new(process::forks()),
             reserve: UnsafeCell::new(Reserve::new(min).map_err(SizeError::Memory)?),
@@ -228,6 +235,23 @@ impl Mempool {
     /// How many elements are out.
     pub fn in_use(&self) -> usize {
         self.out.out()
+    }
+
+    /// What was given out and came back, in bytes where the size of an element is known, else in calls alone.
+    /// The peak is the most that was out when this was asked.
+    pub fn stats(&self) -> Stats {
+        let (given, returned) = self.out.totals();
+        let out = self.in_use();
+        let peak = self.peak.fetch_max(out, Relaxed).max(out);
+        let bytes = self.source.bytes();
+        Stats {
+            total: given.wrapping_mul(bytes),
+            current: out.wrapping_mul(bytes),
+            peak: peak.wrapping_mul(bytes),
+            allocations: given,
+            frees: returned,
+            failures: self.failures.load(Relaxed),
+        }
     }
 
     /// How many elements are kept back when the reserve is full.
@@ -262,8 +286,8 @@ impl Mempool {
             return Ok(element);
         }
         let deadline = match patience {
-            Patience::None => return Err(Failure::Empty),
-            Patience::Nanoseconds(0) => return Err(Failure::TimedOut),
+            Patience::None => return Err(self.fail(Failure::Empty)),
+            Patience::Nanoseconds(0) => return Err(self.fail(Failure::TimedOut)),
             // A time that the clock will not show is none.
             Patience::Nanoseconds(time) => os::nanoseconds().checked_add(time),
             Patience::Endless => None,
@@ -273,10 +297,19 @@ impl Mempool {
         drop(reserve);
         match waiter.wait(deadline) {
             Waited::Given(element) => Ok(element),
+            // The pool may be gone.
             Waited::Ended => Err(Failure::Ended),
-            // SAFETY: as above.
-            Waited::TimedOut => unsafe { self.lock().leave(&waiter) }.ok_or(Failure::TimedOut),
+            Waited::TimedOut => {
+                // SAFETY: as above.
+                let given = unsafe { self.lock().leave(&waiter) };
+                given.ok_or_else(|| self.fail(Failure::TimedOut))
+            }
         }
+    }
+
+    fn fail(&self, failure: Failure) -> Failure {
+        self.failures.fetch_add(1, Relaxed);
+        failure
     }
 
     /// Takes an element back: for who waits, for the reserve, or for the source.

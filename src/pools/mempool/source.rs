@@ -82,13 +82,17 @@ impl Source {
     /// Sees to it that the memory of an element, which nobody uses, is really there, and this process's own. What is
     /// in it stays as it is.
     pub(super) fn touch(&self, element: NonNull<c_void>) {
-        let bytes = match *self {
-            Source::Functions { .. } => return,
+        // SAFETY: so many bytes of the element, which is the pool's.
+        unsafe { os::touch(element.cast(), self.bytes()) };
+    }
+
+    /// Bytes of an element, as far as they are known: 0 if they are not.
+    pub(super) fn bytes(&self) -> usize {
+        match *self {
+            Source::Functions { .. } => 0,
             Source::Cache(cache) => alive(cache).map_or(0, |cache| cache.object_size()),
             Source::Kmalloc(size) => size,
-        };
-        // SAFETY: so many bytes of the element, which is the pool's.
-        unsafe { os::touch(element.cast(), bytes) };
+        }
     }
 }
 

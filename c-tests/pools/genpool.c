@@ -322,7 +322,7 @@ static void callbacks(void)
 enum { THREADS = 8, HELD = 20 };
 
 static tm_genpool *shared;
-static volatile int stop;
+static int stop;
 
 static void *use(void *argument)
 {
@@ -334,7 +334,7 @@ static void *use(void *argument)
 	long rounds = 0;
 	size_t i, j;
 
-	while (!stop || rounds < 1000) {
+	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE) || rounds < 1000) {
 		i = draw(&state, HELD);
 		if (held[i].at != NULL) {
 			for (j = 0; j < held[i].size; j++) {
@@ -372,7 +372,7 @@ static void threads_and_forks(void)
 	for (i = 0; i < THREADS; i++) {
 		check(pthread_create(&threads[i], NULL, use, (void *)(i + 1)) == 0);
 	}
-	for (i = 0; i < 100; i++) {
+	for (i = (size_t)often(100); i > 0; i--) {
 		int status;
 		pid_t pid = fork();
 
@@ -389,7 +389,7 @@ static void threads_and_forks(void)
 		}
 		check(waitpid(pid, &status, 0) == pid && status == 0);
 	}
-	stop = 1;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
 	for (i = 0; i < THREADS; i++) {
 		check(pthread_join(threads[i], NULL) == 0);
 	}

@@ -34,6 +34,12 @@
 /* Wants nothing to have been logged since the last time. */
 #define expect_silence() check(ours_log[0] == '\0')
 
+/* How often something is done: so often, or a hundredth of it where a slow tool watches, and says so with SHORT. */
+MAYBE long often(long times)
+{
+	return getenv("SHORT") == NULL ? times : times / 100 + 10;
+}
+
 /* A random number below n, and the next state. */
 MAYBE size_t draw(uint64_t *state, size_t n)
 {

@@ -24,7 +24,7 @@ struct Watched {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const UNDER_TSAN: [Watched; 8] = [
+const UNDER_TSAN: [Watched; 10] = [
     Watched { source: "c-tests/programs/threads.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/programs/random.c", arguments: &["threads", "1", "60"], environment: &[] },
     Watched {
@@ -44,6 +44,12 @@ const UNDER_TSAN: [Watched; 8] = [
         environment: &[("ROUNDS", "400")],
     },
     Watched { source: "c-tests/pools/cache.c", arguments: &[], environment: &[("NO_LIMITS", "1")] },
+    Watched { source: "c-tests/pools/genpool.c", arguments: &[], environment: &[("SHORT", "1")] },
+    Watched {
+        source: "c-tests/pools/mempool.c",
+        arguments: &[],
+        environment: &[("SHORT", "1"), ("NO_LIMITS", "1")],
+    },
     Watched { source: "proofs/programs/soak.c", arguments: &["6"], environment: &[] },
 ];
 

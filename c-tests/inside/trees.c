@@ -22,6 +22,8 @@ struct tm_cache;
 struct tm_genpool;
 __attribute__((weak)) void *tm_pool_growable(const void *parent, size_t first, size_t max);
 __attribute__((weak)) int tm_reset(void *ctx);
+__attribute__((weak)) void *tm_shared_context(const void *parent, const char *name);
+__attribute__((weak)) void *tm_shared_pool(const void *parent, size_t size);
 __attribute__((weak)) struct tm_cache *tm_cache_create(const void *parent, const char *name,
 						       size_t size, size_t align, unsigned flags,
 						       void (*ctor)(void *), void (*dtor)(void *));
@@ -108,6 +110,15 @@ static void special(FILE *f)
 		tm_reset(growable);
 		for (int i = 0; i < 100; i++)
 			talloc_named_const(growable, i, "in the second use");
+	}
+
+	if (tm_shared_context != NULL) {
+		void *shared = tm_shared_context(largest, "shared");
+		void *pool_of_all = tm_shared_pool(largest, 2000);
+		for (int i = 0; i < 60; i++) {
+			talloc_asprintf(shared, "%d, everybody's", i);
+			talloc_asprintf(pool_of_all, "%d, in a pool of everybody's", i);
+		}
 	}
 
 	talloc_report_full(middle, f);

@@ -7,7 +7,7 @@
 //!   (`tests/ours.rs`).
 //! - `headers/` compiles the headers in every dialect (`tests/headers.rs`).
 //! - `inside/` makes trees and waits: `tmempool tree` must see them
-//!   (`tests/inside.rs`).
+//!   (`tests/inside/`).
 //! - `tevent/` has a second library in the process that needs talloc
 //!   (`tests/one_allocator.rs`).
 //!

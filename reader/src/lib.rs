@@ -7,7 +7,7 @@
 //!
 //! From the bottom up: `memory` is what can be read, of which `process` is one kind and `dump` the other; `maps` says what lies
 //! where; `layout` is the description, and `find` where it lies; `scan` finds all live chunks, `forest` their
-//! trees, `names` what they are called; `snapshot` is the whole; `text` and `json` write it. `stop` makes a process
+//! trees, `names` what they are called, and `take` makes a `snapshot` of it all; `text` and `json` write it. `stop` makes a process
 //! stand still.
 //!
 //! ```no_run
@@ -34,6 +34,7 @@ mod process;
 mod scan;
 mod snapshot;
 mod stop;
+mod take;
 pub mod text;
 
 pub use error::Error;

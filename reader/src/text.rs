@@ -5,6 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::snapshot::{Kind, Node, Snapshot, Sum};
 
+/// The name that a reference has itself, where it is not shown as one.
+const REFERENCE: &[u8] = b".reference";
+
 /// What becomes of bytes in names that a terminal would act on, and of line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
@@ -63,8 +66,9 @@ fn line(
     let Node { total_size, total_blocks, references, address, .. } = *node;
     if node.depth == 0 {
         let full = if snapshot.selection.depth.is_none() { "full " } else { "" };
+        let own_name = if node.kind == Kind::Reference { REFERENCE } else { snapshot.name(node) };
         write!(to, "{full}talloc report on '")?;
-        name(snapshot.name(node), control, to)?;
+        name(own_name, control, to)?;
         writeln!(to, "' (total {total_size:6} bytes in {total_blocks:3} blocks)")
     } else {
         spaces(indent, to)?;

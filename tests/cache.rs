@@ -476,37 +476,79 @@ fn a_thousand_threads_leave_nothing_behind() {
     destroy(cache).unwrap();
 }
 
-/// Two threads free the same objects at the same moment: each object is handed out once after that.
+/// Two threads free the same objects at the same moment, and take objects again, one after the other: each is
+/// handed out once.
 #[test]
 fn racing_double_frees_make_no_second_owner() {
+    const OBJECTS: usize = 40;
     let cache = create(&plain(64));
     let at = cache.ptr() as usize;
-    for _ in 0..200 {
-        let objects: Vec<usize> = (0..50).map(|_| cache.alloc().unwrap().as_ptr() as usize).collect();
-        let go = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    // SAFETY: the cache outlives the threads.
-                    let cache = unsafe { CacheRef::check(at as *const c_void) }.unwrap();
-                    while !go.load(SeqCst) {
-                        std::hint::spin_loop();
+    let barrier = Spinning { waiting: AtomicUsize::new(0), rounds: AtomicUsize::new(0) };
+    let shared: Vec<AtomicUsize> = (0..2 * OBJECTS).map(|_| AtomicUsize::new(0)).collect();
+    std::thread::scope(|scope| {
+        let threads = [0, 1].map(|me| {
+            let (shared, barrier) = (&shared, &barrier);
+            scope.spawn(move || {
+                // SAFETY: the cache outlives the threads.
+                let cache = unsafe { CacheRef::check(at as *const c_void) }.unwrap();
+                let object = |i: usize| NonNull::new(shared[i].load(SeqCst) as *mut u8).unwrap();
+                for _ in 0..3000 {
+                    if me == 0 {
+                        (0..OBJECTS)
+                            .for_each(|i| shared[i].store(cache.alloc().unwrap().as_ptr() as usize, SeqCst));
                     }
-                    for &object in &objects {
-                        let _ = free(&cache, NonNull::new(object as *mut u8).unwrap());
+                    barrier.wait();
+                    for i in 0..OBJECTS {
+                        let _ = free(&cache, object(i));
                     }
-                });
-            }
-            go.store(true, SeqCst);
+                    barrier.wait();
+                    let mine = me * OBJECTS..(me + 1) * OBJECTS;
+                    for turn in 0..2 {
+                        if turn == me {
+                            mine.clone().for_each(|i| {
+                                shared[i].store(cache.alloc().unwrap().as_ptr() as usize, SeqCst);
+                            });
+                        }
+                        barrier.wait();
+                    }
+                    let distinct: HashSet<_> = (0..2 * OBJECTS).map(object).collect();
+                    assert_eq!(distinct.len(), 2 * OBJECTS, "an object has two owners");
+                    barrier.wait();
+                    mine.for_each(|i| free(&cache, object(i)).unwrap());
+                    barrier.wait();
+                }
+            })
         });
-        let again: Vec<_> = (0..200).map(|_| cache.alloc().unwrap()).collect();
-        assert_eq!(again.iter().collect::<HashSet<_>>().len(), again.len());
-        again.into_iter().for_each(|object| free(&cache, object).unwrap());
-    }
+        // To the very end of the threads, which empties their magazines.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
     assert_eq!(cache.in_use(), 0);
     cache.shrink();
     assert_eq!(cache.stats().total, 0, "an object is lost");
     destroy(cache).unwrap();
+}
+
+/// Lets two threads go on at the same moment.
+struct Spinning {
+    waiting: AtomicUsize,
+    rounds: AtomicUsize,
+}
+
+impl Spinning {
+    fn wait(&self) {
+        let round = self.rounds.load(SeqCst);
+        if self.waiting.fetch_add(1, SeqCst) == 1 {
+            self.waiting.store(0, SeqCst);
+            self.rounds.fetch_add(1, SeqCst);
+        }
+        let mut spins = 0;
+        while self.rounds.load(SeqCst) == round {
+            spins += 1;
+            if spins % 1000 == 0 {
+                std::thread::yield_now();
+            }
+        }
+    }
 }
 
 /// Runs `body` in the child of a fork, which must end well.
@@ -545,25 +587,30 @@ fn a_child_can_use_what_it_inherits() {
             });
         }
         let mine: Vec<_> = (0..500).map(|_| cache.alloc().unwrap()).collect();
-        for _ in 0..30 {
-            in_child(|| {
-                let others = cache.in_use() - mine.len();
-                assert!(others <= 900, "{others}");
-                let total = cache.stats().total;
-                // All that is free can be had without a new slab.
-                let rest: Vec<_> = (0..total - mine.len() - others).map(|_| cache.alloc().unwrap()).collect();
-                assert!(cache.stats().total <= total, "lost: {:?}", cache.stats());
-                let mut all: HashMap<_, ()> = mine.iter().map(|&object| (object, ())).collect();
-                assert!(rest.iter().all(|&object| all.insert(object, ()).is_none()), "two owners");
-                rest.into_iter().for_each(|object| free(&cache, object).unwrap());
-                mine.iter().for_each(|&object| free(&cache, object).unwrap());
-                assert_eq!(cache.in_use(), others);
-                cache.shrink();
-                // SAFETY: the only thread.
-                unsafe { ops::free(cache.chunk(), ptr::null()) }.unwrap();
-            });
-        }
+        let forks = || {
+            (0..30).for_each(|_| {
+                in_child(|| {
+                    let others = cache.in_use() - mine.len();
+                    assert!(others <= 900, "{others}");
+                    let total = cache.stats().total;
+                    // All that is free can be had without a new slab.
+                    let rest: Vec<_> =
+                        (0..total - mine.len() - others).map(|_| cache.alloc().unwrap()).collect();
+                    assert!(cache.stats().total <= total, "lost: {:?}", cache.stats());
+                    let mut all: HashMap<_, ()> = mine.iter().map(|&object| (object, ())).collect();
+                    assert!(rest.iter().all(|&object| all.insert(object, ()).is_none()), "two owners");
+                    rest.into_iter().for_each(|object| free(&cache, object).unwrap());
+                    mine.iter().for_each(|&object| free(&cache, object).unwrap());
+                    assert_eq!(cache.in_use(), others);
+                    cache.shrink();
+                    // SAFETY: the only thread.
+                    unsafe { ops::free(cache.chunk(), ptr::null()) }.unwrap();
+                });
+            })
+        };
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(forks));
         stop.store(true, SeqCst);
+        ended.unwrap();
         mine.into_iter().for_each(|object| free(&cache, object).unwrap());
     });
     destroy(cache).unwrap();

@@ -166,3 +166,36 @@ fn verdict(round: Option<Round>) -> Misuse {
         None => Misuse::Inside,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pools::cache::{Config, create, destroy};
+
+    /// What two frees of one object at the same instant leave behind: it is twice in the magazines.
+    #[test]
+    fn an_object_that_was_put_in_twice_comes_out_once() {
+        let config = Config { size: 64, ..Config::default() };
+        // SAFETY: a tree of this test's, and objects that nobody uses.
+        unsafe {
+            let cache = create(None, c"twice", &config).unwrap();
+            let put_in_twice = || {
+                let object = cache.alloc().unwrap();
+                let round = Slab::at(object.addr().get()).unwrap().round_at(object).unwrap();
+                cache.free(object).unwrap();
+                assert!(cache.magazines.mine().unwrap().push(round));
+            };
+            put_in_twice();
+            let (one, other) = (cache.alloc().unwrap(), cache.alloc().unwrap());
+            assert_ne!(one, other);
+            cache.free(one).unwrap();
+            cache.free(other).unwrap();
+            // On the way back to the slabs, too.
+            put_in_twice();
+            let slab = cache.stats();
+            assert_eq!(cache.shrink(), slab.slab_size);
+            assert_eq!((cache.in_use(), cache.stats().total), (0, 0));
+            destroy(cache, c"here".as_ptr()).unwrap();
+        }
+    }
+}

@@ -151,6 +151,7 @@ soak: all
 bench: all
 	scripts/setup.sh bench
 	$(CARGO) run --release -p tmempool-bench
+	$(CARGO) run --release -p tmempool-bench -- arenas
 	python3 -B python/benchmarks/call_cost.py
 
 install: all

@@ -21,6 +21,7 @@
 //! | [`statistics`] | medians, quartiles, geometric means |
 //! | [`results`], [`table`], [`chart`] | what comes out |
 
+pub mod arenas;
 pub mod chart;
 pub mod child;
 pub mod instructions;

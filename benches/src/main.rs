@@ -10,7 +10,7 @@ use tmempool_bench::program::{Program, Workload};
 use tmempool_bench::results::Results;
 use tmempool_bench::subject::Subject;
 use tmempool_bench::timed::Effort;
-use tmempool_bench::{chart, memory, place, pools, real, scaling, table, threads, timed};
+use tmempool_bench::{arenas, chart, memory, place, pools, real, scaling, table, threads, timed};
 
 /// Measures tmempool's drop-in against Debian's libtalloc, in one run.
 #[derive(Parser)]
@@ -68,6 +68,8 @@ enum Verb {
     List,
     /// Times the pools of tmempool.h against what one would take instead.
     Pools,
+    /// Times the Rust API against bumpalo, typed-arena, Box, slab and slotmap.
+    Arenas,
     /// Times what should stay flat, from 10 to 1,000,000 siblings or members.
     Scaling,
     /// Counts the instructions of the hottest calls under callgrind.
@@ -133,6 +135,11 @@ fn run(cli: &Cli) -> Result<Vec<String>> {
         chart::write(&serde_json::from_str(&text)?, svg)?;
         return Ok(Vec::new());
     }
+    if let Some(Verb::Arenas) = &cli.verb {
+        let mut failures = Vec::new();
+        arenas::run(&cli.choice.only, 4 * cli.choice.effort().processes, &mut failures);
+        return Ok(failures);
+    }
     if let Some(Verb::Pools) = &cli.verb {
         let mut failures = Vec::new();
         let rounds = cli.choice.effort().processes;
@@ -147,7 +154,9 @@ fn run(cli: &Cli) -> Result<Vec<String>> {
         bail!("no workload is called so: see `list`");
     }
     match &cli.verb {
-        None | Some(Verb::Chart { .. } | Verb::Pools) => compare(cli, &program, theirs, ours, &workloads),
+        None | Some(Verb::Chart { .. } | Verb::Pools | Verb::Arenas) => {
+            compare(cli, &program, theirs, ours, &workloads)
+        }
         Some(Verb::List) => {
             workloads.iter().for_each(|w| println!("{:<32} {:<12} size {}", w.name, w.op, w.size));
             Ok(Vec::new())

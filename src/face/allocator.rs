@@ -1,8 +1,8 @@
 //! Collections in a context: the allocator interface for `&Context`.
 //!
-//! Each block is a chunk of its own below the context, so that a growing vector grows in place where it can,
-//! and reports show what collections take. What wants no more than 16 bytes of alignment starts at its
-//! chunk's payload; the rest as `place` says.
+//! Up to 4 KiB lie in the context's blocks, and their room is used again when they are freed. What is larger is a chunk
+//! of its own below the context, so that a growing vector grows in place where it can, and reports show what it
+//! takes. So does what wants more than 16 bytes of alignment, as `place` says.
 
 use core::alloc::Layout;
 use core::ffi::CStr;
@@ -12,33 +12,47 @@ use super::child::Child;
 use super::context::{Context, free};
 use super::kind::Kind;
 use super::place::{self, PAYLOAD_ALIGN};
-use super::state::LOCATION;
+use super::state::{LARGEST_ROOM, LOCATION, StateRef};
 use crate::error::AllocError;
 use crate::ops;
-use crate::tree::Chunk;
 
 /// The name of the memory of a collection.
 const NAME: &CStr = c"collection";
 
-fn allocate(parent: Chunk, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-    if layout.size() == 0 {
-        return Ok(NonNull::slice_from_raw_parts(place::dangling(layout), 0));
-    }
-    // SAFETY: the context is alive, and this thread uses its tree.
-    let at = unsafe { place::alloc(parent, layout, NAME.as_ptr()) }?;
+/// Whether a block of this layout lies in the context's own blocks.
+#[inline(always)]
+fn is_room(layout: Layout) -> bool {
+    layout.size() <= LARGEST_ROOM && layout.align() <= PAYLOAD_ALIGN
+}
+
+#[inline]
+fn allocate(ctx: StateRef, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+    let at = if layout.size() == 0 {
+        place::dangling(layout)
+    } else if is_room(layout) {
+        ctx.take_room(layout.size())?
+    } else {
+        // SAFETY: the context is alive, and this thread uses its tree.
+        unsafe { place::alloc(ctx.chunk(), layout, NAME.as_ptr()) }?
+    };
     Ok(NonNull::slice_from_raw_parts(at, layout.size()))
 }
 
 /// # Safety
-/// `at` was given by [`allocate`] or [`resize`] for `layout`, and nobody uses it any more.
-unsafe fn deallocate(at: NonNull<u8>, layout: Layout) {
-    if layout.size() > 0 {
-        // SAFETY: the caller's. The chunk has no destructor, and nothing below it.
-        unsafe {
-            let chunk = place::chunk_of(at, layout.align());
-            if !ops::free_quick(chunk, LOCATION.as_ptr()) {
-                let _ = free(chunk);
-            }
+/// `at` was given by [`allocate`] or [`resize`] for `layout`, with the same context, and nobody uses it any more.
+#[inline]
+unsafe fn deallocate(ctx: StateRef, at: NonNull<u8>, layout: Layout) {
+    if layout.size() == 0 {
+        return;
+    }
+    // SAFETY: the caller's. A chunk has no destructor, and nothing below it.
+    unsafe {
+        if is_room(layout) {
+            return ctx.give_room(at, layout.size());
+        }
+        let chunk = place::chunk_of(at, layout.align());
+        if !ops::free_quick(chunk, LOCATION.as_ptr()) {
+            let _ = free(chunk);
         }
     }
 }
@@ -48,13 +62,12 @@ unsafe fn deallocate(at: NonNull<u8>, layout: Layout) {
 /// # Safety
 /// As for [`deallocate`], if it succeeds; if not, nothing has changed.
 unsafe fn resize(
-    parent: Chunk,
+    ctx: StateRef,
     at: NonNull<u8>,
     old: Layout,
     new: Layout,
 ) -> Result<NonNull<[u8]>, AllocError> {
-    let in_place =
-        old.size() > 0 && new.size() > 0 && old.align() <= PAYLOAD_ALIGN && new.align() <= PAYLOAD_ALIGN;
+    let in_place = !is_room(old) && !is_room(new) && old.align().max(new.align()) <= PAYLOAD_ALIGN;
     if in_place {
         // SAFETY: the caller's. The chunk moves with all of its payload.
         unsafe {
@@ -65,11 +78,11 @@ unsafe fn resize(
             return Ok(NonNull::slice_from_raw_parts(at, new.size()));
         }
     }
-    let to = allocate(parent, new)?;
+    let to = allocate(ctx, new)?;
     // SAFETY: two different blocks, each at least this long; the old one is the caller's to give up.
     unsafe {
         to.cast::<u8>().copy_from_nonoverlapping(at, old.size().min(new.size()));
-        deallocate(at, old);
+        deallocate(ctx, at, old);
     }
     Ok(to)
 }
@@ -82,13 +95,13 @@ macro_rules! allocator {
         unsafe impl<K: Kind> Allocator for $handle {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-                super::allocate(self.chunk(), layout).map_err(|_| AllocError)
+                super::allocate(self.state(), layout).map_err(|_| AllocError)
             }
 
             #[inline]
             unsafe fn deallocate(&self, at: NonNull<u8>, layout: Layout) {
                 // SAFETY: the caller's.
-                unsafe { super::deallocate(at, layout) }
+                unsafe { super::deallocate(self.state(), at, layout) }
             }
 
             #[inline]
@@ -99,7 +112,7 @@ macro_rules! allocator {
                 new: Layout,
             ) -> Result<NonNull<[u8]>, AllocError> {
                 // SAFETY: the caller's.
-                unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
+                unsafe { super::resize(self.state(), at, old, new) }.map_err(|_| AllocError)
             }
 
             #[inline]
@@ -125,7 +138,7 @@ macro_rules! allocator {
                 new: Layout,
             ) -> Result<NonNull<[u8]>, AllocError> {
                 // SAFETY: the caller's.
-                unsafe { super::resize(self.chunk(), at, old, new) }.map_err(|_| AllocError)
+                unsafe { super::resize(self.state(), at, old, new) }.map_err(|_| AllocError)
             }
         }
     };

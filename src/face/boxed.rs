@@ -20,7 +20,7 @@ use core::ptr::NonNull;
 use super::context::{Context, free_quick_or, free_whole, or_panic};
 use super::kind::{Kind, Owns};
 use super::place::{self, PAYLOAD_ALIGN};
-use super::state::{SMALL_BOX, StateRef};
+use super::state::{LARGEST_ROOM, StateRef};
 use crate::error::AllocError;
 use crate::ops;
 use crate::tree::Chunk;
@@ -61,9 +61,13 @@ pub struct CtxBox<'c, T> {
     owns: PhantomData<(&'c (), T)>,
 }
 
+/// The largest value that lies in its context's blocks, in bytes: it is copied when it is moved to another.
+const SMALL: usize = 256;
+const _: () = assert!(SMALL <= LARGEST_ROOM);
+
 /// Whether a `T` lies in its context's blocks.
 const fn is_small<T>() -> bool {
-    size_of::<T>() > 0 && size_of::<T>() <= SMALL_BOX && align_of::<T>() <= PAYLOAD_ALIGN
+    size_of::<T>() > 0 && size_of::<T>() <= SMALL && align_of::<T>() <= PAYLOAD_ALIGN
 }
 
 impl<K: Kind> Context<K> {

@@ -6,13 +6,13 @@
 //!                     │                          start      end     → older
 //!                     ├ child: block  header │ free …………│ value │ value │
 //!                     ├ child: block, full
-//!                     └ child: anything else: large values, named boxes, memory of collections, contexts
+//!                     └ child: anything else: large values, boxes and collections, named boxes, contexts
 //! ```
 //! Values are cut without headers, from the end of the free memory downwards: first behind the name, then in
 //! blocks that double. A value that wants dropping has an [`Entry`] before it; the entries are a list, newest
 //! first. With the first one the chunk gets a destructor ([`finish`]), which runs whoever frees the chunk:
-//! this layer, or a C program that was given it. The room of small boxes that were freed is kept in
-//! [`Lists`], by size.
+//! this layer, or a C program that was given it. The room of small boxes and collections that were freed is
+//! kept in [`Lists`], by size.
 //!
 //! Invariants: `start..end` is free memory of the context's chunk or of `block`, and `start` is aligned to
 //! 16; an entry on the list is followed by a live value of its type; an entry is off the list before its
@@ -47,8 +47,12 @@ const LAST_BLOCK: usize = 32 << 10;
 const LARGE: usize = 8 << 10;
 /// What `start` is aligned to.
 const GRAIN: usize = place::PAYLOAD_ALIGN;
-/// The largest box without a chunk of its own, in bytes.
-pub(super) const SMALL_BOX: usize = 256;
+/// The largest room, in bytes: what is larger has a chunk of its own.
+pub(super) const LARGEST_ROOM: usize = 4 << 10;
+/// Up to this size, in bytes, the sizes of rooms are 16 apart; above, each is twice the one before.
+const EVEN_ROOMS: usize = 256;
+/// The number of sizes.
+const ROOMS: usize = room_class(LARGEST_ROOM) + 1;
 
 /// Its address is the mark of a state.
 static MARK: u8 = 0;
@@ -59,7 +63,7 @@ pub(super) struct State {
     end: Cell<NonNull<u8>>,
     start: Cell<NonNull<u8>>,
     dropped: Cell<Option<NonNull<Entry>>>,
-    /// Room of boxes that were freed, once there has been any.
+    /// Room that was freed, once there has been any.
     lists: Cell<Option<NonNull<Lists>>>,
     chunk: Chunk,
     /// Tells a state from what C programs have in their payloads.
@@ -103,7 +107,7 @@ struct OwnedSlice<T> {
 }
 
 /// Free room, by size: the first of each list, whose first word leads to the next.
-struct Lists([Cell<Option<NonNull<Room>>>; SMALL_BOX / GRAIN]);
+struct Lists([Cell<Option<NonNull<Room>>>; ROOMS]);
 
 /// Room on one of the [`Lists`].
 struct Room {
@@ -148,6 +152,20 @@ impl State {
     pub(super) fn closures(&self) -> &ClosuresCell {
         &self.closures
     }
+}
+
+/// Which size of room serves `size` bytes, more than 0.
+const fn room_class(size: usize) -> usize {
+    if size <= EVEN_ROOMS {
+        (size - 1) / GRAIN
+    } else {
+        EVEN_ROOMS / GRAIN + ((size - 1).ilog2() - EVEN_ROOMS.ilog2()) as usize
+    }
+}
+
+/// Bytes of the room that serves `size` bytes.
+const fn room_size(size: usize) -> usize {
+    if size <= EVEN_ROOMS { size.next_multiple_of(GRAIN) } else { size.next_power_of_two() }
 }
 
 /// Bytes of the payload that holds a state with a name of `name_len` bytes: as much as it needs, and as much
@@ -413,7 +431,7 @@ impl StateRef {
         self.count.set(self.count.get() + 1);
     }
 
-    /// Room for a box of `size` bytes, more than 0 and at most [`SMALL_BOX`], aligned to 16.
+    /// Room for `size` bytes, more than 0 and at most [`LARGEST_ROOM`], aligned to 16.
     ///
     /// # Errors
     /// [`AllocError`]: nothing has changed.
@@ -421,7 +439,7 @@ impl StateRef {
     pub(super) fn take_room(self, size: usize) -> Result<NonNull<u8>, AllocError> {
         if let Some(lists) = self.lists.get() {
             // SAFETY: cut for this context, and given up when that memory is.
-            let list = unsafe { &lists.as_ref().0[(size - 1) / GRAIN] };
+            let list = unsafe { &lists.as_ref().0[room_class(size)] };
             if let Some(room) = list.get() {
                 // SAFETY: what is on the list is free, and starts with the way to the next.
                 list.set(unsafe { room.as_ref().next });
@@ -429,11 +447,11 @@ impl StateRef {
             }
         }
         // SAFETY: a power of two, and a size that is far from the largest.
-        let layout = unsafe { Layout::from_size_align_unchecked(size.next_multiple_of(GRAIN), GRAIN) };
+        let layout = unsafe { Layout::from_size_align_unchecked(room_size(size), GRAIN) };
         self.cut(layout)
     }
 
-    /// Takes back the room of a box.
+    /// Takes room back.
     ///
     /// # Safety
     /// [`take_room`](Self::take_room) gave it for the same size, and nobody uses it any more.
@@ -441,7 +459,7 @@ impl StateRef {
     pub(super) unsafe fn give_room(self, at: NonNull<u8>, size: usize) {
         let Some(lists) = self.lists.get().or_else(|| self.make_lists()) else { return };
         // SAFETY: cut for this context, and given up when that memory is.
-        let list = unsafe { &lists.as_ref().0[(size - 1) / GRAIN] };
+        let list = unsafe { &lists.as_ref().0[room_class(size)] };
         let room = at.cast::<Room>();
         // SAFETY: at least 16 bytes, which nobody uses.
         unsafe { room.write(Room { next: list.get() }) };
@@ -453,7 +471,7 @@ impl StateRef {
     fn make_lists(self) -> Option<NonNull<Lists>> {
         let at = self.cut(Layout::new::<Lists>()).ok()?.cast::<Lists>();
         // SAFETY: memory for the lists.
-        unsafe { at.write(Lists([const { Cell::new(None) }; SMALL_BOX / GRAIN])) };
+        unsafe { at.write(Lists([const { Cell::new(None) }; ROOMS])) };
         self.lists.set(Some(at));
         Some(at)
     }

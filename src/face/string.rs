@@ -84,6 +84,7 @@ impl<'c, K: Kind> CtxString<'c, K> {
     /// line.push_str("GET");
     /// assert_eq!(line, "GET");
     /// ```
+    #[inline]
     pub fn push_str(&mut self, text: &str) {
         super::context::or_panic(self.try_push_str(text));
     }
@@ -99,9 +100,19 @@ impl<'c, K: Kind> CtxString<'c, K> {
     /// line.try_push_str("GET")?;
     /// # Ok::<(), tmempool::AllocError>(())
     /// ```
+    #[inline]
     pub fn try_push_str(&mut self, text: &str) -> Result<(), AllocError> {
-        self.bytes.try_reserve(text.len()).map_err(|_| AllocError::OutOfMemory)?;
-        self.bytes.extend_from_slice(text.as_bytes());
+        let len = self.bytes.len();
+        if self.bytes.capacity() - len < text.len() {
+            self.bytes.try_reserve(text.len()).map_err(|_| AllocError::OutOfMemory)?;
+        }
+        // SAFETY: there is room for the text behind what is there; the two do not overlap, as the string is
+        // borrowed by `&mut`.
+        unsafe {
+            let end = self.bytes.as_mut_ptr().add(len);
+            end.copy_from_nonoverlapping(text.as_ptr(), text.len());
+            self.bytes.set_len(len + text.len());
+        }
         Ok(())
     }
 

@@ -60,8 +60,6 @@ pub enum StealError {
     NotOwned,
     /// A shared context, or a tree with one in it, was to come below another.
     SharedContext,
-    /// A chunk with a handle was to come below a shared context.
-    Handle,
     /// There is no memory for what a chunk needs that comes into another shared context than it was made in.
     OutOfMemory,
 }

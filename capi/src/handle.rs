@@ -51,9 +51,8 @@ const ENDED: &CStr = c"(being freed)";
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_new(parent: tm_handle, size: usize, name: *const c_char) -> tm_handle {
     let _turn = Turn::take();
-    let Ok(parent) = owner(parent) else { return 0 };
     // SAFETY: contract; the parent is alive.
-    unsafe { made(ops::alloc_zeroed(parent, size), name) }
+    with_owner(parent, |parent| unsafe { made(ops::alloc_zeroed(parent, size), name) }).unwrap_or(0)
 }
 
 /// Copies `size` bytes from `p` into a new chunk under the chunk of `parent`, and makes a handle to it.
@@ -75,9 +74,8 @@ pub unsafe extern "C" fn tm_handle_copy(
         return 0;
     }
     let _turn = Turn::take();
-    let Ok(parent) = owner(parent) else { return 0 };
     // SAFETY: contract; the parent is alive, and the new chunk has room for `size` bytes.
-    unsafe {
+    with_owner(parent, |parent| unsafe {
         let chunk = ops::alloc(parent, size);
         if let Ok(chunk) = chunk
             && size > 0
@@ -85,7 +83,8 @@ pub unsafe extern "C" fn tm_handle_copy(
             ptr::copy_nonoverlapping(p.cast::<u8>(), chunk.ptr().cast::<u8>(), size);
         }
         made(chunk, name)
-    }
+    })
+    .unwrap_or(0)
 }
 
 /// The handle of `ptr`, made now if it has none.
@@ -93,8 +92,7 @@ pub unsafe extern "C" fn tm_handle_copy(
 /// @param ptr   a chunk that is no pool, cache or reserve of this library's own, but for
 ///              `talloc_pool()`.
 /// @param name  copied, if it has no handle yet; NULL leaves the name it has.
-/// @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end, or it
-///              belongs to a shared context.
+/// @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_of(ptr: *const c_void, name: *const c_char) -> tm_handle {
     let _turn = Turn::take();
@@ -102,7 +100,7 @@ pub unsafe extern "C" fn tm_handle_of(ptr: *const c_void, name: *const c_char) -
     let handle = unsafe {
         with(ptr, |chunk| match noted(chunk) {
             Some(handle) => Some(handle),
-            None if chunk.has_finalizer() || ops::is_shared(chunk) => None,
+            None if chunk.has_finalizer() => None,
             None => Some(noted_now(chunk, name).unwrap_or(0)),
         })
     };
@@ -133,7 +131,7 @@ pub unsafe extern "C" fn tm_handle_find(ptr: *const c_void) -> tm_handle {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_get(handle: tm_handle) -> *mut c_void {
     let _turn = Turn::take();
-    alive(handle).map_or(null_mut(), Chunk::ptr)
+    with_alive(handle, Chunk::ptr).unwrap_or(null_mut())
 }
 
 /// Frees the chunk of `handle`, with all below it, unless it has references.
@@ -146,15 +144,15 @@ pub unsafe extern "C" fn tm_handle_get(handle: tm_handle) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_free(handle: tm_handle, location: *const c_char) -> c_int {
     let _turn = Turn::take();
-    let Some(chunk) = alive(handle) else { return -1 };
-    // SAFETY: contract; the chunk is alive.
-    unsafe {
-        if ops::reference_count(chunk) > 0 {
-            handle_refused(libc::EBUSY);
-            return -1;
-        }
-        outcome(at_place(location, || ops::free(chunk, location)))
-    }
+    until_done(|| {
+        // SAFETY: contract; the chunk is alive.
+        with_alive(handle, |chunk| unsafe {
+            if ops::reference_count(chunk) > 0 {
+                return Err(FreeError::HasReferences);
+            }
+            at_place(location, || ops::free(chunk, location))
+        })
+    })
 }
 
 /// Ends what `owner` has of the chunk of `handle`, as talloc_unlink() does.
@@ -171,9 +169,12 @@ pub unsafe extern "C" fn tm_handle_unlink(
     location: *const c_char,
 ) -> c_int {
     let _turn = Turn::take();
-    let (Ok(owner), Some(chunk)) = (self::owner(owner), alive(handle)) else { return -1 };
-    // SAFETY: contract; both are alive.
-    unsafe { outcome(at_place(location, || ops::unlink(owner, chunk, location))) }
+    until_done(|| {
+        // SAFETY: contract; both are alive.
+        with_both(owner, handle, |owner, chunk| unsafe {
+            at_place(location, || ops::unlink(owner, chunk, location))
+        })
+    })
 }
 
 /// Frees all below the chunk of `handle`, as tm_reset() does.
@@ -184,9 +185,10 @@ pub unsafe extern "C" fn tm_handle_unlink(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_reset(handle: tm_handle, location: *const c_char) -> c_int {
     let _turn = Turn::take();
-    let Some(chunk) = alive(handle) else { return -1 };
-    // SAFETY: contract; the chunk is alive.
-    unsafe { outcome(at_place(location, || ops::reset(chunk, location))) }
+    until_done(|| {
+        // SAFETY: contract; the chunk is alive.
+        with_alive(handle, |chunk| unsafe { at_place(location, || ops::reset(chunk, location)) })
+    })
 }
 
 /// Says whether the chunk of `handle` was freed, and where.
@@ -231,22 +233,16 @@ pub unsafe extern "C" fn tm_handle_ended(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_watch(handle: tm_handle, watched: c_int) -> c_int {
     let _turn = Turn::take();
-    let Some(chunk) = alive(handle) else { return -1 };
-    let number = number_of(handle);
     let watch = if watched != 0 { Watch::Asked } else { Watch::Unasked };
-    if Table::hold().watch(number) == Watch::Never {
-        if chunk.has_destructor() {
-            handle_refused(libc::EBUSY);
-            return -1;
+    // SAFETY: contract; the chunk is alive.
+    match with_alive(handle, |chunk| unsafe { set_watch(chunk, number_of(handle), watch) }) {
+        Some(Ok(())) => 0,
+        Some(Err(reason)) => {
+            handle_refused(reason);
+            -1
         }
-        // SAFETY: contract; the chunk is alive.
-        if unsafe { ops::set_destructor(chunk, Some(ask)) }.is_err() {
-            handle_refused(libc::ENOMEM);
-            return -1;
-        }
+        None => -1,
     }
-    Table::hold().set_watch(number, watch);
-    0
 }
 
 /// Waits for this thread's turn to use handles, and keeps it until tm_handle_unlock(): other threads'
@@ -294,18 +290,19 @@ pub unsafe extern "C" fn tm_handle_roots(roots: *mut tm_handle, room: usize) -> 
     let mut found = 0;
     let mut number = 0;
     loop {
-        let (chunk, handle) = {
+        let handle = {
             let table = Table::hold();
             if number >= table.slots() {
                 return found;
             }
-            (table.chunk_at(number), table.handle_at(number))
+            table.handle_at(number)
         };
         number += 1;
         let Some(handle) = handle else { continue };
-        // SAFETY: contract: nobody changes the trees meanwhile, so the chunk is alive.
-        let Ok(chunk) = (unsafe { Chunk::check(chunk) }) else { continue };
-        if core::iter::successors(chunk.parent(), |c| c.parent()).all(|above| above.handle() == 0) {
+        let is_root = with_alive(handle, |chunk| {
+            core::iter::successors(chunk.parent(), |c| c.parent()).all(|above| above.handle() == 0)
+        });
+        if is_root == Some(true) {
             if found < room {
                 // SAFETY: the caller has room for that many.
                 unsafe { *roots.add(found) = handle };
@@ -315,25 +312,71 @@ pub unsafe extern "C" fn tm_handle_roots(roots: *mut tm_handle, room: usize) -> 
     }
 }
 
-/// The live chunk of `handle`; else errno says that there is none.
-fn alive(handle: tm_handle) -> Option<Chunk> {
-    if let Fate::Alive(payload) = Table::hold().fate(handle)
-        // SAFETY: the handle has not ended, so nobody has freed the chunk; contract.
-        && let Ok(chunk) = unsafe { Chunk::check(payload) }
-        && chunk.handle() == note(handle)
-    {
-        return Some(chunk);
+/// Calls `use_it` with the live chunk of `handle`; else errno says that there is none. What belongs to a shared
+/// context is entered meanwhile, so `use_it` calls no foreign code but what the verbs of the core do.
+#[inline]
+fn with_alive<R>(handle: tm_handle, use_it: impl FnOnce(Chunk) -> R) -> Option<R> {
+    let fate = Table::hold().fate(handle);
+    let Fate::Alive(payload) = fate else { return stale() };
+    // SAFETY: the handle has not ended, so nobody has freed the chunk; contract.
+    match unsafe { Chunk::check_quick(payload) } {
+        Some(chunk) if chunk.handle() == note(handle) => Some(use_it(chunk)),
+        _ => with_entered(0, handle, |_, chunk| use_it(chunk)),
     }
-    handle_refused(libc::ESTALE);
-    None
 }
 
-/// The chunk of `handle`, where 0 stands for no parent.
-fn owner(handle: tm_handle) -> Result<Option<Chunk>, ()> {
-    if handle == 0 {
-        return Ok(None);
+/// [`with_alive`] of `owner`, where 0 stands for no parent.
+#[inline]
+fn with_owner<R>(owner: tm_handle, use_it: impl FnOnce(Option<Chunk>) -> R) -> Option<R> {
+    if owner == 0 {
+        return Some(use_it(None));
     }
-    alive(handle).map(Some).ok_or(())
+    with_alive(owner, |chunk| use_it(Some(chunk)))
+}
+
+/// [`with_owner`] of `owner`, together with the live chunk of `handle`.
+fn with_both<R>(
+    owner: tm_handle,
+    handle: tm_handle,
+    use_them: impl FnOnce(Option<Chunk>, Chunk) -> R,
+) -> Option<R> {
+    if owner == 0 {
+        return with_alive(handle, |chunk| use_them(None, chunk));
+    }
+    with_entered(owner, handle, use_them)
+}
+
+/// [`with_both`], the whole of it.
+#[inline(never)]
+fn with_entered<R>(
+    owner: tm_handle,
+    handle: tm_handle,
+    use_them: impl FnOnce(Option<Chunk>, Chunk) -> R,
+) -> Option<R> {
+    let payload = |handle| match Table::hold().fate(handle) {
+        Fate::Alive(payload) => payload.cast_const(),
+        _ => null(),
+    };
+    let payloads = [payload(owner), payload(handle)];
+    if payloads[1].is_null() || (owner != 0 && payloads[0].is_null()) {
+        return stale();
+    }
+    // SAFETY: neither handle has ended; contract. What has been freed since, in a shared context, is found out.
+    match unsafe { ops::enter(payloads) } {
+        Ok((entry, [above, Some(chunk)]))
+            if chunk.handle() == note(handle) && above.is_none_or(|above| above.handle() == note(owner)) =>
+        {
+            let result = use_them(above, chunk);
+            drop(entry);
+            Some(result)
+        }
+        _ => stale(),
+    }
+}
+
+fn stale<R>() -> Option<R> {
+    handle_refused(libc::ESTALE);
+    None
 }
 
 /// What is noted in a side record: 0 is for nothing.
@@ -431,16 +474,37 @@ fn watcher() -> Option<Watcher> {
     unsafe { transmute(WATCHER.load(Acquire)) }
 }
 
-/// 0, or -1 with errno set.
-fn outcome(result: Result<(), FreeError>) -> c_int {
-    let Err(error) = result else { return 0 };
-    match error {
-        FreeError::Corrupt(found) => fault::bad_pointer(found),
-        FreeError::HasReferences | FreeError::Again => handle_refused(libc::EBUSY),
-        FreeError::NotOwned => handle_refused(libc::EINVAL),
-        FreeError::Vetoed => handle_refused(libc::EPERM),
+/// Tries what frees something until it is not in another thread's way; gives 0, or -1 with errno set.
+fn until_done(attempt: impl Fn() -> Option<Result<(), FreeError>>) -> c_int {
+    loop {
+        match attempt() {
+            Some(Ok(())) => return 0,
+            Some(Err(FreeError::Again)) => continue,
+            Some(Err(FreeError::Corrupt(found))) => fault::bad_pointer(found),
+            Some(Err(FreeError::HasReferences)) => handle_refused(libc::EBUSY),
+            Some(Err(FreeError::NotOwned)) => handle_refused(libc::EINVAL),
+            Some(Err(FreeError::Vetoed)) => handle_refused(libc::EPERM),
+            None => {}
+        }
+        return -1;
     }
-    -1
+}
+
+/// Notes whether the watcher is asked about `chunk`; else gives the reason why not, as errno has it.
+///
+/// # Safety
+/// Contract; the chunk is alive.
+unsafe fn set_watch(chunk: Chunk, number: u32, watch: Watch) -> Result<(), c_int> {
+    let before = Table::hold().watch(number);
+    if before == Watch::Never {
+        if chunk.has_destructor() {
+            return Err(libc::EBUSY);
+        }
+        // SAFETY: the caller's.
+        unsafe { ops::set_destructor(chunk, Some(ask)) }.map_err(|_| libc::ENOMEM)?;
+    }
+    Table::hold().set_watch(number, watch);
+    Ok(())
 }
 
 /// Does `job` with `location` as the place of this thread's free. Frees may lie in each other.

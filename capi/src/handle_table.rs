@@ -195,11 +195,6 @@ impl Table {
         (!slot.chunk.get().is_null()).then(|| handle_to(number, slot))
     }
 
-    /// The payload that the slot `number` stands for; null where it stands for none.
-    pub(crate) fn chunk_at(&self, number: u32) -> *mut c_void {
-        self.slot(number).map_or(ptr::null_mut(), |slot| slot.chunk.get())
-    }
-
     /// How many slots there are: all numbers are smaller.
     pub(crate) fn slots(&self) -> u32 {
         TAKEN.load(Relaxed)

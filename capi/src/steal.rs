@@ -147,13 +147,6 @@ unsafe fn unmoved(result: Result<(), StealError>, location: *const c_char) -> *m
                 ]);
                 fault::invalid();
             }
-            Err(StealError::Handle) => {
-                fault::log_line(&[
-                    c"ERROR: talloc_steal of a context with a handle to a shared one at ".as_ptr(),
-                    location,
-                ]);
-                fault::invalid();
-            }
             Err(StealError::OutOfMemory) => fault::no_memory(AllocError::OutOfMemory),
             Ok(()) | Err(StealError::NotOwned) => {}
         }

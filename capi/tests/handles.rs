@@ -11,6 +11,7 @@ use tmempool_capi::growable::tm_pool_growable;
 use tmempool_capi::handle::*;
 use tmempool_capi::names::talloc_get_name;
 use tmempool_capi::reference::{_talloc_reference_loc, talloc_unlink};
+use tmempool_capi::shared::tm_shared_context;
 use tmempool_capi::size::talloc_get_size;
 use tmempool_capi::steal::_talloc_steal_loc;
 
@@ -288,6 +289,48 @@ fn threads_take_turns() {
     });
     assert_eq!(free(root, c"end"), 0);
     assert!(places.iter().all(|place| get(place.load(Relaxed)).is_null()));
+}
+
+/// Below a shared context, handles are used while other threads use what lies beside them by its pointers.
+#[test]
+fn a_shared_context_is_used_both_ways_at_once() {
+    // SAFETY: a context of this test's own, and its name is a literal.
+    let shared = unsafe { tm_handle_of(tm_shared_context(null(), c"shared".as_ptr()), null()) };
+    assert_ne!(shared, 0);
+    let at = get(shared) as usize;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(move || {
+                for _ in 0..3_000 {
+                    // SAFETY: the context is shared, and lives until the threads have ended.
+                    unsafe {
+                        let chunk = talloc_named_const(at as *const c_void, 24, c"by pointer".as_ptr());
+                        assert_eq!(tm_handle_find(chunk), 0);
+                        assert_eq!(_talloc_free(chunk, null()), 0);
+                    }
+                }
+            });
+            scope.spawn(move || {
+                for i in 0..3_000 {
+                    let inner = new(shared, 8, c"by handle");
+                    let leaf = new(inner, 8, c"leaf");
+                    if i % 3 == 0 {
+                        // SAFETY: chunks that are alive, below the shared context.
+                        unsafe { assert_eq!(_talloc_free(get(inner), null()), 0) };
+                    } else if i % 3 == 1 {
+                        // SAFETY: any handles may be given.
+                        unsafe { assert_eq!(tm_handle_reset(inner, c"reset".as_ptr()), 0) };
+                        // SAFETY: any handles may be given.
+                        unsafe { assert_eq!(tm_handle_unlink(shared, inner, null()), 0) };
+                    } else {
+                        assert_eq!(free(inner, c"x"), 0);
+                    }
+                    assert_eq!((ended(inner).0, ended(leaf).0), (1, 1));
+                }
+            });
+        }
+    });
+    assert_eq!(free(shared, c"x"), 0);
 }
 
 /// A child has the turn free, even if another thread had it.

@@ -497,8 +497,7 @@ tm_handle tm_handle_copy(tm_handle parent,
  * @param ptr   a chunk that is no pool, cache or reserve of this library's own, but for
  *              `talloc_pool()`.
  * @param name  copied, if it has no handle yet; NULL leaves the name it has.
- * @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end, or it
- *              belongs to a shared context.
+ * @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end.
  */
 tm_handle tm_handle_of(const void *ptr,
                        const char *name);

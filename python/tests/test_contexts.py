@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import threading
 
 import pytest
 
@@ -177,3 +178,55 @@ def test_refused_memory_is_a_memory_error():
                 make(10000)
         assert ctx.total_blocks == 1 
         ctx.bytes(100)
+
+
+def test_shared_contexts_are_contexts():
+    root = tmempool.SharedContext("root")
+    below = tmempool.Context("plain")
+    for shared in (root, below.shared("shared"), below.shared_pool(4096, name="shared")):
+        assert isinstance(shared, tmempool.SharedContext)
+        inner = shared.child("inner")
+        text = inner.string("text")
+        assert inner.parent == shared and shared.total_blocks == 3
+        assert shared.tree().children[0].children[0].name == "text"
+        assert text.parent == inner and isinstance(inner.parent, tmempool.SharedContext)
+        moved = shared.bytes(3)
+        below.steal(moved)
+        inner.steal(moved)
+        with moved.view(), pytest.raises(BufferError):
+            shared.reset()
+        text.reference(shared)
+        inner.free()
+        assert text.alive and text.parent == shared and not moved.alive
+        shared.reset()
+        with pytest.raises(tmempool.StaleContextError, match=r"'text' was freed at .*test_contexts.py"):
+            text.text
+        shared.set_destructor(lambda obj: obj.total_blocks > 50)
+        with pytest.raises(tmempool.VetoError):
+            shared.free()
+        shared.set_destructor(None)
+    root.free()
+    below.free()
+
+
+def test_a_shared_context_is_used_by_c_and_python_at_once():
+    """C code in a thread without the interpreter: ctypes lets go of it in each call."""
+    named = _library.library.talloc_named_const
+    named.restype, named.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
+    with tmempool.SharedContext("shared") as shared:
+        address = shared._address()
+
+        def use():
+            for _ in range(2000):
+                _library.free_chunk(named(address, 20, b"c"), None)
+
+        others = [threading.Thread(target=use) for _ in range(2)]
+        for other in others:
+            other.start()
+        for i in range(500):
+            with shared.child("python").bytes(30) as buffer:
+                buffer[i % 30] = 1
+            assert buffer.alive is False
+        for other in others:
+            other.join()
+        assert shared.total_blocks == 501

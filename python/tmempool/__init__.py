@@ -7,7 +7,7 @@ in use is not freed.
 from ._attach import Process, attach
 from ._buffers import Array, Buffer, Record, String
 from ._caches import Cache, CacheObject, CacheStats, release_free_memory, slabinfo
-from ._context import Context, GrowingPool, Pool
+from ._context import Context, GrowingPool, Pool, SharedContext
 from ._errors import (
     AttachError,
     ReferencedError,
@@ -44,6 +44,7 @@ __all__ = [
     "Range",
     "Record",
     "ReferencedError",
+    "SharedContext",
     "Snapshot",
     "StaleContextError",
     "String",

@@ -104,6 +104,22 @@ class Context(Handle):
             address = c.growing_pool(self._address(), length, largest)
             return self._adopt(GrowingPool, address, length, name)
 
+    def shared(self, name: str) -> SharedContext:
+        """A context that threads of C code, too, may use at any time, with all that lies below it. It
+        must not lie below another one."""
+        encode_name(name)
+        with work:
+            work.changes()
+            return self._adopt(SharedContext, c.shared_context(self._address(), None), 0, name)
+
+    def shared_pool(self, size: SupportsIndex, name: str = "shared pool") -> SharedContext:
+        """A shared context with `size` bytes at once, for what is made below it and its headers."""
+        length = size_of(size)
+        encode_name(name)
+        with work:
+            work.changes()
+            return self._adopt(SharedContext, c.shared_pool(self._address(), length), length, name)
+
     def reset(self) -> None:
         """Frees all below this, by the rules of `free()`. A pool keeps its room for what comes next.
 
@@ -261,3 +277,23 @@ class GrowingPool(Pool):
             raise ValueError(f"a size cannot be negative: {number}")
         with work:
             c.set_keep(self._address(), min(number, sys.maxsize))
+
+
+class SharedContext(Context):
+    """A context that all threads may use at once, those of C code included; a root, or made by
+    `Context.shared()`. Python's own threads need none. What Python has below it, C code leaves alive
+    while Python uses it."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        encode_name(name)
+        with work:
+            work.changes()
+            address = c.shared_context(None, None)
+            handle = c.handle_of(address, encode_name(name)) if address else None
+            if not handle:
+                raise MemoryError(f"no memory for {name!r}")
+            self._handle = handle
+            self._name = name
+            self._enter()

@@ -21,7 +21,7 @@ use crate::tree::{Chunk, domain, links, refs};
 /// # Errors
 /// [`StealError::Cycle`] when the new parent lies below a chunk that has no place to give it, being
 /// without a parent or a shared context; [`StealError::Dying`], also when what is being freed lies between the two, or
-/// below a chunk that goes to another domain; [`StealError::SharedContext`]; [`StealError::Handle`]; [`StealError::OutOfMemory`]. Nothing has
+/// below a chunk that goes to another domain; [`StealError::SharedContext`]; [`StealError::OutOfMemory`]. Nothing has
 /// changed then.
 ///
 /// # Safety

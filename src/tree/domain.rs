@@ -95,9 +95,6 @@ pub(crate) fn prepare(chunk: Chunk, to: Option<Shared>) -> Result<(), StealError
             if is_root(c) {
                 return Err(StealError::SharedContext);
             }
-            if c.handle() != 0 {
-                return Err(StealError::Handle);
-            }
             if !store::lies_in(c, to) {
                 c.side_or_new().map_err(|_| StealError::OutOfMemory)?;
             }

@@ -96,7 +96,9 @@ headers:
 	$(CARGO) run -p tmempool-headers
 
 # The programs of examples/, in C and C++.
-EXAMPLES := $(patsubst examples/%,$(WORK)/examples/%,$(basename $(wildcard examples/*.c examples/*.cpp)))
+CXX_FOUND := $(shell command -v $(firstword $(CXX)))
+EXAMPLES := $(patsubst examples/%,$(WORK)/examples/%,$(basename $(wildcard examples/*.c \
+	$(if $(CXX_FOUND),examples/*.cpp))))
 LINK_EXAMPLE = -I$(DIST)/include/tmempool -o $@ $< \
 	-L$(DIST)/lib -ltmempool -Wl,-rpath,$(DIST)/lib -pthread
 
@@ -119,6 +121,7 @@ examples: $(EXAMPLES)
 			{ cat $$example.out; echo "examples: $${example##*/} failed"; exit 1; }; \
 		echo "examples: $${example##*/} ran"; \
 	done
+	@$(if $(CXX_FOUND),:,echo "skipped: the examples in C++ (no $(CXX))")
 
 check: all
 	scripts/setup.sh check

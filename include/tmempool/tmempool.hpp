@@ -301,6 +301,21 @@ class context : public ref {
 		return context(ref(nullptr).growable_pool(first_size, max_block));
 	}
 
+	/*
+	 * A context with no parent whose tree any number of threads use at once; it is freed by one
+	 * of them, when no other uses it. `name` is kept as a pointer. See docs/threads.md.
+	 */
+	static context shared(const char *name = "tmempool::context::shared")
+	{
+		return context(ref(detail::checked(tm_shared_context(nullptr, name))));
+	}
+
+	/* The same as a pool of `size` bytes. */
+	static context shared_pool_of(std::size_t size)
+	{
+		return context(ref(detail::checked(tm_shared_pool(nullptr, size))));
+	}
+
 	context(const context &) = delete;
 	context &operator=(const context &) = delete;
 

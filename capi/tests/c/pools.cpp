@@ -305,6 +305,31 @@ void owners_of_the_kernel_s_pools()
 	CHECK(managed.free(range + 64, 64));
 }
 
+void a_shared_context_is_used_by_all()
+{
+	for (bool pool : {false, true}) {
+		auto shared = pool ? tmempool::context::shared_pool_of(10000) : tmempool::context::shared();
+		const std::size_t before = shared.total_blocks();
+		std::vector<std::thread> running;
+		for (unsigned t = 0; t < 4; ++t) {
+			running.emplace_back([&shared, t] {
+				for (unsigned i = 0; i < 2000; ++i) {
+					auto *element = shared.make<Element>(100 + t);
+					CHECK(element->is_whole(100 + t));
+					if (i % 4 != 0)
+						talloc_free(element);
+				}
+			});
+		}
+		for (std::thread &thread : running)
+			thread.join();
+		CHECK(shared.total_blocks() == before + 4 * 500);
+		CHECK(Element::alive == 4 * 500);
+		shared.clear();
+		CHECK(Element::alive == 0 && shared.total_blocks() == before);
+	}
+}
+
 static_assert(!std::is_copy_constructible_v<tmempool::cache<Session>>);
 static_assert(!std::is_copy_constructible_v<MemoryPool<int>>);
 static_assert(std::is_nothrow_move_constructible_v<tmempool::mempool>);
@@ -321,5 +346,6 @@ int main()
 	containers_of_std_pmr();
 	a_growable_pool_is_cleared_and_used_again();
 	owners_of_the_kernel_s_pools();
+	a_shared_context_is_used_by_all();
 	return failures == 0 ? 0 : 1;
 }

@@ -19,6 +19,7 @@ pkg-config|the test of tmempool.pc
 g++|the header in C++
 clang|the header with clang
 valgrind|runs under Valgrind
+gdb|core dumps as a debugger writes them
 samba-testsuite|Samba'"'"'s own tests: local.talloc and the other local.* suites
 samba-dsdb-modules|smbtorture local.torture, samba-tool
 samba-ad-provision|smbtorture local.torture and local.dsdb.syntax, samba-tool

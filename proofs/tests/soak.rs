@@ -30,14 +30,14 @@ fn build(source: &str, dist: &Dist) -> Result<PathBuf, String> {
     let mut compile = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
     compile.current_dir(ROOT).args(["-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-I"]);
     compile.arg(dist.include()).args(["-Ic-tests/programs", source, "-o"]).arg(&program);
-    compile.arg(dist.drop_in()).arg("-lpthread");
+    compile.arg(dist.shared()).arg("-lpthread");
     succeed(compile)?;
     Ok(program)
 }
 
 /// Runs a program and shows what it says. It must end well, and within `patience`.
 fn run(mut command: Command, dist: &Dist, patience: Duration) -> Result<(), String> {
-    command.env("LD_LIBRARY_PATH", dist.drop_in().with_file_name("")).env_remove("TMEMPOOL_OPTIONS");
+    command.env("LD_LIBRARY_PATH", dist.shared().with_file_name("")).env_remove("TMEMPOOL_OPTIONS");
     let mut child = command.stdin(Stdio::null()).spawn().map_err(|e| format!("{command:?}: {e}"))?;
     let end = Instant::now() + patience;
     loop {

@@ -7,6 +7,8 @@
 
 #include <check.h>
 
+#include <pthread.h>
+
 #define UNKNOWN "Bad talloc magic value - unknown value"
 #define AFTER_FREE "Bad talloc magic value - access after free"
 
@@ -24,9 +26,13 @@ MAYBE void ours_abort(const char *reason)
 
 MAYBE void ours_collect(const char *message)
 {
-	size_t length = strlen(ours_log);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	size_t length;
 
+	pthread_mutex_lock(&lock);
+	length = strlen(ours_log);
 	snprintf(ours_log + length, sizeof(ours_log) - length, "%s", message);
+	pthread_mutex_unlock(&lock);
 }
 
 /* From here on, faults are counted, and the log is collected. */

@@ -1,9 +1,10 @@
 /*
  * What the C shim asks of the Rust side (src/shim.rs).
  *
- * A room function is given the bytes of text to come. It sets *text to the place for them, with a
- * NUL behind it already, and returns what the caller is to get: a string or a name. It returns
- * NULL, with nothing changed, where there is no memory.
+ * A room function is given the bytes of a text, and in *text the text itself if it is ready. It
+ * puts that in its place and sets *text to NULL; or, where *text was NULL, sets it to the place,
+ * with a NUL behind it already. It returns what the caller is to get: a string or a name; or NULL,
+ * with nothing changed, where there is no memory.
  */
 #ifndef TMEMPOOL_SHIM_H
 #define TMEMPOOL_SHIM_H

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "shim.h"
 
@@ -33,12 +32,10 @@ static inline char *format(room_function *room, void *owner, char *unchanged, co
 	va_copy(again, ap);
 	length = vsnprintf(buffer, sizeof(buffer), fmt, ap);
 	if (length > 0 || (length == 0 && unchanged == NULL)) {
+		text = (size_t)length < sizeof(buffer) ? buffer : NULL;
 		result = room(owner, (size_t)length, &text);
-		if (result == NULL) {
-			/* errno says why */
-		} else if ((size_t)length < sizeof(buffer)) {
-			memcpy(text, buffer, (size_t)length);
-		} else {
+		/* Where there is none, errno says why. */
+		if (result != NULL && text != NULL) {
 			vsnprintf(text, (size_t)length + 1, fmt, again);
 		}
 	}

@@ -118,26 +118,25 @@ impl End {
 #[inline(always)]
 unsafe fn copy(parent: *const c_void, text: *const c_char, length: usize) -> *mut c_char {
     // SAFETY: contract; the new string has room for `length` bytes.
-    unsafe {
-        let string = fresh(parent, length);
-        if !string.is_null() {
-            ptr::copy_nonoverlapping(text, string, length);
-        }
-        string
-    }
+    unsafe { fresh(parent, length, |string| ptr::copy_nonoverlapping(text, string, length)) }
 }
 
-/// A string of `length` bytes, yet to be filled, that ends in NUL and is named by itself.
+/// A string of `length` bytes, which `fill` writes, that ends in NUL and is named by itself. In a shared context
+/// nobody sees it before it is filled.
 ///
 /// # Safety
-/// Contract.
+/// Contract; `fill` calls no foreign code.
 #[inline(always)]
-pub(crate) unsafe fn fresh(parent: *const c_void, length: usize) -> *mut c_char {
+pub(crate) unsafe fn fresh(
+    parent: *const c_void,
+    length: usize,
+    fill: impl FnOnce(*mut c_char),
+) -> *mut c_char {
     // SAFETY: contract.
     unsafe {
         match Chunk::check_quick(parent) {
-            Some(parent) => fresh_below(Some(parent), length),
-            None => fresh_slow(parent, length),
+            Some(parent) => fresh_below(Some(parent), length, fill),
+            None => fresh_slow(parent, length, fill),
         }
     }
 }
@@ -145,21 +144,24 @@ pub(crate) unsafe fn fresh(parent: *const c_void, length: usize) -> *mut c_char 
 /// [`fresh`] under what is no live chunk of the heap.
 ///
 /// # Safety
-/// Contract.
+/// As for [`fresh`].
 #[inline(never)]
-unsafe fn fresh_slow(parent: *const c_void, length: usize) -> *mut c_char {
+unsafe fn fresh_slow(parent: *const c_void, length: usize, fill: impl FnOnce(*mut c_char)) -> *mut c_char {
     // SAFETY: contract.
-    unsafe { with_context(parent, |parent| fresh_below(parent, length)) }.unwrap_or(null_mut())
+    unsafe { with_context(parent, |parent| fresh_below(parent, length, fill)) }.unwrap_or(null_mut())
 }
 
 /// # Safety
-/// Contract.
+/// As for [`fresh`].
 #[inline(always)]
-unsafe fn fresh_below(parent: Option<Chunk>, length: usize) -> *mut c_char {
+unsafe fn fresh_below(parent: Option<Chunk>, length: usize, fill: impl FnOnce(*mut c_char)) -> *mut c_char {
     // SAFETY: contract; the payload has `length + 1` bytes.
     unsafe {
         match ops::alloc(parent, length + 1) {
-            Ok(chunk) => finished(chunk, length),
+            Ok(chunk) => {
+                fill(chunk.ptr().cast());
+                finished(chunk, length)
+            }
             Err(error) => refused(error).cast(),
         }
     }
@@ -223,13 +225,11 @@ unsafe fn appended(string: *mut c_char, end: End, text: *const c_char, limit: us
         let inside = text.addr().wrapping_sub(string.addr());
         let grown = with(string.cast(), |chunk| {
             let moves_along = inside < chunk.size();
-            Some((room_behind(chunk, end, length)?, moves_along))
+            let (string, place) = room_behind(chunk, end, length)?;
+            let text = if moves_along { string.add(inside) } else { text };
+            ptr::copy(text, place, length);
+            Some(string)
         });
-        let Ok(Some(((string, place), moves_along))) = grown else {
-            return null_mut();
-        };
-        let text = if moves_along { string.add(inside) } else { text };
-        ptr::copy(text, place, length);
-        string
+        grown.ok().flatten().unwrap_or(null_mut())
     }
 }

@@ -6,7 +6,8 @@
  *
  * Two threads build and free trees of their own; one makes trees that another frees;
  * threads come, allocate, and go, and what they leave is freed by others; a process
- * is forked again and again under all that; null tracking goes on and off. Once
+ * is forked again and again under all that; some do anything below two contexts that
+ * all of them share; null tracking goes on and off. Once
  * a second it is seen how much memory is resident: after the first quarter it must
  * not grow any more.
  */
@@ -14,11 +15,12 @@
 
 #include <pthread.h>
 #include <time.h>
+#include <tmempool.h>
 
-enum { OWN = 2, QUEUE = 256, LEFT = 64 };
+enum { OWN = 2, SHARING = 2, CONTEXTS = 2, OBJECTS = 64, QUEUE = 256, LEFT = 64 };
 
 static int stop;
-static unsigned long own_trees, handed, churned, forked, adopted;
+static unsigned long own_trees, handed, churned, forked, adopted, shared_acts;
 
 static bool stopped(void)
 {
@@ -143,6 +145,67 @@ static void *churn(void *unused)
 	return unused;
 }
 
+/* Anything at all below contexts that threads share; each keeps its own objects. */
+static void *contexts[CONTEXTS];
+
+static int count_destroyed(char *p)
+{
+	/* A destructor may use the context that it runs in. */
+	check(talloc_free(talloc_strdup(talloc_parent(p), "made by a destructor")) == 0);
+	return 0;
+}
+
+static void *share(void *argument)
+{
+	unsigned seed = (unsigned)(long)argument * 7919 + 1, turn;
+	char *objects[OBJECTS] = {NULL};
+	int i;
+
+	for (turn = 0; !stopped(); turn++) {
+		void *here = contexts[turn % CONTEXTS], *there = contexts[(turn + 1) % CONTEXTS];
+		char **p;
+
+		seed = seed * 1103515245 + 12345;
+		p = &objects[seed >> 8 & (OBJECTS - 1)];
+		switch (*p == NULL ? 0 : seed >> 20 & 7) {
+		case 0:
+			talloc_free(*p);
+			*p = talloc_asprintf(here, "object %u", turn);
+			check(talloc_zero_size(*p, seed % 3000) != NULL);
+			break;
+		case 1:
+			check(talloc_steal(there, *p) == *p);
+			break;
+		case 2:
+			check(talloc_steal(NULL, *p) == *p);
+			check(talloc_steal(here, *p) == *p);
+			break;
+		case 3:
+			*p = talloc_realloc(here, *p, char, 20 + seed % 5000);
+			check(*p != NULL && strncmp(*p, "object ", 7) == 0);
+			break;
+		case 4:
+			talloc_set_destructor(*p, count_destroyed);
+			break;
+		case 5:
+			check(talloc_total_blocks(*p) >= 2 && talloc_total_blocks(here) >= 1);
+			break;
+		case 6:
+			check(talloc_reference(there, *p) == *p);
+			check(talloc_unlink(there, *p) == 0);
+			break;
+		default:
+			check(talloc_free(*p) == 0);
+			*p = NULL;
+		}
+		count(&shared_acts);
+	}
+	for (i = 0; i < OBJECTS; i++) {
+		talloc_free(objects[i]);
+	}
+	return NULL;
+}
+
 static char *inherited;
 
 static void *free_inherited(void *unused)
@@ -162,6 +225,9 @@ static void be_a_child(unsigned number)
 	for (; number % 5 != 0; number++) {
 		check(talloc_free(grow(number)) == 0);
 	}
+	p = talloc_strdup(contexts[number % CONTEXTS], "a child's");
+	check(talloc_total_blocks(contexts[number % CONTEXTS]) >= 2);
+	check(talloc_free(p) == 0);
 	p = talloc_asprintf(inherited, "more");
 	check(talloc_realloc(inherited, p, char, 300000) != NULL);
 	check(pthread_create(&thread, NULL, free_inherited, NULL) == 0);
@@ -251,13 +317,20 @@ static void watch(double seconds)
 int main(int argc, char **argv)
 {
 	void *(*const roles[])(void *) = { make, take, churn, fork_again };
-	pthread_t own_threads[OWN], threads[4];
+	pthread_t own_threads[OWN], sharing[SHARING], threads[4];
 	long i;
 
 	check(argc == 2);
 	inherited = talloc_asprintf(NULL, "inherited");
 	for (i = 0; i < 100; i++) {
 		check(talloc_size(inherited, (size_t)i * 100) != NULL);
+	}
+	for (i = 0; i < CONTEXTS; i++) {
+		contexts[i] = tm_shared_context(NULL, "shared");
+		check(contexts[i] != NULL);
+	}
+	for (i = 0; i < SHARING; i++) {
+		check(pthread_create(&sharing[i], NULL, share, (void *)i) == 0);
 	}
 	for (i = 0; i < OWN; i++) {
 		check(pthread_create(&own_threads[i], NULL, own, (void *)i) == 0);
@@ -273,6 +346,13 @@ int main(int argc, char **argv)
 	for (i = 0; i < 4; i++) {
 		check(pthread_join(threads[i], NULL) == 0);
 	}
+	for (i = 0; i < SHARING; i++) {
+		check(pthread_join(sharing[i], NULL) == 0);
+	}
+	for (i = 0; i < CONTEXTS; i++) {
+		check(talloc_total_blocks(contexts[i]) == 1);
+		check(talloc_free(contexts[i]) == 0);
+	}
 	for (i = 0; i < LEFT; i++) {
 		talloc_free(left[i]);
 	}
@@ -282,7 +362,8 @@ int main(int argc, char **argv)
 	check(talloc_total_blocks(inherited) == 101);
 	check(talloc_free(inherited) == 0);
 	printf("%lu own trees, %lu handed over, %lu threads, which freed %lu trees of others, "
-	       "%lu forks\n", own_trees, handed, churned, adopted, forked);
-	check(own_trees > 0 && handed > 0 && churned > 0 && adopted > 0 && forked > 0);
+	       "%lu forks, %lu acts in shared contexts\n", own_trees, handed, churned, adopted,
+	       forked, shared_acts);
+	check(shared_acts > 0 && own_trees > 0 && handed > 0 && churned > 0 && adopted > 0 && forked > 0);
 	return 0;
 }

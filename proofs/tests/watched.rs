@@ -24,7 +24,7 @@ struct Watched {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const UNDER_TSAN: [Watched; 10] = [
+const UNDER_TSAN: &[Watched] = &[
     Watched { source: "c-tests/programs/threads.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/programs/random.c", arguments: &["threads", "1", "60"], environment: &[] },
     Watched {
@@ -43,6 +43,7 @@ const UNDER_TSAN: [Watched; 10] = [
         arguments: &[],
         environment: &[("ROUNDS", "400")],
     },
+    Watched { source: "c-tests/ours/shared_contexts.c", arguments: &["3000"], environment: &[] },
     Watched { source: "c-tests/pools/cache.c", arguments: &[], environment: &[("NO_LIMITS", "1")] },
     Watched { source: "c-tests/pools/genpool.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched {
@@ -53,7 +54,7 @@ const UNDER_TSAN: [Watched; 10] = [
     Watched { source: "proofs/programs/soak.c", arguments: &["6"], environment: &[] },
 ];
 
-const UNDER_DRD: [Watched; 2] = [
+const UNDER_DRD: &[Watched] = &[
     Watched { source: "c-tests/programs/threads.c", arguments: &[], environment: &[] },
     Watched {
         source: "c-tests/ours/pools_across_threads.c",
@@ -202,7 +203,7 @@ fn main() -> ExitCode {
     match Tsan::build() {
         Ok(tsan) => {
             let tsan: &'static Tsan = Box::leak(Box::new(tsan));
-            for watched in &UNDER_TSAN {
+            for watched in UNDER_TSAN {
                 trials.push(Trial::test(format!("{} under ThreadSanitizer", watched.name()), || {
                     Ok(tsan.is_clean(watched)?)
                 }));
@@ -212,7 +213,7 @@ fn main() -> ExitCode {
         Err(missing) => eprintln!("skipped: ThreadSanitizer: {missing}"),
     }
     if Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
-        for watched in &UNDER_DRD {
+        for watched in UNDER_DRD {
             let dist = dist.clone();
             trials.push(Trial::test(format!("{} under drd", watched.name()), move || {
                 let reports = drd(watched, &dist)?;

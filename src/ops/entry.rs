@@ -15,7 +15,7 @@ use core::ffi::c_void;
 use crate::error::Fault;
 use crate::mem::shared::{Entering, Shared};
 use crate::process;
-use crate::tree::{Chunk, domain};
+use crate::tree::{Chunk, domain, refs};
 
 /// The most chunks that a call is given.
 const MOST: usize = 3;
@@ -145,6 +145,27 @@ unsafe fn enter_one_slow(payload: *const c_void) -> Result<(Entry, Chunk), Fault
     // SAFETY: the caller's.
     let (entry, [chunk]) = unsafe { enter([payload]) }?;
     Ok((entry, chunk.ok_or(Fault::Unknown)?))
+}
+
+/// Calls `look` with what the reference `handle` refers to, which may belong elsewhere than the reference, to which the
+/// calling thread has the right. Another shared context is entered meanwhile, if nobody is in it just now, since to wait
+/// for it might be to wait for ever. If somebody is, or if a reference in a shared context is to some thread's own chunk, `look`
+/// is called with the reference itself.
+pub(crate) fn referred<R>(handle: Chunk, look: impl FnOnce(Chunk) -> R) -> R {
+    let chunk = refs::target(handle);
+    let shared = match (domain::peek(chunk), domain::of(handle)) {
+        (None, None) => return look(chunk),
+        (None, Some(_)) => return look(handle),
+        (Some(there), _) if there.is_entered() => return look(chunk),
+        (Some(there), _) => there,
+    };
+    if !shared.try_enter() {
+        return look(handle);
+    }
+    // It may have moved on until it was entered.
+    let result = look(if domain::of(chunk) == Some(shared) { chunk } else { handle });
+    shared.leave();
+    result
 }
 
 /// Waits for `shared`, which is no guess. What it is needed for cannot go on without it.

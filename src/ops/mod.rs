@@ -24,6 +24,7 @@ pub use alloc::{
     MAX_SIZE, alloc, alloc_below_member, alloc_checked, alloc_quick, alloc_root_quick, alloc_zeroed,
     growable_object, growable_pool, pool, pooled_object,
 };
+pub(crate) use entry::referred;
 pub use entry::{Entry, enter, enter_one};
 pub use free::{
     free, free_anywhere, free_checked, free_children, free_member_quick, free_quick, set_destructor,

@@ -11,12 +11,13 @@ use core::ptr::NonNull;
 use crate::mem::os;
 use crate::ops;
 use crate::tree::walk::following;
-use crate::tree::{Chunk, domain, refs};
+use crate::tree::{Chunk, domain};
 
 /// A chunk that a [`walk`] has come to.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit {
-    /// The chunk; for a reference, what it refers to.
+    /// The chunk; for a reference, what it refers to, or the reference itself if that cannot be looked at now:
+    /// another thread is in the shared context that it belongs to, or has it for its own.
     pub chunk: Chunk,
     /// How deep it lies.
     pub depth: i32,
@@ -49,8 +50,9 @@ pub unsafe fn walk(root: Chunk, depth: i32, max_depth: i32, visit: &mut dyn FnMu
             // SAFETY: it has been entered. Nothing in it is entered apart, so this goes no deeper.
             ops::inside(chunk, || unsafe { walk(chunk, depth, max_depth, visit) });
         } else if chunk.is_reference() && chunk != root {
-            let chunk = refs::target(chunk);
-            visit(Visit { chunk, depth, max_depth, is_reference: true, total_size: 0, total_blocks: 0 });
+            ops::referred(chunk, |chunk| {
+                visit(Visit { chunk, depth, max_depth, is_reference: true, total_size: 0, total_blocks: 0 });
+            });
         } else {
             let (total_size, total_blocks) = match &totals {
                 Some(totals) => totals.entry(index),

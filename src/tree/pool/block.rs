@@ -15,7 +15,7 @@ use super::Pool;
 use crate::mem::span::{NO_TAG, SpanRef};
 use crate::offsets::offsets;
 use crate::process::TAG_FREED;
-use crate::tree::chunk::{Chunk, HEADER, Header};
+use crate::tree::chunk::{Chunk, HEADER, Header, Tag};
 use crate::tree::store;
 
 /// The tag of padding.
@@ -256,12 +256,15 @@ impl Block {
         while at < bump {
             // SAFETY: up to `bump` there is one header behind the other (see the module).
             let header = unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut::<Header>(at)) };
-            // SAFETY: as above; padding has these two words at least.
-            let start = unsafe { header.cast::<Padding>().as_ref() };
-            let size = start.room as usize;
-            let room = if start.tag == PADDING { size } else { room_for(size) };
+            // SAFETY: as above; padding has these two words at least. The flags of a member that was moved out may be
+            // changed meanwhile by who has it; how long it is, and that it is freed, is said under the pool's lock.
+            let (tag, size) = unsafe {
+                let tag = header.cast::<Tag>().as_ref().peek();
+                (tag, (&raw const (*header.cast::<Padding>().as_ptr()).room).read() as usize)
+            };
+            let room = if tag == PADDING { size } else { room_for(size) };
             at += room;
-            visit(header, room, start.tag & !1 == TAG_FREED);
+            visit(header, room, tag & !1 == TAG_FREED);
         }
     }
 

@@ -37,6 +37,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 mod exit_report;
 mod fault;
+mod handle_chunk;
 mod handle_table;
 mod life;
 mod mapped;

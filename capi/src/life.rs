@@ -14,7 +14,7 @@ use core::mem::zeroed;
 use core::sync::atomic::{AtomicU8, Ordering};
 use tmempool::{mem, process};
 
-use crate::{exit_report, fault, handle, layout, roots};
+use crate::{exit_report, fault, handle_chunk, layout, roots};
 
 /// Bytes of a path, with its NUL.
 const PATH: usize = 4096;
@@ -59,7 +59,7 @@ extern "C" fn end() {
         }
     }
     if mem::threads::end() {
-        handle::unload();
+        handle_chunk::unload();
     }
 }
 

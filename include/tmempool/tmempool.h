@@ -172,7 +172,7 @@ struct tm_cache_stats {
  *
  * Trees that are used by their handles alone may be used by any thread: the functions take turns.
  * Where a chunk's pointer is used, too, it is as with all functions: one tree is used by one thread at
- * a time.
+ * a time, unless it is shared.
  */
 typedef uint64_t tm_handle;
 

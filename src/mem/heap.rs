@@ -194,9 +194,19 @@ impl HeapRef {
         }
     }
 
-    /// Whether all its slots have come back.
-    pub(super) fn is_empty(self) -> bool {
-        self.spans.get() == 0
+    /// Nothing is taken from it for now: spans that hold nothing go back, and the others when their last slot does.
+    pub(super) fn lay_down(self) {
+        self.retire_empty_spans();
+        for lists in &self.classes {
+            let span = lists.current.replace(SpanRef::none());
+            if span != SpanRef::none() {
+                span.set_state(State::Full);
+                if span.free.get().is_some() || span.can_be_carved() {
+                    lists.push_last(span);
+                    span.set_state(State::Partial);
+                }
+            }
+        }
     }
 
     /// Makes the calling thread the owner of a heap that a fork has left behind, if it can be made whole.

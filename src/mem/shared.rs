@@ -7,9 +7,9 @@
 //! Lock order: [`CREATION`], then shared heaps, the newer before the older, then all other locks. What is known of a
 //! chunk before its heap has been entered may have changed since, even the heap: enter first, then look again.
 //!
-//! A heap stops being shared when the layer above has no use for it and nobody has paused in it. It waits for the next
-//! shared context if it is empty; if not, it is like the heap of a thread that has ended. So a `Shared` may be out of
-//! date, but never leads nowhere.
+//! A heap stops being shared when the layer above has no use for it and nobody has paused in it. It is then like the heap
+//! of a thread that has ended, and waits for the next shared context or thread. So a `Shared` may be out of date, but
+//! never leads nowhere.
 
 use core::cell::Cell;
 use core::sync::atomic::{
@@ -33,9 +33,11 @@ pub(super) struct Gate {
     used: Cell<bool>,
     /// How many have left it to come back.
     pauses: Cell<u32>,
+    /// The lock was taken for a fork.
+    forks: Cell<bool>,
     /// The place in the list of all heaps: the newer, the higher. Never changes.
     pub(super) rank: Cell<usize>,
-    /// The next heap that waits for a shared context.
+    /// The next heap in the list of spare ones.
     next_spare: Cell<Option<HeapRef>>,
 }
 
@@ -66,7 +68,7 @@ pub fn has_been_used() -> bool {
 /// Held while heaps become shared, and while the list of spare ones changes.
 static CREATION: Lock = Lock::new();
 
-/// Heaps that wait for a shared context: guarded by [`CREATION`].
+/// Heaps that were shared; a thread may have adopted one since: guarded by [`CREATION`].
 struct Spares(Cell<Option<HeapRef>>);
 
 // SAFETY: touched only while CREATION is held.
@@ -81,6 +83,7 @@ impl Gate {
             shared: AtomicBool::new(false),
             used: Cell::new(false),
             pauses: Cell::new(0),
+            forks: Cell::new(false),
             rank: Cell::new(0),
             next_spare: Cell::new(None),
         }
@@ -93,13 +96,10 @@ impl Shared {
         threads::current()?;
         let _held = CREATION.hold();
         USED.store(true, Release);
-        let heap = match SPARES.0.take() {
-            Some(spare) => {
-                SPARES.0.set(spare.gate.next_spare.take());
-                spare
-            }
+        let heap = match Shared::take_spare() {
+            Some(spare) => spare,
             None => {
-                let heap = HeapRef::create(SHARED)?;
+                let heap = HeapRef::create(os::thread_pointer())?;
                 threads::add(heap);
                 heap
             }
@@ -107,8 +107,18 @@ impl Shared {
         heap.gate.lock.take();
         heap.gate.used.set(true);
         heap.gate.shared.store(true, Release);
-        heap.owner.pass(os::thread_pointer());
         Some(Shared(heap))
+    }
+
+    /// A heap that was shared, and that nobody has adopted since. The caller holds [`CREATION`], and owns it then.
+    fn take_spare() -> Option<HeapRef> {
+        while let Some(spare) = SPARES.0.take() {
+            SPARES.0.set(spare.gate.next_spare.take());
+            if spare.owner.adopt(os::thread_pointer()) {
+                return Some(spare);
+            }
+        }
+        None
     }
 
     /// `heap`, if it is shared.
@@ -199,40 +209,38 @@ impl Shared {
     fn retire(self) {
         let heap = self.0;
         heap.collect();
-        heap.retire_empty_spans();
-        heap.gate.shared.store(false, Release);
+        heap.lay_down();
         heap.annex().set(None);
-        if heap.is_empty() {
-            heap.owner.pass(SHARED);
-            heap.gate.lock.release();
-            let _held = CREATION.hold();
-            heap.gate.next_spare.set(SPARES.0.replace(Some(heap)));
-        } else {
-            heap.gate.lock.release();
-            heap.leave();
-        }
+        heap.gate.shared.store(false, Release);
+        heap.gate.lock.release();
+        heap.leave();
+        let _held = CREATION.hold();
+        heap.gate.next_spare.set(SPARES.0.replace(Some(heap)));
     }
 }
 
-/// Takes the locks of all shared heaps, for a fork, but those that the calling thread has.
+/// Takes the locks of all heaps, for a fork, but those that the calling thread has: a signal handler forks, and the thread
+/// goes on there, in both processes.
 pub(super) fn take_all(heaps: impl Iterator<Item = HeapRef>) {
     CREATION.take();
-    for heap in heaps.filter(|&heap| !is_interrupted(heap)) {
+    for heap in heaps.filter(|&heap| !(heap.is_mine() && Shared::of(heap).is_some())) {
         heap.gate.lock.take();
+        heap.gate.forks.set(true);
+        if Shared::of(heap).is_some() {
+            heap.owner.pass(os::thread_pointer());
+        }
     }
 }
 
 /// Releases what [`take_all`] took.
 pub(super) fn release_all(heaps: impl Iterator<Item = HeapRef>) {
-    for heap in heaps.filter(|&heap| !is_interrupted(heap)) {
+    for heap in heaps.filter(|heap| heap.gate.forks.take()) {
+        if Shared::of(heap).is_some() {
+            heap.owner.pass(SHARED);
+        }
         heap.gate.lock.release();
     }
     CREATION.release();
-}
-
-/// Whether a signal handler of the calling thread forks while that is in `heap`. It goes on there, in both processes.
-fn is_interrupted(heap: HeapRef) -> bool {
-    heap.is_mine() && Shared::of(heap).is_some()
 }
 
 /// Takes back what others have freed of shared heaps, and gives back what is free in them, as far as no thread is in

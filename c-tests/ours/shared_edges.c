@@ -1,0 +1,316 @@
+/*
+ * The edges of shared contexts: what may not be done and is refused, what destructors do between
+ * them, references and limits across them, forks while others are in the middle of anything, and
+ * a signal handler that uses the context that its thread is in.
+ */
+#include "ours.h"
+
+#include <pthread.h>
+#include <tmempool.h>
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+static void *a, *b, *plain;
+static int runs;
+
+static void fresh(void)
+{
+	a = tm_shared_context(NULL, "a");
+	b = tm_shared_context(NULL, "b");
+	plain = node(NULL, "plain");
+	check(a != NULL && b != NULL);
+	runs = 0;
+}
+
+static void end(void)
+{
+	check(talloc_total_blocks(a) == 1);
+	check(talloc_total_blocks(b) == 1);
+	check(talloc_free(a) == 0);
+	check(talloc_free(b) == 0);
+	check(talloc_free(plain) == 0);
+	expect_no_fault();
+}
+
+static void what_is_refused(void)
+{
+	char *x;
+
+	fresh();
+	check(talloc_steal(a, b) == NULL);
+	check(strstr(ours_log, "shared context") != NULL);
+	x = node(plain, "x");
+	check(talloc_steal(x, b) == b);
+	check(talloc_steal(a, x) == NULL && talloc_parent(x) == plain);
+	/* Below itself, by way of what lies above it. */
+	check(talloc_steal(node(b, "in b"), plain) == NULL);
+	check(talloc_parent(plain) == NULL && talloc_parent(b) == x);
+	talloc_free_children(b);
+	check(talloc_realloc_size(NULL, b, 100) == NULL);
+	check(talloc_steal(NULL, b) == b);
+	/* Below a shared context, another is an ordinary one. */
+	x = (char *)tm_shared_context(a, "inner");
+	check(talloc_steal(b, x) == x && talloc_steal(plain, x) == x);
+	check(talloc_free(x) == 0);
+	check(tm_shared_pool(NULL, 0x10000000) == NULL);
+	end();
+}
+
+static int to_b(char *p)
+{
+	runs++;
+	check(talloc_steal(b, p) == p);
+	return 0;
+}
+
+static int out_and_refuse(char *p)
+{
+	runs++;
+	check(talloc_steal(plain, p) == p);
+	return -1;
+}
+
+static int refuse(char *p)
+{
+	(void)p;
+	runs++;
+	return -1;
+}
+
+static void destructors_that_move(void)
+{
+	char *top, *p, *q;
+
+	fresh();
+	/* It moves itself, agrees, and dies with all below it. */
+	p = node(a, "p");
+	node(node(p, "child"), "grandchild");
+	talloc_set_destructor(p, to_b);
+	check(talloc_free(p) == 0 && runs == 1);
+	top = node(a, "top");
+	p = node(top, "p");
+	node(p, "child");
+	talloc_set_destructor(p, to_b);
+	check(talloc_free(top) == 0 && runs == 2);
+	/* From a tree that is not shared. */
+	p = node(plain, "p");
+	q = node(p, "q");
+	node(q, "child");
+	talloc_set_destructor(p, to_b);
+	talloc_set_destructor(q, to_b);
+	check(talloc_free(p) == 0 && runs == 4);
+	/* It refuses, from where it has gone. */
+	top = node(a, "top");
+	p = node(top, "p");
+	node(p, "child");
+	talloc_set_destructor(p, out_and_refuse);
+	check(talloc_free(top) == 0 && runs == 5);
+	check(talloc_parent(p) == plain && talloc_total_blocks(p) == 2);
+	talloc_set_destructor(p, (int (*)(char *))NULL);
+	check(talloc_free(p) == 0);
+	/* It refuses when its shared context goes, and again as a child of that, whose parent gets it. */
+	top = (char *)tm_shared_context(plain, "c");
+	p = node(node(top, "between"), "p");
+	talloc_set_destructor(p, refuse);
+	check(talloc_free(top) == 0 && runs == 7);
+	check(talloc_parent(p) == plain);
+	talloc_set_destructor(p, (int (*)(char *))NULL);
+	check(talloc_free(p) == 0);
+	end();
+}
+
+static void references_across(void)
+{
+	char *p, *q, *holder;
+
+	fresh();
+	/* Saved by a reference from another shared context. */
+	p = node(node(a, "top"), "p");
+	node(p, "child");
+	holder = node(b, "holder");
+	check(talloc_reference(holder, p) == p);
+	check(talloc_free(talloc_parent(p)) == 0);
+	check(talloc_parent(p) == holder && talloc_reference_count(p) == 0);
+	check(talloc_total_blocks(b) == 4);
+	check(talloc_free(holder) == 0);
+	/* The referrer goes first. */
+	p = node(a, "p");
+	holder = node(b, "holder");
+	check(talloc_reference(holder, p) == p);
+	check(talloc_free(p) == -1);
+	check(talloc_free(holder) == 0);
+	check(talloc_reference_count(p) == 0 && talloc_free(p) == 0);
+	/* Unlinked from its parent, it goes to the referrer. */
+	p = node(a, "p");
+	check(talloc_reference(b, p) == p);
+	check(talloc_unlink(a, p) == 0 && talloc_parent(p) == b);
+	check(talloc_unlink(b, p) == 0);
+	/* Between a tree that is not shared and one that is. */
+	p = node(a, "p");
+	q = node(plain, "q");
+	check(talloc_reference(plain, p) == p && talloc_reference(a, q) == q);
+	check(talloc_reparent(plain, b, p) == p);
+	check(talloc_unlink(b, p) == 0 && talloc_unlink(a, q) == 0);
+	check(talloc_free(p) == 0 && talloc_free(q) == 0);
+	ours_log[0] = '\0';
+	end();
+}
+
+static void limits_and_pools(void)
+{
+	char *p, *pool;
+
+	fresh();
+	check(talloc_set_memlimit(a, 1000) == 0);
+	check(talloc_size(a, 2000) == NULL);
+	p = (char *)talloc_size(b, 2000);
+	check(talloc_steal(a, p) == p && talloc_size(a, 1) == NULL);
+	check(talloc_steal(b, p) == p && talloc_free(talloc_size(a, 100)) == 0);
+	check(talloc_free(p) == 0);
+	/* A limit above a shared context does not count what is in it. */
+	p = node(plain, "p");
+	check(talloc_set_memlimit(p, 500) == 0);
+	check(talloc_steal(p, b) == b);
+	check(talloc_size(b, 5000) != NULL && talloc_size(p, 5000) == NULL);
+	check(talloc_total_size(p) >= 5000);
+	talloc_report_full(p, stdout);
+	check(talloc_steal(NULL, b) == b);
+	talloc_free_children(b);
+	check(talloc_free(p) == 0);
+	/* Pools go in and out, with members in other trees. */
+	pool = (char *)talloc_pool(plain, 10000);
+	p = (char *)talloc_size(pool, 100);
+	check(talloc_steal(a, pool) == pool);
+	check(talloc_size(pool, 100) != NULL && talloc_size(p, 200) != NULL);
+	check(talloc_steal(b, p) == p && talloc_size(p, 300) != NULL);
+	check(talloc_steal(plain, pool) == pool && talloc_size(pool, 100) != NULL);
+	check(talloc_free(pool) == 0 && talloc_free(p) == 0);
+	end();
+}
+
+static void *hammer(void *context)
+{
+	char *mine = node(context, "mine");
+
+	while (!__atomic_load_n(&runs, __ATOMIC_RELAXED)) {
+		char *p = talloc_asprintf(mine, "%p", context), *q = (char *)talloc_size(mine, 10);
+
+		check(talloc_realloc_size(mine, p, 3000) != NULL);
+		check(talloc_steal(context == a ? b : a, q) == q);
+		check(talloc_free(q) == 0);
+		talloc_free_children(mine);
+	}
+	check(talloc_free(mine) == 0);
+	return NULL;
+}
+
+static void forks(void)
+{
+	pthread_t threads[4];
+	int i, status;
+
+	fresh();
+	for (i = 0; i < 4; i++) {
+		check(pthread_create(&threads[i], NULL, hammer, i % 2 ? a : b) == 0);
+	}
+	for (i = 0; i < 200; i++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (pid == 0) {
+			void *c;
+			char *p;
+
+			alarm(20);
+			p = node(a, "made in the child");
+			check(talloc_steal(b, p) == p);
+			check(talloc_free(talloc_strdup(p, "x")) == 0);
+			c = tm_shared_context(NULL, "c");
+			check(talloc_steal(c, p) == p && talloc_free(c) == 0);
+			check(talloc_total_blocks(a) > 0);
+			_exit(0);
+		}
+		check(waitpid(pid, &status, 0) == pid);
+		check(status == 0);
+	}
+	__atomic_store_n(&runs, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < 4; i++) {
+		check(pthread_join(threads[i], NULL) == 0);
+	}
+	talloc_free_children(a);
+	talloc_free_children(b);
+	end();
+}
+
+/* A handler that runs while its thread is in the context: seen from the abort function. */
+static void on_alarm(int number)
+{
+	(void)number;
+	(void)talloc_strdup(a, "in a handler");
+	runs++;
+}
+
+static void said(const char *reason)
+{
+	_exit(strstr(reason, "signal handler") != NULL ? 0 : 98);
+}
+
+static void misuse_in_a_handler(void)
+{
+	int i;
+
+	fresh();
+	talloc_set_abort_fn(said);
+	signal(SIGUSR1, on_alarm);
+	for (i = 0; i < 50000; i++) {
+		node(a, "child");
+	}
+	/* While the tree is counted, behind the lock, the signal comes. */
+	if (fork() == 0) {
+		usleep(100000);
+		while (getppid() != 1) {
+			kill(getppid(), SIGUSR1);
+			usleep(300);
+		}
+		_exit(0);
+	}
+	for (;;) {
+		check(talloc_total_blocks(a) >= 50001);
+	}
+}
+
+static void many_come_and_go(void)
+{
+	long before;
+	int i, j;
+
+	before = kib_of("VmSize:");
+	for (i = 0; i < 3000; i++) {
+		void *some[10];
+
+		for (j = 0; j < 10; j++) {
+			some[j] = tm_shared_context(NULL, "some");
+			check(talloc_strdup(some[j], "text") != NULL);
+			if (j > 0) {
+				check(talloc_steal(some[0], talloc_size(some[j], 100)) != NULL);
+			}
+		}
+		for (j = 9; j >= 0; j--) {
+			check(talloc_free(some[j]) == 0);
+		}
+	}
+	check(kib_of("VmSize:") < before + 64 * 1024);
+}
+
+int main(void)
+{
+	catch_faults();
+	must_pass("what is refused", what_is_refused);
+	must_pass("destructors that move", destructors_that_move);
+	must_pass("references across", references_across);
+	must_pass("limits and pools", limits_and_pools);
+	must_pass("forks", forks);
+	must_pass("misuse in a signal handler", misuse_in_a_handler);
+	must_pass("many come and go", many_come_and_go);
+	return 0;
+}

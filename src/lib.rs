@@ -17,6 +17,8 @@
 //! - **reference**: a hidden child that keeps another chunk alive.
 //! - **resident**: what lives in a tree as a chunk and holds memory outside it: a cache, a mempool, a
 //!   genpool.
+//! - **range**: addresses that the user has given to a genpool to manage, in **granules** of a power of two.
+//! - **element**: what a mempool gives out: anything that its source makes.
 #![no_std]
 #![cfg_attr(feature = "nightly", feature(allocator_api))]
 

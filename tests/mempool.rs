@@ -294,11 +294,18 @@ fn the_end_of_the_pool_sends_waiters_away() {
     let waiters: Vec<_> = [Patience::Endless, Patience::Nanoseconds(60_000_000_000)]
         .into_iter()
         .map(|patience| {
-            let shared = Shared::of(pool);
-            thread::spawn(move || assert_eq!(shared.get().alloc(patience), Err(Failure::Ended)))
+            let (shared, arrived) = (Shared::of(pool), Arc::new(AtomicUsize::new(0)));
+            let id = arrived.clone();
+            let waiter = thread::spawn(move || {
+                let pool = shared.get();
+                // SAFETY: always succeeds.
+                id.store(unsafe { libc::gettid() } as usize, SeqCst);
+                assert_eq!(pool.alloc(patience), Err(Failure::Ended));
+            });
+            until_it_sleeps(&arrived);
+            waiter
         })
         .collect();
-    thread::sleep(Duration::from_millis(100));
     let address = pool.ptr();
     // SAFETY: as above; the others have nothing to do with the pool after they have been sent away.
     unsafe { ops::free(parent, null()) }.unwrap();

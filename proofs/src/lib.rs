@@ -22,4 +22,5 @@ pub mod mem {
     mod sync;
 
     pub mod heap;
+    pub mod shared;
 }

@@ -10,6 +10,7 @@ use loom::thread;
 use tmempool_proofs::mem::heap::Heap;
 use tmempool_proofs::mem::lock::Lock;
 use tmempool_proofs::mem::queue::{Queue, Waited, Waiter};
+use tmempool_proofs::mem::shared::Shared;
 use tmempool_proofs::weaken::{self, while_weakened};
 
 /// The thread pointers of a model's threads.
@@ -19,7 +20,7 @@ const OTHERS: [usize; 2] = [32, 48];
 /// A model: its name, and the body that is run in all ways.
 type Model = (&'static str, fn());
 
-const MODELS: [Model; 11] = [
+const MODELS: &[Model] = &[
     ("two threads free into one span while its owner collects", two_free_into_one_span),
     ("a span is mailed again while its owner collects", a_span_is_mailed_again),
     ("two spans in one mailbox", two_spans_in_one_mailbox),
@@ -28,6 +29,8 @@ const MODELS: [Model; 11] = [
     ("a new thread adopts a heap while others free into it", a_new_thread_adopts),
     ("two threads want one lock", two_want_a_lock),
     ("three threads want one lock", three_want_a_lock),
+    ("two threads in a shared heap, and frees from outside", two_share_a_heap),
+    ("a shared heap is given up as others enter it and free into it", a_shared_heap_is_given_up),
     ("an element is handed to the thread that waits", an_element_is_handed_over),
     ("an element is handed over as the time runs out", the_time_runs_out),
     ("two threads wait for one element", two_wait_for_one),
@@ -299,11 +302,61 @@ fn two_wait_for_one() {
     assert!(reserve.queue.is_empty() && !reserve.element.get().is_null(), "the element was lost");
 }
 
+fn two_share_a_heap() {
+    let shared = Arc::new(Shared::<1, 2>::new());
+    let inside = {
+        let shared = shared.clone();
+        start(move || {
+            assert!(shared.enter(OTHERS[0]));
+            shared.heap().use_as_owner();
+            shared.leave(OTHERS[0]);
+        })
+    };
+    let outside = {
+        let shared = shared.clone();
+        start(move || (0..2).for_each(|object| shared.heap().give(OTHERS[1], 0, object)))
+    };
+    assert!(shared.enter(MAIN));
+    shared.heap().collect();
+    shared.heap().use_as_owner();
+    shared.leave(MAIN);
+    inside.join().unwrap();
+    outside.join().unwrap();
+    assert!(shared.enter(MAIN));
+    shared.heap().collect();
+    assert_eq!(shared.heap().in_use(), 0, "a slot was lost");
+    shared.leave(MAIN);
+}
+
+fn a_shared_heap_is_given_up() {
+    let shared = Arc::new(Shared::<1, 2>::new());
+    let entering = {
+        let shared = shared.clone();
+        start(move || {
+            if shared.enter(OTHERS[0]) {
+                shared.heap().use_as_owner();
+                shared.leave(OTHERS[0]);
+            }
+        })
+    };
+    let freeing = {
+        let shared = shared.clone();
+        start(move || (0..2).for_each(|object| shared.heap().give(OTHERS[1], 0, object)))
+    };
+    assert!(shared.enter(MAIN));
+    shared.abandon();
+    shared.leave(MAIN);
+    entering.join().unwrap();
+    freeing.join().unwrap();
+    assert!(!shared.enter(MAIN) && shared.heap().is_unowned());
+    assert_eq!(shared.heap().in_use(), 0, "what was freed as the heap was given up stays in the mailbox");
+}
+
 #[test]
 fn all_models_hold() {
     for (name, model) in MODELS {
         let began = std::time::Instant::now();
-        in_all_ways(model);
+        in_all_ways(*model);
         println!("{name}: {:.1?}", began.elapsed());
     }
 }

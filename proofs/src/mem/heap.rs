@@ -100,6 +100,11 @@ impl<const SPANS: usize, const OBJECTS: usize> Heap<SPANS, OBJECTS> {
         self.mailbox.empty_unowned(&self.owner, me, &mut collected);
     }
 
+    /// `thread`, which has the lock of this shared heap, is its owner; or no longer.
+    pub(super) fn pass(&self, thread: usize) {
+        self.owner.pass(thread);
+    }
+
     /// Makes `me` the owner if nobody is.
     pub fn adopt(&self, me: usize) -> bool {
         self.owner.adopt(me)

@@ -15,6 +15,9 @@ use crate::statistics::Spread;
 /// How often a context may be slower than bumpalo's bare arena where nothing needs dropping.
 const NEAR: f64 = 1.3;
 
+/// How often a way is run before it is timed.
+const WARM_UP: usize = 3;
+
 /// A way to do a workload: its name, and a function that does it once and says how many operations that was.
 type Way = (&'static str, Box<dyn FnMut() -> usize>);
 
@@ -60,8 +63,11 @@ fn measure(workload: &mut Workload, rounds: usize) -> Vec<Spread> {
     let mut times = vec![Vec::new(); workload.ways.len()];
     for round in 0..=rounds {
         for ((_, way), times) in workload.ways.iter_mut().zip(&mut times) {
-            // Once before, so that each way has the memory that it keeps between two runs.
-            way();
+            // Before that, so that each way has the memory that it keeps between two runs: what it is when a
+            // program does the same again and again.
+            for _ in 0..WARM_UP {
+                way();
+            }
             let begun = Instant::now();
             let operations = way();
             if round > 0 {

@@ -18,6 +18,7 @@
 //! | [`real`] | Samba's suites, notmuch and ldbadd on both libraries |
 //! | [`instructions`] | instruction counts under callgrind |
 //! | [`pools`] | the pools of `tmempool.h` against what one would take instead: a C++ program, `pools/` |
+//! | [`arenas`] | the Rust API beside bumpalo, typed-arena, `Box`, slab and slotmap |
 //! | [`statistics`] | medians, quartiles, geometric means |
 //! | [`results`], [`table`], [`chart`] | what comes out |
 

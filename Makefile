@@ -133,6 +133,8 @@ check: all
 	$(CARGO) test --workspace --no-fail-fast
 	$(CARGO) test -p tmempool --features serde,global-alloc --test global --test serde
 	$(CARGO) test -p tmempool --features serde,global-alloc --doc
+	timeout 60 $(CARGO) run -q -p tmempool --example http_server > /dev/null
+	timeout 120 $(CARGO) run -q -p tmempool --example ast_compiler > /dev/null
 	scripts/miri.sh
 
 # What the library promises to build with.

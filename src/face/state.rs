@@ -42,7 +42,7 @@ const INLINE_MIN: usize = 64;
 /// Bytes of the first block, with its header.
 const FIRST_BLOCK: usize = 1 << 10;
 /// Bytes of the largest block, with its header.
-const LAST_BLOCK: usize = 32 << 10;
+const LAST_BLOCK: usize = 256 << 10;
 /// Values of this size, in bytes, or above have a chunk of their own.
 const LARGE: usize = 8 << 10;
 /// What `start` is aligned to.

@@ -28,6 +28,7 @@
 
 mod count;
 mod reserve;
+mod size;
 mod source;
 
 use core::cell::UnsafeCell;
@@ -40,7 +41,6 @@ use self::count::Count;
 use self::reserve::{Put, Reserve};
 pub use self::source::{AllocFn, FreeFn, Source};
 use super::resident::{Kind, Resident, ResidentRef};
-use super::table::Table;
 use crate::error::{AllocError, FreeError};
 use crate::mem::lock::Held;
 use crate::mem::os;
@@ -365,98 +365,6 @@ impl Mempool {
                 return self.free_to_source(element);
             }
         }
-        Ok(())
-    }
-
-    /// Hands a new element over, or keeps it. Says whether it had a use for it.
-    fn put_new(&self, element: NonNull<c_void>) -> bool {
-        let mut reserve = self.lock();
-        // SAFETY: the lock is held.
-        match unsafe { reserve.put(element) } {
-            Put::HandedOver(wake) => {
-                self.out.give();
-                drop(reserve);
-                wake.now();
-                true
-            }
-            Put::Kept => true,
-            Put::Surplus => false,
-        }
-    }
-
-    /// Has the source make `count` elements, and puts them where they are wanted: all of them, or none.
-    fn fill(&self, count: usize) -> Result<(), SizeError> {
-        let mut fresh = self.make(count)?;
-        self.settle(&mut fresh);
-        Ok(())
-    }
-
-    /// `count` elements of the source, or none.
-    fn make(&self, count: usize) -> Result<Table<NonNull<c_void>>, SizeError> {
-        let mut fresh = Table::with_room(count).map_err(SizeError::Memory)?;
-        while fresh.len() < count {
-            let Some(element) = self.source.alloc() else {
-                self.give_up(&mut fresh);
-                return Err(SizeError::SourceFailed);
-            };
-            self.source.touch(element);
-            fresh.push(element);
-        }
-        Ok(fresh)
-    }
-
-    fn settle(&self, fresh: &mut Table<NonNull<c_void>>) {
-        while let Some(element) = fresh.pop() {
-            if !self.put_new(element) {
-                self.source.free(element);
-            }
-        }
-    }
-
-    fn give_up(&self, elements: &mut Table<NonNull<c_void>>) {
-        while let Some(element) = elements.pop() {
-            self.source.free(element);
-        }
-    }
-
-    /// From now on holds back `min` elements. What is more, the source adds before this returns; what is
-    /// less, it gets back at once, as far as it is not out.
-    ///
-    /// # Errors
-    /// [`SizeError`].
-    pub fn resize(&self, min: usize) -> Result<(), SizeError> {
-        if min == 0 {
-            return Err(SizeError::Zero);
-        }
-        let mut reserve = self.lock();
-        let now = reserve.min();
-        if min > now {
-            drop(reserve);
-            return self.grow(now, min);
-        }
-        reserve.shrink_to(min);
-        let mut surplus = reserve.take_surplus();
-        drop(reserve);
-        while let Some(element) = surplus {
-            self.source.free(element);
-            surplus = self.lock().take_surplus();
-        }
-        Ok(())
-    }
-
-    fn grow(&self, from: usize, to: usize) -> Result<(), SizeError> {
-        let mut room = Table::with_room(to).map_err(SizeError::Memory)?;
-        let mut fresh = self.make(to - from)?;
-        let mut reserve = self.lock();
-        // The source is foreign code, and time has passed.
-        if reserve.min() != from {
-            drop(reserve);
-            self.give_up(&mut fresh);
-            return Err(SizeError::Busy);
-        }
-        reserve.grow_to(to, &mut room);
-        drop(reserve);
-        self.settle(&mut fresh);
         Ok(())
     }
 

@@ -67,6 +67,11 @@ impl Reserve {
         newest.iter().fold(false, |found, &kept| found | (kept == element))
     }
 
+    /// Whether a thread waits, which the next element is for.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// An element, if there is one.
     pub(super) fn take(&mut self) -> Option<NonNull<c_void>> {
         self.elements.pop()

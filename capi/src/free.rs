@@ -38,7 +38,13 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
 #[inline(never)]
 unsafe fn free_member(ptr: *mut c_void, location: *const c_char) -> c_int {
     // SAFETY: contract.
-    unsafe { if ops::free_member_quick(ptr, location) { 0 } else { free_slow(ptr, location) } }
+    unsafe {
+        if ops::free_member_quick(ptr, location) || ops::free_shared_quick(ptr, location) {
+            0
+        } else {
+            free_slow(ptr, location)
+        }
+    }
 }
 
 /// [`_talloc_free`], the whole of it: kept apart, so that the short way needs no room on the stack.

@@ -15,6 +15,7 @@ use core::ffi::c_void;
 use crate::error::Fault;
 use crate::mem::shared::{Entering, Shared};
 use crate::process;
+use crate::tree::chunk::GUARDED;
 use crate::tree::{Chunk, domain, refs};
 
 /// The most chunks that a call is given.
@@ -166,6 +167,26 @@ pub(crate) fn referred<R>(handle: Chunk, look: impl FnOnce(Chunk) -> R) -> R {
     let result = look(if domain::of(chunk) == Some(shared) { chunk } else { handle });
     shared.leave();
     result
+}
+
+/// [`enter_one`], only if it goes the short way: for a chunk of the heap that it lies in, with at most a side
+/// record. `None` says nothing.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+pub(super) unsafe fn enter_quick(payload: *const c_void) -> Option<(Entry, Shared, Chunk, u32)> {
+    // SAFETY: the caller's.
+    let (chunk, flags) = unsafe { Chunk::check_shared(payload) }?;
+    let shared = domain::heap_of(chunk)?;
+    if shared.enter() != Entering::Done {
+        return None;
+    }
+    let entry = Entry::of(Some(shared));
+    // SAFETY: the caller's.
+    let again = unsafe { Chunk::check_shared(payload) };
+    let stays = again == Some((chunk, flags)) && (flags == GUARDED || domain::of(chunk) == Some(shared));
+    stays.then_some((entry, shared, chunk, flags))
 }
 
 /// Waits for `shared`, which is no guess. What it is needed for cannot go on without it.

@@ -36,7 +36,7 @@ pub use reparent::{reparent, steal};
 pub use reset::{reset, set_keep};
 pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};
-pub use shared::{is_shared, shared_context, shared_pool};
+pub use shared::{alloc_shared_quick, free_shared_quick, is_shared, shared_context, shared_pool};
 pub(crate) use totals::{bytes, inside};
 pub use totals::{total_blocks, total_size};
 

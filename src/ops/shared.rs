@@ -1,7 +1,8 @@
 //! Shared contexts: what lies below one may be used by any thread at any time, through [`enter`](super::enter).
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 
+use super::entry::enter_quick;
 use super::{MAX_SIZE, alloc, pool, roots};
 use crate::error::AllocError;
 use crate::mem::shared::Shared;
@@ -48,6 +49,35 @@ pub unsafe fn shared_pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, A
     create(parent, core::ptr::null(), |shared| {
         store::pool_chunk(None, Some(shared), 0, size, Growth::OVERFLOW)
     })
+}
+
+/// A chunk named `name` below the one at `payload`, only if that belongs to a shared context and it goes the short way.
+/// `None` says nothing.
+///
+/// # Safety
+/// As for [`enter`](super::enter); as for [`Chunk::set_name`].
+#[inline]
+pub unsafe fn alloc_shared_quick(payload: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+    // SAFETY: the caller's.
+    let (entry, shared, parent, _) = unsafe { enter_quick(payload) }?;
+    let chunk = store::shared_child(shared, parent, size)?;
+    chunk.set_name(name);
+    drop(entry);
+    Some(chunk)
+}
+
+/// Frees the chunk at `payload`, only if it belongs to a shared context and it goes the short way. If it does not,
+/// nothing has happened.
+///
+/// # Safety
+/// As for [`enter`](super::enter).
+#[inline]
+pub unsafe fn free_shared_quick(payload: *const c_void, location: *const c_char) -> bool {
+    // SAFETY: the caller's.
+    match unsafe { enter_quick(payload) } {
+        Some((_entry, _, chunk, _)) => store::release_shared_leaf(chunk, location),
+        None => false,
+    }
 }
 
 /// Whether `chunk` belongs to a shared context, or is one.

@@ -191,6 +191,26 @@ impl Chunk {
         Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
     }
 
+    /// [`check`](Chunk::check), only for a chunk in the heap of a shared context, with at most a side record. Its
+    /// flags come along.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub(crate) unsafe fn check_shared(payload: *const c_void) -> Option<(Chunk, u32)> {
+        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+        if !segment::covers_quick(header.addr()) {
+            return None;
+        }
+        // SAFETY: as in `check_flags`.
+        let flags = unsafe { (*header).tag.peek() ^ SpanRef::slice_of(header.addr()).tag() };
+        if flags & !SIDE != GUARDED {
+            return None;
+        }
+        // SAFETY: as in `check_flags`.
+        Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
+    }
+
     /// Whether a chunk that a link leads to is still one.
     #[inline(always)]
     pub(crate) fn verify(self) -> Result<(), Fault> {

@@ -44,6 +44,12 @@ fn with_flags(chunk: Chunk, flags: u32) -> Option<Shared> {
     store::shared_heap_of(chunk)
 }
 
+/// The shared heap that `chunk` lies in, which is not one of malloc's, if it does.
+#[inline(always)]
+pub(crate) fn heap_of(chunk: Chunk) -> Option<Shared> {
+    Shared::of(store::heap_of(chunk))
+}
+
 /// What to enter first for `chunk`, of which nothing is known but that it lives; then [`peek`] again.
 #[inline]
 pub(crate) fn guess(chunk: Chunk) -> Option<Shared> {

@@ -98,7 +98,7 @@ pub(crate) fn member_child(payload: *const c_void, size: usize, name: *const c_c
 
 /// The heap that `chunk` lies in, whoever owns it.
 #[inline(always)]
-fn heap_of(chunk: Chunk) -> HeapRef {
+pub(super) fn heap_of(chunk: Chunk) -> HeapRef {
     // SAFETY: but for the malloc backend, which never comes here, chunks lie in spans.
     HeapRef::of_span(unsafe { SpanRef::slice_of(chunk.address().addr().get()) })
 }

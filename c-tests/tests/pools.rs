@@ -37,15 +37,21 @@ fn under_valgrind(program: &str, compiler: Compiler, dist: &Dist, test: &str) ->
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }
 
-/// Runs the threads of `pools/shared_contexts.c` with each chunk a block of malloc.
-fn shared_on_malloc(compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
+/// Runs a program of `pools/`, given `arguments`, with each chunk a block of malloc's.
+fn on_malloc(
+    program: &str,
+    arguments: &[&str],
+    compiler: Compiler,
+    dist: &Dist,
+    test: &str,
+) -> Result<(), String> {
     let at = scratch(Path::new(SCRATCH), test)?;
     let binary = at.join("program");
-    let source = directory("pools").join("shared_contexts.c");
+    let source = directory("pools").join(program).with_extension("c");
     let includes = [dist.include(), directory("programs"), directory("ours")];
     compiler.build(&source, &includes, &[dist.shared()], &binary)?;
     let mut command = with_library(&binary, Some(&dist.shared()), &at.join("witness"));
-    command.arg("3000").env("TMEMPOOL_OPTIONS", "backend=malloc");
+    command.args(arguments).env("TMEMPOOL_OPTIONS", "backend=malloc");
     run(command)?.clean()?;
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }
@@ -79,8 +85,12 @@ fn main() -> ExitCode {
         }
     }
     if let Some(compiler) = compiler::installed().into_iter().next() {
-        let (test, malloc) = ("pools shared contexts with malloc below".to_owned(), dist.clone());
-        trials.push(Trial::test(test.clone(), move || Ok(shared_on_malloc(compiler, &malloc, &test)?)));
+        for (program, arguments) in [("shared_contexts", &["3000"][..]), ("growable", &[])] {
+            let (test, malloc) = (format!("pools {program} with malloc below"), dist.clone());
+            trials.push(Trial::test(test.clone(), move || {
+                Ok(on_malloc(program, arguments, compiler, &malloc, &test)?)
+            }));
+        }
         if Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
             let (test, dist) = ("pools cache under valgrind".to_owned(), dist.clone());
             trials.push(Trial::test(test.clone(), move || {

@@ -7,7 +7,7 @@ use super::roots;
 use super::say::{self, Asked};
 use crate::error::AllocError;
 use crate::mem::shared::Shared;
-use crate::process;
+use crate::process::{self, MODE_MALLOC};
 use crate::tree::chunk::{HEADER, LIMITED};
 use crate::tree::pool::Growth;
 use crate::tree::{Chunk, domain, limit, links, meter, store};
@@ -231,5 +231,11 @@ fn pool_with(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) ->
     }
     process::setup();
     let shared = parent.and_then(domain::of);
-    make(parent, || store::pool_chunk(parent.or_else(roots::null_context), shared, size, room, growth))
+    let pool =
+        make(parent, || store::pool_chunk(parent.or_else(roots::null_context), shared, size, room, growth))?;
+    if process::mode() & MODE_MALLOC != 0 {
+        // With this backend a pool has no blocks to keep a tally of; without memory for a meter it tells of nothing.
+        let _ = meter::enable_stats(pool);
+    }
+    Ok(pool)
 }

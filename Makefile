@@ -157,7 +157,11 @@ bench: all
 	scripts/setup.sh bench
 	$(CARGO) run --release -p tmempool-bench
 	$(CARGO) run --release -p tmempool-bench -- arenas
-	python3 -B python/benchmarks/call_cost.py
+	@if command -v python3 > /dev/null; then \
+		python3 -B python/benchmarks/call_cost.py; \
+	else \
+		echo "skipped: what a call costs from Python: there is no python3"; \
+	fi
 
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig lib/tmempool include/tmempool)

@@ -112,7 +112,7 @@ impl<K: Kind> Context<K> {
         Ok(CtxBox { value: at, room: Some(self.state()), owns: PhantomData })
     }
 
-    /// `value` in a box with a chunk of its own, which reports show as `name`.
+    /// `value` in a box with a chunk of its own, which reports show as `name`. A value of no size has none.
     ///
     /// # Panics
     /// If there is no memory: see [`try_boxed_named`](Self::try_boxed_named).

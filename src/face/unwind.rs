@@ -33,11 +33,19 @@ mod with_std {
     /// Does `verb`, and then resumes the first panic of the values that it dropped.
     #[inline]
     pub(in crate::face) fn resume_after<R>(verb: impl FnOnce() -> R) -> R {
+        /// Takes the frame off the list, even if the verb itself should panic.
+        struct Listed<'a>(&'a Frame);
+        impl Drop for Listed<'_> {
+            #[inline]
+            fn drop(&mut self) {
+                INNERMOST.set(self.0.outer);
+            }
+        }
         let frame = Frame { first: Cell::new(None), outer: INNERMOST.get() };
         INNERMOST.set(&raw const frame);
-        // What it calls is the core, and `contain`, neither of which unwinds.
+        let listed = Listed(&frame);
         let result = verb();
-        INNERMOST.set(frame.outer);
+        drop(listed);
         if let Some(payload) = frame.first.take() {
             resume_unwind(payload);
         }

@@ -74,7 +74,7 @@ $(DIST)/lib/libtmempool.so.0: $(WORK)/tmempool.o
 
 $(DIST)/lib/tmempool/libtalloc.so.2: $(WORK)/tmempool.o
 	@mkdir -p $(@D)
-	$(LINK_SHARED) -Wl,--version-script=$(TALLOC_MAP)
+	$(LINK_SHARED) -Wl,--version-script=$(TALLOC_MAP) -Wl,--defsym=tmempool_drop_in=1
 
 $(DIST)/lib/libtmempool.so: $(DIST)/lib/libtmempool.so.0
 	ln -sf $(<F) $@

@@ -1,4 +1,4 @@
-//! Compiles the C shim, the functions with variable arguments, into the crate.
+//! Compiles the C shim, what stable Rust cannot define, into the crate.
 
 fn main() {
     for source in ["shim", "../include/tmempool/talloc.h"] {
@@ -8,6 +8,7 @@ fn main() {
     // in every profile, for the shim holds no checks that a debug build would want.
     cc::Build::new()
         .file("shim/variadic.c")
+        .file("shim/drop_in.c")
         .include("../include/tmempool")
         .std("c11")
         .opt_level(2)

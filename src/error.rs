@@ -52,9 +52,9 @@ pub enum FreeError {
 /// Why a chunk was not moved to another parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StealError {
-    /// The new parent lies below the chunk, which has no parent.
+    /// The new parent lies below the chunk.
     Cycle,
-    /// The chunk is being freed, or the new parent is, which lies below it.
+    /// The chunk is being freed, or what lies below it is.
     Dying,
     /// The context given as the old parent is neither its parent nor holds a reference to it.
     NotOwned,

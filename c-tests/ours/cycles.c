@@ -1,6 +1,6 @@
 /*
- * No verb makes a context its own ancestor. One stolen by what lies below it changes
- * places with that; where there is no place to take, it is refused and logged.
+ * No verb makes a context its own ancestor. In the drop-in, one stolen by what lies below it
+ * changes places with that; where there is no place to take, it is refused and logged.
  */
 #include "ours.h"
 

@@ -23,4 +23,7 @@ room_function tmempool_shim_append;        /* owner: a string, appended to at it
 room_function tmempool_shim_append_buffer; /* owner: a string, appended to at its last byte */
 room_function tmempool_shim_name;          /* owner: the chunk to be named */
 
+/* Whether this is the drop-in. */
+int tmempool_shim_is_drop_in(void);
+
 #endif

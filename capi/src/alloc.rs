@@ -47,9 +47,24 @@ pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_c
         match Chunk::check_flags(context) {
             Some(checked) => match ops::alloc_checked(checked, size, name) {
                 Some(chunk) => chunk.ptr(),
-                None => named_below(Some(checked.0), size, name),
+                None => named_unready(checked.0, size, name),
             },
             None => named_slow(context, size, name),
+        }
+    }
+}
+
+/// [`named`] for a parent that has been checked, whose heap has no slot at hand, or which a pool may serve.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn named_unready(parent: Chunk, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        match ops::alloc_unready(parent, size, name) {
+            Some(chunk) => chunk.ptr(),
+            None => named_below(Some(parent), size, name),
         }
     }
 }

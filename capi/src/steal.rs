@@ -8,11 +8,13 @@ use tmempool::tree::Chunk;
 
 use crate::fault;
 use crate::pointer::{with_both, with_three};
+use crate::shim;
 
 /// Moves `ptr`, with the tree below it, to `new_ctx`. It becomes the first of its children.
 ///
 /// A chunk with references is moved, with a warning in the log, for it may be meant to move one of
-/// those: `talloc_reparent()` says which. A move below itself is refused and logged.
+/// those: `talloc_reparent()` says which. A move to what lies below it is refused and logged. (In the drop-in
+/// `libtalloc.so.2`, where programs depend on it, the two change places if the chunk has a parent.)
 ///
 /// @param new_ctx   the new parent; NULL for none.
 /// @param ptr       a chunk; NULL gives NULL.
@@ -33,7 +35,7 @@ pub unsafe extern "C" fn _talloc_steal_loc(
             if ops::reference_count(chunk) > 0 && chunk.parent() != Some(parent) {
                 fault::still_referenced(c"WARNING: talloc_steal", ptr, location);
             }
-            return moved(ptr, ops::steal(Some(parent), chunk), location);
+            return moved(ptr, steal(Some(parent), chunk), location);
         }
         steal_slow(new_ctx, ptr, location)
     }
@@ -55,10 +57,40 @@ unsafe fn steal_slow(new_ctx: *const c_void, ptr: *const c_void, location: *cons
             Ok(false) => {}
             Err(_) => return null_mut(),
         }
-        match with_both(new_ctx, ptr, |parent, chunk| ops::steal(parent, chunk)) {
+        match with_both(new_ctx, ptr, |parent, chunk| steal(parent, chunk)) {
             Ok(result) => moved(ptr, result, location),
             Err(_) => null_mut(),
         }
+    }
+}
+
+/// [`ops::steal`], with what [`or_ring`] makes of it.
+///
+/// # Safety
+/// As for that.
+#[inline(always)]
+unsafe fn steal(parent: Option<Chunk>, chunk: Chunk) -> Result<(), StealError> {
+    // SAFETY: as the caller promises.
+    unsafe { or_ring(parent, chunk, ops::steal(parent, chunk)) }
+}
+
+/// The result of a move of `chunk` to `parent`. Where that lies below it, libtalloc makes a ring, and programs that were
+/// compiled for libtalloc count on it (ldb, with each index it reads): in the drop-in, the two change places instead.
+///
+/// # Safety
+/// As for [`ops::steal`].
+#[inline(always)]
+unsafe fn or_ring(
+    parent: Option<Chunk>,
+    chunk: Chunk,
+    moved: Result<(), StealError>,
+) -> Result<(), StealError> {
+    match (moved, parent) {
+        // SAFETY: as the caller promises.
+        (Err(StealError::Cycle), Some(below)) if shim::is_drop_in() => unsafe {
+            ops::change_places(below, chunk)
+        },
+        _ => moved,
     }
 }
 
@@ -101,7 +133,8 @@ pub unsafe extern "C" fn talloc_reparent(
     }
     // SAFETY: contract.
     unsafe {
-        match with_three(old_parent, new_parent, ptr, |old, new, chunk| ops::reparent(old, new, chunk)) {
+        let moves = |old, new, chunk| or_ring(new, chunk, ops::reparent(old, new, chunk));
+        match with_three(old_parent, new_parent, ptr, moves) {
             Ok(result) => moved(ptr, result, c"talloc_reparent".as_ptr()),
             Err(_) => null_mut(),
         }

@@ -277,14 +277,17 @@ int talloc_increase_ref_count(const void *ptr);
  * Moves `ptr`, with the tree below it, to `new_ctx`. It becomes the first of its children.
  *
  * A chunk with references is moved, with a warning in the log, for it may be meant to move one of
- * those: `talloc_reparent()` says which. A move below itself is refused and logged.
+ * those: `talloc_reparent()` says which. A move to what lies below it is refused and logged. (In the drop-in
+ * `libtalloc.so.2`, where programs depend on it, the two change places if the chunk has a parent.)
  *
  * @param new_ctx   the new parent; NULL for none.
  * @param ptr       a chunk; NULL gives NULL.
  * @param location  where the caller stands, "file:line", for messages.
  * @return          `ptr`; NULL if it stays where it is.
  */
-void *_talloc_steal_loc(const void *new_ctx, const void *ptr, const char *location);
+void *_talloc_steal_loc(const void *new_ctx,
+                        const void *ptr,
+                        const char *location);
 
 /**
  * Moves what `*pptr` points to to `new_ctx`, and clears `*pptr`.

@@ -122,11 +122,18 @@ impl HeapRef {
     /// A slot of `class`, and the tag of its span. The heap is the calling thread's.
     #[inline(always)]
     pub fn take(self, class: usize) -> Option<(NonNull<u8>, u32)> {
-        let span = self.classes[class].current.get();
-        match span.free.get() {
-            Some(slot) => Some((pop(span, slot), span.tag())),
+        match self.take_ready(class) {
+            Some(slot) => Some(slot),
             None => self.take_slow(class),
         }
+    }
+
+    /// [`take`](HeapRef::take), only if there is one at hand. `None` says nothing.
+    #[inline(always)]
+    pub fn take_ready(self, class: usize) -> Option<(NonNull<u8>, u32)> {
+        let span = self.classes[class].current.get();
+        let slot = span.free.get()?;
+        Some((pop(span, slot), span.tag()))
     }
 
     #[cold]

@@ -42,7 +42,7 @@ pub unsafe fn alloc_quick(parent: Chunk, size: usize, name: *const c_char) -> Op
     store::quick_child(parent, parent.flags(), size, name)
 }
 
-/// [`alloc_quick`] for a parent that [`Chunk::check_flags`] has found just now, and its flags.
+/// [`alloc_quick`] for a parent that [`Chunk::check_flags`] has found just now, and its flags, only if a slot is at hand.
 ///
 /// # Safety
 /// As for [`alloc_quick`].
@@ -52,7 +52,16 @@ pub unsafe fn alloc_checked(
     size: usize,
     name: *const c_char,
 ) -> Option<Chunk> {
-    store::quick_child(parent, flags, size, name)
+    store::ready_child(parent, flags, size, name)
+}
+
+/// [`alloc_quick`] where [`alloc_checked`] has turned the parent down. `None` says nothing.
+///
+/// # Safety
+/// As for [`alloc_quick`].
+#[inline(always)]
+pub unsafe fn alloc_unready(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    store::unready_child(parent, size, name)
 }
 
 /// [`alloc_quick`] for a parent that [`Chunk::check_quick`] has turned down: it may be a member of a pool. `None`

@@ -21,8 +21,8 @@ mod shared;
 mod totals;
 
 pub use alloc::{
-    MAX_SIZE, alloc, alloc_below_member, alloc_checked, alloc_quick, alloc_root_quick, alloc_zeroed,
-    growable_object, growable_pool, pool, pooled_object,
+    MAX_SIZE, alloc, alloc_below_member, alloc_checked, alloc_quick, alloc_root_quick, alloc_unready,
+    alloc_zeroed, growable_object, growable_pool, pool, pooled_object,
 };
 pub(crate) use entry::referred;
 pub use entry::{Entry, enter, enter_one};
@@ -32,7 +32,7 @@ pub use free::{
 };
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};
-pub use reparent::{reparent, steal};
+pub use reparent::{change_places, reparent, steal};
 pub use reset::{reset, set_keep};
 pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};

@@ -9,20 +9,15 @@ use crate::tree::{Chunk, domain, links, refs};
 
 /// Makes `chunk` the newest child of `new_parent`, whatever references there are to it.
 ///
-/// If the new parent lies below the chunk, the two change places: the new parent first takes the chunk's
-/// place under the chunk's parent. Programs do that (ldb, with each index it reads), to move the new
-/// parent on with the next steal, and the chunk with it.
-///
 /// To steal a chunk under itself changes nothing.
 ///
 /// Between two shared contexts, or into or out of one, the time it takes grows with what lies below the chunk. A
 /// shared context goes under no other.
 ///
 /// # Errors
-/// [`StealError::Cycle`] when the new parent lies below a chunk that has no place to give it, being
-/// without a parent or a shared context; [`StealError::Dying`], also when what is being freed lies between the two, or
-/// below a chunk that goes to another domain; [`StealError::SharedContext`]; [`StealError::OutOfMemory`]. Nothing has
-/// changed then.
+/// [`StealError::Cycle`] when the new parent lies below the chunk; [`StealError::Dying`], also when what is being freed
+/// lies below a chunk that goes to another domain; [`StealError::SharedContext`]; [`StealError::OutOfMemory`]. Nothing
+/// has changed then.
 ///
 /// # Safety
 /// See the [module](super).
@@ -32,31 +27,37 @@ pub unsafe fn steal(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), Steal
     if chunk.has(DYING) {
         return Err(StealError::Dying);
     }
+    if new_parent == Some(chunk) {
+        return Ok(());
+    }
     if let Some(parent) = new_parent
         && (chunk.child.get().is_some() || chunk.has(ANCHOR))
         && chunk.is_above(parent)
     {
-        return change_places(chunk, parent);
+        return Err(StealError::Cycle);
     }
-    if new_parent != Some(chunk) {
-        if is_special(chunk, new_parent) {
-            prepare(chunk, new_parent)?;
-            relink_special(chunk, new_parent);
-        } else {
-            move_link(chunk, new_parent);
-        }
+    if is_special(chunk, new_parent) {
+        prepare(chunk, new_parent)?;
+        relink_special(chunk, new_parent);
+    } else {
+        move_link(chunk, new_parent);
     }
     Ok(())
 }
 
-/// `below` takes the place of `chunk`, under which it lies, and `chunk` becomes its child.
+/// What comes closest to a ring of `chunk` and `below`, which lies below it: `below` takes the place of `chunk` under
+/// its parent, and `chunk` becomes its child.
+///
+/// # Errors
+/// [`StealError::Cycle`] when `chunk` has no place to give, being without a parent or a shared context;
+/// [`StealError::Dying`] when it is being freed, or what lies between the two. Nothing has changed then.
+///
+/// # Safety
+/// See the [module](super).
 #[cold]
-fn change_places(chunk: Chunk, below: Chunk) -> Result<(), StealError> {
-    if below == chunk {
-        return Ok(());
-    }
-    let mut between = core::iter::successors(Some(below), |c| c.parent()).take_while(|&c| c != chunk);
-    if between.any(|c| c.has(DYING) || c.is_running()) {
+pub unsafe fn change_places(below: Chunk, chunk: Chunk) -> Result<(), StealError> {
+    let mut upwards = core::iter::successors(Some(below), |c| c.parent()).take_while(|&c| c != chunk);
+    if chunk.has(DYING) || upwards.any(|c| c.has(DYING) || c.is_running()) {
         return Err(StealError::Dying);
     }
     if chunk.parent() == roots::null_context() || domain::is_root(chunk) {

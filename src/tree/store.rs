@@ -24,14 +24,43 @@ const QUICK: usize = size::SMALL_MAX - HEADER;
 /// The largest payload of the next shortest way: above it, touching the memory costs more.
 const LARGER: usize = (8 << 10) - HEADER;
 
-/// A new child of `parent`, which has `flags`, the short way that most allocations go: no pool, no limit, and the
-/// parent's heap is the calling thread's.
+/// A new child of `parent`, which has `flags`, the short way that most allocations go: no pool, no limit, the parent's
+/// heap is the calling thread's, and has a free slot at hand. `None` says nothing.
+#[inline(always)]
+pub(crate) fn ready_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
+    if size > QUICK || !is_plain_parent(flags) || process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
+    let heap = heap_of(parent);
+    if !heap.is_mine() {
+        return None;
+    }
+    let (at, tag) = heap.take_ready(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// [`ready_child`], or where there is no free slot at hand; or from the pool that serves `parent`, without a limit.
 #[inline(always)]
 pub(crate) fn quick_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
+    match ready_child(parent, flags, size, name) {
+        Some(child) => Some(child),
+        None => unready_child_apart(parent, size, name),
+    }
+}
+
+#[inline(never)]
+fn unready_child_apart(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    unready_child(parent, size, name)
+}
+
+/// [`quick_child`] where [`ready_child`] gives none.
+#[inline(always)]
+pub(crate) fn unready_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     if size > QUICK || process::mode() & MODE_MALLOC != 0 {
         return None;
     }
-    if !is_plain_parent(flags) {
+    if !is_plain_parent(parent.flags()) {
         return pool_child(parent, size, name);
     }
     let heap = heap_of(parent);
@@ -72,7 +101,7 @@ pub(crate) fn quick_root(size: usize, name: *const c_char) -> Option<Chunk> {
 }
 
 /// A new child of `parent` from the pool that serves it, if one does, without a limit, and has room.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     if parent.has(LIMITED | GUARDED) {
         return None;

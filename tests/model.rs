@@ -290,16 +290,17 @@ fn step(model: &mut Model, rng: &mut Rng) {
                 let result = ops::steal(c, model.chunk(id));
                 match context {
                     Some(to) if to == id => assert_eq!(result, Ok(())),
-                    Some(to) if model.is_above(id, to) && model.nodes[&id].parent.is_none() => {
-                        assert_eq!(result, Err(StealError::Cycle));
-                    }
                     Some(to) if model.is_above(id, to) => {
-                        assert_eq!(result, Ok(()));
+                        assert_eq!(result, Err(StealError::Cycle));
+                        let exchanged = ops::change_places(model.chunk(to), model.chunk(id));
                         let place = model.nodes[&id].parent;
-                        model.detach(to);
-                        model.attach(to, place);
-                        model.detach(id);
-                        model.attach(id, context);
+                        assert_eq!(exchanged, if place.is_some() { Ok(()) } else { Err(StealError::Cycle) });
+                        if place.is_some() {
+                            model.detach(to);
+                            model.attach(to, place);
+                            model.detach(id);
+                            model.attach(id, context);
+                        }
                     }
                     _ => {
                         assert_eq!(result, Ok(()));

@@ -46,6 +46,21 @@ unsafe fn parent<R>(ptr: *const c_void, of: impl FnOnce(Chunk) -> R) -> Option<R
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_parent(ptr: *const c_void) -> *mut c_void {
     // SAFETY: contract.
+    unsafe {
+        match Chunk::check_quick(ptr) {
+            Some(chunk) => chunk.parent().map_or(null_mut(), Chunk::ptr),
+            None => parent_slow(ptr),
+        }
+    }
+}
+
+/// [`talloc_parent`] of what is no live chunk of the heap.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn parent_slow(ptr: *const c_void) -> *mut c_void {
+    // SAFETY: contract.
     unsafe { parent(ptr, Chunk::ptr) }.unwrap_or(null_mut())
 }
 

@@ -26,27 +26,26 @@ pub unsafe extern "C" fn _talloc_steal_loc(
     ptr: *const c_void,
     location: *const c_char,
 ) -> *mut c_void {
-    if ptr.is_null() {
-        return null_mut();
-    }
     // SAFETY: contract.
     unsafe {
-        if let (Some(parent), Some(chunk)) = (Chunk::check_quick(new_ctx), Chunk::check_quick(ptr)) {
-            if ops::reference_count(chunk) > 0 && chunk.parent() != Some(parent) {
-                fault::still_referenced(c"WARNING: talloc_steal", ptr, location);
-            }
-            return moved(ptr, steal(Some(parent), chunk), location);
+        if let (Some(parent), Some(chunk)) = (Chunk::check_flags(new_ctx), Chunk::check_flags(ptr))
+            && ops::steal_checked(parent, chunk)
+        {
+            return ptr.cast_mut();
         }
         steal_slow(new_ctx, ptr, location)
     }
 }
 
-/// [`_talloc_steal_loc`] where one of the two is no live chunk of the heap.
+/// [`_talloc_steal_loc`], the whole of it: kept apart, so that the short way needs no room on the stack.
 ///
 /// # Safety
-/// Contract; `ptr` is not NULL.
+/// Contract.
 #[inline(never)]
 unsafe fn steal_slow(new_ctx: *const c_void, ptr: *const c_void, location: *const c_char) -> *mut c_void {
+    if ptr.is_null() {
+        return null_mut();
+    }
     // SAFETY: contract.
     unsafe {
         let referenced = with_both(new_ctx, ptr, |parent, chunk| {

@@ -14,10 +14,13 @@ use crate::pointer::with;
 pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_quick(ptr) {
-            Some(chunk) if !name.is_null() && chunk.name() == name => ptr.cast_mut(),
-            _ => check_name_slow(ptr, name),
+        if let Some(chunk) = Chunk::check_quick(ptr)
+            && chunk.name() == name
+            && !name.is_null()
+        {
+            return ptr.cast_mut();
         }
+        check_name_slow(ptr, name)
     }
 }
 

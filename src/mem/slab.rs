@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 use super::geometry::{SLICE, USABLE_SLICES};
 use super::segment;
 use super::span::{NO_TAG, SpanRef, State};
-use super::threads;
+use super::{tags, threads};
 
 /// The smallest object, in bytes: fewer than 2^16 of them lie in a slab.
 pub const MIN_OBJECT: usize = 8;
@@ -105,7 +105,7 @@ pub fn record_of(address: usize) -> Option<NonNull<()>> {
 #[inline(always)]
 pub fn record_of_quick(address: usize) -> Option<NonNull<()>> {
     // SAFETY: the address lies in a mapped segment.
-    if segment::covers_quick(address & !15) { unsafe { record_in_segment(address) } } else { None }
+    if tags::tag_at(address & !15).is_some() { unsafe { record_in_segment(address) } } else { None }
 }
 
 /// # Safety

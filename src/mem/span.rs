@@ -24,7 +24,7 @@ use core::sync::atomic::{
 use super::geometry::{self, DESCRIPTOR, SLICE};
 use super::heap::Heap;
 use super::remote::{Mailed, Remote, Slot};
-use super::size;
+use super::{size, tags};
 use crate::offsets::offsets;
 
 pub use crate::process::NO_TAG;
@@ -246,6 +246,7 @@ impl SpanRef {
             slice.key.store(tag ^ NO_TAG, Relaxed);
             slice.heap.store(heap.as_ptr(), Relaxed);
             slice.back.set(i as u8);
+            tags::set(self.start() + i * SLICE, tag);
         }
     }
 
@@ -254,6 +255,7 @@ impl SpanRef {
         for i in from..to {
             // SAFETY: as in `cover`.
             unsafe { self.0.add(i).as_ref() }.key.store(0, Relaxed);
+            tags::clear(self.start() + i * SLICE);
         }
     }
 

@@ -24,7 +24,7 @@ use super::lock::Lock;
 use super::os;
 use super::owner::{LOST, NOBODY};
 use super::segment;
-use super::shared;
+use super::{shared, tags};
 use crate::process;
 
 /// All heaps of the process.
@@ -177,9 +177,10 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
-/// Called when the library is loaded. Not to call it does no harm.
+/// Called when the library is loaded, before pointers are checked that are not known to be chunks.
 pub fn begin() {
     let _held = SETUP.hold();
+    tags::begin();
     exit::watch();
 }
 

@@ -96,10 +96,21 @@ fn all(heap: HeapRef) -> impl Iterator<Item = Chunk> {
 /// The anchor `chunk` is about to be gone; `now` stands for it: where it moved, or its parent.
 #[cold]
 pub(super) fn replace_anchor(chunk: Chunk, now: Option<Chunk>) {
-    let heap = domain::of(chunk).map_or_else(threads::current, |shared| Some(shared.heap()));
-    let Some(heap) = heap else { return };
     let now = if domain::is_root(chunk) { None } else { now };
-    for root in all(heap).filter(|root| root.parent() == Some(chunk)) {
+    stand_in(chunk, now, chunk);
+}
+
+/// The anchor that was `from`, whose memory is gone, is `to` now.
+#[cold]
+pub(super) fn move_anchor(from: Chunk, to: Chunk) {
+    stand_in(from, Some(to), to);
+}
+
+/// From now on `now` stands for `anchor` with the roots of the domain of `alive`.
+fn stand_in(anchor: Chunk, now: Option<Chunk>, alive: Chunk) {
+    let heap = domain::of(alive).map_or_else(threads::current, |shared| Some(shared.heap()));
+    let Some(heap) = heap else { return };
+    for root in all(heap).filter(|root| root.parent() == Some(anchor)) {
         root.parent.set(now);
         mark(now);
     }

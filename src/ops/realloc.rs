@@ -151,7 +151,7 @@ fn slide(chunk: Chunk, size: usize) -> Option<Chunk> {
 fn settle(from: Chunk, to: Chunk, anchored: bool) {
     links::relocate(from, to);
     if anchored {
-        dying::replace_anchor(from, Some(to));
+        dying::move_anchor(from, to);
     }
 }
 

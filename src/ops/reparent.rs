@@ -45,6 +45,27 @@ pub unsafe fn steal(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), Steal
     Ok(())
 }
 
+/// [`steal`] between two chunks that [`Chunk::check_flags`] has found just now, and their flags, only if it goes the short
+/// way. If it does not, nothing has happened.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn steal_checked((new_parent, of_parent): (Chunk, u32), (chunk, of_chunk): (Chunk, u32)) -> bool {
+    let Some(old_parent) = chunk.parent.get() else { return false };
+    if of_chunk != 0
+        || of_parent & SPECIAL != 0
+        || old_parent.has(SPECIAL)
+        || chunk.child.get().is_some() && chunk.is_above(new_parent)
+        || chunk == new_parent
+    {
+        return false;
+    }
+    links::bridge(chunk, old_parent);
+    links::attach_unguarded(chunk, new_parent);
+    true
+}
+
 /// What comes closest to a ring of `chunk` and `below`, which lies below it: `below` takes the place of `chunk` under
 /// its parent, and `chunk` becomes its child.
 ///
@@ -118,10 +139,12 @@ pub(super) fn relink(chunk: Chunk, to: Option<Chunk>) {
     move_link(chunk, to);
 }
 
+/// Where one of these is, more is to be done than to change links.
+const SPECIAL: u32 = MEMBER | POOL | LIMITED | GUARDED;
+
 /// Whether more is to be done than to change links.
 #[inline(always)]
 fn is_special(chunk: Chunk, to: Option<Chunk>) -> bool {
-    const SPECIAL: u32 = MEMBER | POOL | LIMITED | GUARDED;
     chunk.has(SPECIAL) || to.is_some_and(|to| to.has(SPECIAL))
 }
 

@@ -22,7 +22,7 @@ use core::sync::atomic::{
 
 use super::notice::{self, Notice};
 use crate::error::{AllocError, Fault, FreeError};
-use crate::mem::segment;
+use crate::mem::tags;
 use crate::ops;
 use crate::process;
 use crate::tree::Chunk;
@@ -142,8 +142,8 @@ impl<T: Resident> ResidentRef<T> {
     #[inline(always)]
     pub unsafe fn check_quick(ptr: *const c_void) -> Option<Self> {
         let at = ptr.cast::<Seated<T>>().cast_mut();
-        if segment::covers_quick(at.addr()) {
-            // SAFETY: an aligned address in a mapped segment, whose memory can all be read.
+        if tags::tag_at(at.addr()).is_some() {
+            // SAFETY: an aligned address in a slice in use, whose memory can all be read.
             let seal = unsafe { (*at).seal.load(Relaxed) };
             if seal == seal_of(T::KIND, at.addr()) {
                 // SAFETY: no segment lies at address 0; the seal says that the resident lives.

@@ -28,8 +28,8 @@ use super::parent::Parent;
 use super::pool::Block;
 use super::side::SideRef;
 use crate::error::Fault;
-use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
+use crate::mem::{segment, tags};
 use crate::offsets::offsets;
 use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
@@ -178,12 +178,9 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_flags(payload: *const c_void) -> Option<(Chunk, u32)> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        if !segment::covers_quick(header.addr()) {
-            return None;
-        }
-        // SAFETY: the address lies in a mapped segment, whose memory can all be read.
-        let (expected, tag) = unsafe { (SpanRef::slice_of(header.addr()).tag(), (*header).tag.peek()) };
-        let flags = tag ^ expected;
+        let expected = tags::tag_at(header.addr())?;
+        // SAFETY: an aligned address in a slice in use, whose memory can all be read.
+        let flags = unsafe { (*header).tag.peek() } ^ expected;
         if flags & !(FLAGS & !(MEMBER | GUARDED)) != 0 {
             return None;
         }
@@ -199,11 +196,9 @@ impl Chunk {
     #[inline(always)]
     pub(crate) unsafe fn check_shared(payload: *const c_void) -> Option<(Chunk, u32)> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        if !segment::covers_quick(header.addr()) {
-            return None;
-        }
+        let expected = tags::tag_at(header.addr())?;
         // SAFETY: as in `check_flags`.
-        let flags = unsafe { (*header).tag.peek() ^ SpanRef::slice_of(header.addr()).tag() };
+        let flags = unsafe { (*header).tag.peek() } ^ expected;
         if flags & !SIDE != GUARDED {
             return None;
         }

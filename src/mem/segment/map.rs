@@ -4,7 +4,7 @@
 //! The bits are atomics; nobody needs a lock to read them. Who has a pointer to a chunk has it from the
 //! thread that mapped the segment, and with it sees the bit.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::mem::geometry::{self, ADDRESS_BITS, SEGMENT};
 
@@ -17,30 +17,6 @@ pub(crate) type Map = [AtomicU64; SEGMENT_NUMBERS / 64];
 pub(crate) static MAP: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
 /// The same, but never cleared.
 static EVER: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
-
-/// Entries of [`KNOWN`]: as many segments as lie side by side in 16 GiB.
-const KNOWN_SEGMENTS: usize = 1 << 12;
-
-/// The number of one segment for each value of its low bits: most are found here, with one compare.
-/// An entry is written under the lock of the segments. One that names no mapped segment holds [`nothing`].
-static KNOWN: [AtomicUsize; KNOWN_SEGMENTS] = {
-    let mut known = [const { AtomicUsize::new(0) }; KNOWN_SEGMENTS];
-    known[0] = AtomicUsize::new(nothing(0));
-    known
-};
-
-/// A number that belongs elsewhere than in entry `index`.
-const fn nothing(index: usize) -> usize {
-    if index == 0 { 1 } else { 0 }
-}
-
-/// Whether `address` is a multiple of 16 in a segment that is one of the [`KNOWN`]. No says nothing.
-#[inline(always)]
-pub fn covers_quick(address: usize) -> bool {
-    // The bits below 16 end up at the top, where no number of a segment has any.
-    let number = address.rotate_right(4) >> (SEGMENT.trailing_zeros() - 4);
-    KNOWN[number % KNOWN_SEGMENTS].load(Relaxed) == number
-}
 
 /// Whether `address` lies in a segment, so that its descriptor may be looked at.
 #[inline(always)]
@@ -60,15 +36,10 @@ pub fn has_covered(address: usize) -> bool {
 pub(super) fn set_covered(base: usize, covered: bool) {
     let number = geometry::segment_number(base);
     let bit = 1 << (number % 64);
-    let index = number % KNOWN_SEGMENTS;
     if covered {
-        KNOWN[index].store(number, Relaxed);
         MAP[number / 64].fetch_or(bit, Relaxed);
         EVER[number / 64].fetch_or(bit, Relaxed);
     } else {
-        if KNOWN[index].load(Relaxed) == number {
-            KNOWN[index].store(nothing(index), Relaxed);
-        }
         MAP[number / 64].fetch_and(!bit, Relaxed);
     }
 }

@@ -33,7 +33,7 @@ use crate::offsets::offsets;
 use crate::process;
 use map::set_covered;
 pub(crate) use map::{MAP, SEGMENT_NUMBERS};
-pub use map::{covers, covers_quick, has_covered};
+pub use map::{covers, has_covered};
 pub(super) use own::{move_own, own};
 
 /// A block that grows past this gets a mapping of its own.

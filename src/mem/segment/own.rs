@@ -86,11 +86,14 @@ pub(in crate::mem) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
         return None;
     }
     lists.unlink(segment);
+    let (heap, tag) = (span.heap(), span.tag());
+    span.uncover(0, USABLE_SLICES);
     set_covered(segment.base(), false);
     // SAFETY: the whole mapping of this segment, which grows.
     let moved = unsafe { os::move_pages(segment.bytes(), old, len, SEGMENT) };
     let now = moved.map_or(segment, |to| SegmentRef(to.cast()));
     set_covered(now.base(), true);
+    now.descriptor(1).cover(heap, tag, 0, USABLE_SLICES);
     lists.link(now);
     moved?;
     SEGMENTS.mapped.fetch_add(len - old, Relaxed);

@@ -133,6 +133,7 @@
 //! - **pool**: a chunk that serves its descendants from a buffer of its own.
 //! - **block**: a piece of memory that a pool cuts members from: its buffer, or an overflow.
 //! - **member**: a chunk that lies in a block of a pool.
+//! - **bare bytes**: what a pool hands out without a header. They lie at the far end of its blocks.
 //! - **reference**: a hidden child that keeps another chunk alive.
 //! - **resident**: what lives in a tree as a chunk and holds memory outside it: a cache, a mempool, a
 //!   genpool.

@@ -21,6 +21,7 @@
 struct tm_cache;
 struct tm_genpool;
 __attribute__((weak)) void *tm_pool_growable(const void *parent, size_t first, size_t max);
+__attribute__((weak)) void *tm_palloc(void *pool, size_t size);
 __attribute__((weak)) int tm_reset(void *ctx);
 __attribute__((weak)) void *tm_shared_context(const void *parent, const char *name);
 __attribute__((weak)) void *tm_shared_pool(const void *parent, size_t size);
@@ -108,8 +109,12 @@ static void special(FILE *f)
 		for (int i = 0; i < 500; i++)
 			talloc_named_const(growable, i, "in the first use");
 		tm_reset(growable);
-		for (int i = 0; i < 100; i++)
-			talloc_named_const(growable, i, "in the second use");
+		for (int i = 0; i < 100; i++) {
+			void *chunk = talloc_named_const(growable, i, "in the second use");
+			/* Bytes that look like its header, where no header is. */
+			memcpy(tm_palloc(growable, 48), (char *)chunk - 48, 48);
+			memset(tm_palloc(growable, 100 * i), 0xff, 100 * i);
+		}
 	}
 
 	if (tm_shared_context != NULL) {

@@ -49,6 +49,7 @@ mod turn;
 
 pub mod alloc;
 pub mod array;
+pub mod bare;
 pub mod cache;
 pub mod family;
 pub mod free;

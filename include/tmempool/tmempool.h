@@ -806,6 +806,33 @@ int tm_pool_set_keep(void *pool,
                      size_t bytes);
 
 /**
+ * Allocates `size` bytes of `pool` that are no chunk: they have no header, no name and no parent, and go with all else
+ * in the pool, when its children are freed (`tm_reset()`, `talloc_free_children()`) or the pool is. It costs a few
+ * instructions, and no memory but for rounding to 16 bytes. Nothing frees, resizes or moves them alone; whatever takes
+ * a chunk recognises that they are none. What is larger than a block of the pool may hold comes from the heap, and
+ * goes with the pool all the same.
+ *
+ * They count in `tm_stats()` and for limits, but not in reports and totals, which tell of chunks. One thread at a
+ * time, unless the pool belongs to a shared context.
+ *
+ * @param pool  a pool: what talloc_pool(), talloc_pooled_object(), tm_pool_growable() or tm_shared_pool() gave.
+ * @param size  bytes; less than 256 MiB. For 0, the result is not NULL, and must not be written to.
+ * @return      the memory, aligned to 16 bytes and not initialised; NULL with errno ENOMEM; or EINVAL, which is
+ *              logged, if `pool` is a chunk, but no pool.
+ */
+void *tm_palloc(void *pool,
+                size_t size);
+
+/**
+ * tm_palloc(), with the bytes set to zero.
+ *
+ * @param pool  as for tm_palloc().
+ * @param size  as for tm_palloc().
+ * @return      as for tm_palloc().
+ */
+void *tm_pcalloc(void *pool, size_t size);
+
+/**
  * From now on `ctx` counts what is allocated and freed below it, at any depth: in the heap, in pools, by realloc,
  * and what is moved in (as allocated) and out (as freed). `ctx` itself is not counted, nor are moves within. What is
  * there already counts as allocated once, so that `current_allocated` is `talloc_total_size(ctx)` without `ctx`'s own

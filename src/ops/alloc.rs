@@ -242,9 +242,14 @@ fn pool_with(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) ->
     let shared = parent.and_then(domain::of);
     let pool =
         make(parent, || store::pool_chunk(parent.or_else(roots::null_context), shared, size, room, growth))?;
+    Ok(counting(pool))
+}
+
+/// The fresh `pool`, which can be asked what it has served. With the malloc backend it has no blocks to keep a tally of, and
+/// gets a meter; without memory for that it tells of nothing.
+pub(super) fn counting(pool: Chunk) -> Chunk {
     if process::mode() & MODE_MALLOC != 0 {
-        // With this backend a pool has no blocks to keep a tally of; without memory for a meter it tells of nothing.
         let _ = meter::enable_stats(pool);
     }
-    Ok(pool)
+    pool
 }

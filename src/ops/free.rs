@@ -188,7 +188,7 @@ fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> 
     Ok(())
 }
 
-/// Frees the children of `chunk`, but not the one that holds its name.
+/// Frees the children of `chunk`, but not the one that holds its name; of a pool, its [bare bytes](super::bare), too.
 ///
 /// # Errors
 /// [`FreeError::Corrupt`].
@@ -203,7 +203,9 @@ pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(),
     chunk.set_flags(DYING);
     let drained = drain_all_but_name(chunk, location);
     chunk.clear_flags(DYING);
-    drained
+    drained?;
+    store::drop_bare(chunk, location);
+    Ok(())
 }
 
 /// Frees the children of `chunk`, which is marked as dying, but for the one that holds its name: whichever

@@ -7,6 +7,7 @@
 //! one, and expects anything after.
 
 mod alloc;
+mod bare;
 mod drain;
 mod dying;
 mod entry;
@@ -24,6 +25,7 @@ pub use alloc::{
     MAX_SIZE, alloc, alloc_below_member, alloc_checked, alloc_quick, alloc_root_quick, alloc_unready,
     alloc_zeroed, growable_object, growable_pool, pool, pooled_object,
 };
+pub use bare::{bare, bare_quick};
 pub(crate) use entry::referred;
 pub use entry::{Entry, enter, enter_one};
 pub use free::{

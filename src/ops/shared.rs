@@ -2,6 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
+use super::alloc::counting;
 use super::entry::enter_quick;
 use super::{MAX_SIZE, alloc, pool, roots};
 use crate::error::AllocError;
@@ -49,6 +50,7 @@ pub unsafe fn shared_pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, A
     create(parent, core::ptr::null(), |shared| {
         store::pool_chunk(None, Some(shared), 0, size, Growth::OVERFLOW)
     })
+    .map(counting)
 }
 
 /// A chunk named `name` below the one at `payload`, only if that belongs to a shared context and it goes the short way.

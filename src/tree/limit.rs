@@ -10,7 +10,7 @@ use core::ffi::c_void;
 
 use super::chunk::{Chunk, HEADER, LIMITED, MEMBER};
 use super::meter::{self, Meter, Say, above};
-use super::pool::PoolRef;
+use super::pool::{PoolRef, bare};
 use super::side::Limit;
 use super::walk;
 use crate::error::AllocError;
@@ -20,7 +20,7 @@ pub(crate) fn weight(chunk: Chunk) -> usize {
     if chunk.has(MEMBER) {
         if PoolRef::counts(chunk) { HEADER + chunk.size() } else { 0 }
     } else {
-        HEADER + chunk.size() + PoolRef::of_chunk(chunk).map_or(0, PoolRef::room)
+        HEADER + chunk.size() + PoolRef::of_chunk(chunk).map_or(0, PoolRef::room) + bare::weight(chunk)
     }
 }
 

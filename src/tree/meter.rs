@@ -14,7 +14,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 
 use super::chunk::{Chunk, LIMITED};
-use super::pool::Stats;
+use super::pool::{Stats, bare};
 use super::{domain, limit, store, walk};
 use crate::error::AllocError;
 use crate::offsets::offsets;
@@ -165,9 +165,16 @@ pub(crate) fn enable_stats(chunk: Chunk) -> Result<(), AllocError> {
     Ok(())
 }
 
-/// Bytes of payload, and chunks, in the tree of `chunk`.
+/// Bytes of payload, and allocations, in the tree of `chunk`.
 pub(crate) fn contents(chunk: Chunk) -> (usize, usize) {
-    walk::within(chunk).fold((0, 0), |(bytes, blocks), c| (bytes + c.size(), blocks + 1))
+    let all = walk::within(chunk).map(contents_of);
+    all.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
+}
+
+/// The same of `chunk` itself: it is one allocation, and so is each of its bare bytes', if it is a pool.
+pub(crate) fn contents_of(chunk: Chunk) -> (usize, usize) {
+    let (bytes, pieces) = bare::contents(chunk);
+    (chunk.size() + bytes, 1 + pieces)
 }
 
 /// The lowest chunk above both, or the same as either, if both lie below a meter.
@@ -195,6 +202,7 @@ pub(crate) fn meeting(a: Option<Chunk>, b: Option<Chunk>) -> Option<Chunk> {
 pub(crate) fn mark(chunk: Chunk) {
     for c in walk::within(chunk) {
         c.set_flags(LIMITED);
+        bare::count(c);
     }
 }
 

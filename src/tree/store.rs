@@ -7,7 +7,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 
 use super::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, SIDE, is_plain_parent};
-use super::pool::{Growth, PoolRef};
+use super::pool::{Growth, PoolRef, bare};
 use super::side::SideRef;
 use super::{domain, limit, links, meter};
 use crate::mem::geometry;
@@ -295,9 +295,7 @@ pub(crate) fn pool_chunk(
     growth: Growth,
 ) -> Option<Chunk> {
     if process::mode() & MODE_MALLOC != 0 {
-        let chunk = malloc_chunk(size)?;
-        chunk.set_flags(POOL);
-        return enrolled(chunk, shared);
+        return enrolled(malloc_pool(size)?, shared);
     }
     if let Some(pool) = parent.and_then(PoolRef::serving) {
         pool.set_irregular();
@@ -310,6 +308,17 @@ fn malloc_chunk(size: usize) -> Option<Chunk> {
     let at = take_malloc(HEADER + size)?;
     // SAFETY: malloc's blocks are aligned to 16 bytes; this one is large enough and nobody else's.
     Some(unsafe { Chunk::create(at, process::lasting_tag(), size) })
+}
+
+/// A pool's chunk, of which no more than the flag and the list of its bare bytes says so.
+fn malloc_pool(size: usize) -> Option<Chunk> {
+    process::setup();
+    let at = take_malloc(bare::FRONT + HEADER + size)?;
+    // SAFETY: as in `malloc_chunk`; the front keeps the alignment.
+    unsafe {
+        bare::create_front(at);
+        Some(Chunk::create(at.add(bare::FRONT), process::lasting_tag() | POOL, size))
+    }
 }
 
 /// Takes `chunk`, which has `flags`, out of the tree and gives its bytes back, if that goes the short way: it is a plain
@@ -449,7 +458,8 @@ pub(crate) fn release_with_side(chunk: Chunk, side: SideRef, location: *const c_
 fn release_special(chunk: Chunk, location: *const c_char) {
     if chunk.has(LIMITED) && !domain::is_root(chunk) {
         limit::discharge(chunk.parent(), None, limit::weight(chunk));
-        meter::freed(chunk.parent(), None, chunk.size(), 1);
+        let (bytes, blocks) = meter::contents_of(chunk);
+        meter::freed(chunk.parent(), None, bytes, blocks);
     }
     chunk.drop_side();
     if process::mode() != 0 {
@@ -478,11 +488,12 @@ fn release_in_mode(chunk: Chunk, location: *const c_char) {
         return PoolRef::put_back(chunk, location);
     }
     let pool = PoolRef::of_chunk(chunk);
+    let start = if pool.is_none() && chunk.has(POOL) { bare::drop_front(chunk) } else { chunk.address() };
     chunk.stamp_freed(location);
     match pool {
         Some(pool) => pool.chunk_freed(location),
         // SAFETY: what is no member starts at its slot, or is a block of malloc's; it is freed now.
-        None => unsafe { give_raw(chunk.address()) },
+        None => unsafe { give_raw(start) },
     }
 }
 
@@ -506,11 +517,12 @@ pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
 pub(crate) fn forget_members(chunk: Chunk, name: Option<Chunk>, location: *const c_char) -> bool {
     let Some(pool) = PoolRef::of_chunk(chunk) else { return false };
     let before = if chunk.has(LIMITED) { pool.contents() } else { (0, 0, 0) };
+    let bare = if chunk.has(LIMITED) { bare::weight(chunk) } else { 0 };
     let done = pool.forget_members(name, location);
     if done {
         if chunk.has(LIMITED) {
             let after = pool.contents();
-            limit::discharge(Some(chunk), None, before.0 - after.0);
+            limit::discharge(Some(chunk), None, before.0 + bare - after.0);
             meter::freed(Some(chunk), None, before.1 - after.1, before.2 - after.2);
         }
         chunk.child.set(name);
@@ -521,6 +533,20 @@ pub(crate) fn forget_members(chunk: Chunk, name: Option<Chunk>, location: *const
         }
     }
     done
+}
+
+/// All bare bytes of `chunk` are gone, if it is a pool.
+pub(crate) fn drop_bare(chunk: Chunk, location: *const c_char) {
+    let (bytes, pieces) = bare::contents(chunk);
+    if pieces == 0 {
+        return;
+    }
+    let weight = bare::weight(chunk);
+    bare::drop_all(chunk, location);
+    if chunk.has(LIMITED) {
+        limit::discharge(Some(chunk), None, weight);
+        meter::freed(Some(chunk), None, bytes, pieces);
+    }
 }
 
 /// Whether `chunk` can be given back without a look at what lies below it.
@@ -624,7 +650,12 @@ fn take_malloc(bytes: usize) -> Option<NonNull<u8>> {
     NonNull::new(unsafe { libc::malloc(bytes) }.cast())
 }
 
-/// Gives back what [`take_record`] or [`take_block`] gave.
+/// Memory of `bytes`, however many, for a record of a pool of the domain `shared`.
+pub(super) fn take_raw(bytes: usize, shared: Option<Shared>) -> Option<NonNull<u8>> {
+    if process::mode() & MODE_MALLOC != 0 { take_malloc(bytes) } else { Some(take_block(bytes, shared)?.0) }
+}
+
+/// Gives back what [`take_record`], [`take_raw`] or [`take_block`] gave.
 ///
 /// # Safety
 /// Nobody uses it any more.

@@ -36,7 +36,7 @@ const TALLOC: [&str; 16] = [
 
 /// The sources of tmempool.h.
 const TMEMPOOL: &[&str] =
-    &["own", "cache", "genpool", "handle", "kmalloc", "mempool", "growable", "stats", "shared"];
+    &["own", "cache", "genpool", "handle", "kmalloc", "mempool", "growable", "bare", "stats", "shared"];
 
 /// All headers that are generated.
 pub fn headers() -> Vec<Header> {

@@ -1,11 +1,13 @@
 //! A block: one slot or span of the heap, from which a pool cuts members one behind the other.
 //!
 //! ```text
-//! ├ Block, 64 bytes ─┼ … ─┼ member ┼ member ┼ freed ┼ member ┼ … bump → … end ┤
+//! ├ Block, 64 bytes ─┼ … ─┼ member ┼ member ┼ freed ┼ member ┼ … bump → … ← end ┼ bare bytes ┤
 //! ```
 //! From a member's address the start of the block is found by arithmetic, because the block starts
 //! where its slot does. Invariant: from the first member up to `bump` there is one chunk, freed
-//! chunk, or padding behind the other, each saying how long it is.
+//! chunk, or padding behind the other, each saying how long it is. What lies from `end` on has no headers
+//! (`bare.rs`), and nobody walks over it. A gap is kept in front of it: so no bare bytes begin where the payload of a
+//! member without any does.
 
 use core::cell::Cell;
 use core::ffi::c_char;
@@ -42,6 +44,8 @@ pub(crate) struct Block {
     pub(super) overflow: Cell<bool>,
     /// It is beyond the room that the pool announced.
     pub(super) beyond: Cell<bool>,
+    /// Bytes of its room, for members and bare bytes together.
+    capacity: Cell<u32>,
 }
 
 offsets! {
@@ -59,6 +63,9 @@ pub(super) const BLOCK: usize = size_of::<Block>();
 
 const _: () = assert!(BLOCK == 64);
 const _: () = assert!(core::mem::offset_of!(Block, freed_at) == core::mem::offset_of!(Header, name));
+
+/// Bytes between members and bare bytes.
+pub(super) const GAP: usize = 16;
 
 /// Free room in a block: a freed header.
 #[repr(C)]
@@ -154,6 +161,7 @@ impl Block {
         first: usize,
         room: usize,
     ) -> NonNull<Block> {
+        debug_assert!(room.is_multiple_of(16) && first.is_multiple_of(16));
         // SAFETY: the caller's.
         let span = unsafe { SpanRef::of(at.addr().get()) };
         let block = Block {
@@ -167,6 +175,7 @@ impl Block {
             first: Cell::new(first),
             overflow: Cell::new(false),
             beyond: Cell::new(false),
+            capacity: Cell::new(room as u32),
         };
         // SAFETY: as above.
         unsafe { at.cast().write(block) };
@@ -220,14 +229,46 @@ impl Block {
         Some(at)
     }
 
+    /// Cuts `room` bytes off the far end, if it has as many and the gap.
+    pub(super) fn cut_bare(&self, room: usize) -> Option<usize> {
+        let gap = if self.far() == 0 { GAP } else { 0 };
+        if self.rest() < room + gap {
+            return None;
+        }
+        self.end.set(self.end.get() - room - gap);
+        Some(self.end.get() + GAP)
+    }
+
+    /// Takes back the `room` bytes that were cut off the far end last.
+    pub(super) fn take_back_bare(&self, room: usize) {
+        self.end.set(self.end.get() + room);
+    }
+
+    /// Bare bytes, one behind the other: where they start, and how many.
+    pub(super) fn bare(&self) -> (usize, usize) {
+        let bytes = self.far().saturating_sub(GAP);
+        (self.first.get() + self.capacity() - bytes, bytes)
+    }
+
+    /// Bytes that are not for members.
+    fn far(&self) -> usize {
+        self.first.get() + self.capacity() - self.end.get()
+    }
+
+    /// There are no bare bytes any more.
+    pub(super) fn clear_bare(&self) {
+        self.end.set(self.end.get() + self.far());
+    }
+
     /// Everything in it is gone.
     pub(super) fn clear(&self) {
         self.bump.set(self.first.get());
+        self.clear_bare();
     }
 
-    /// Bytes for members.
+    /// Bytes of its room.
     pub(super) fn capacity(&self) -> usize {
-        self.end.get() - self.first.get()
+        self.capacity.get() as usize
     }
 
     /// No member in it is alive, and it waits to be used again: until then a pointer into it leads to what was

@@ -11,6 +11,8 @@
 //! A *growable* pool has one zone: what goes beyond the announced room is added to it, in blocks that double up to a
 //! size of its own, so that all of it is used and emptied alike.
 //!
+//! A pool hands out *bare* bytes, too: they have no header, and go with all else that is in it (`bare.rs`, `large.rs`).
+//!
 //! Blocks that an emptied pool keeps for its next use, up to a limit, are *laid by*, in no zone.
 //!
 //! A pool is *regular* while every chunk below it is a member of it, every member lies below it, and
@@ -20,10 +22,13 @@
 //! A pool is used by whoever owns the tree it lies in, without a lock, until a member is moved out of
 //! that tree: from then on, trees of two threads may draw on it, and it takes a lock.
 
+pub(crate) mod bare;
 mod bins;
 mod block;
+mod large;
 mod reset;
 mod tally;
+mod window;
 mod zone;
 
 use core::cell::Cell;
@@ -34,8 +39,10 @@ use core::ptr::{self, NonNull};
 pub(crate) use block::Block;
 use block::{BLOCK, room_for};
 pub use block::{BlockOffsets, PADDING, PaddingOffsets};
+use large::{LARGES, Larges};
 pub use tally::Stats;
 use tally::Tally;
+use window::Window;
 use zone::Zone;
 
 use super::chunk::{Chunk, GUARDED, HEADER, Header, MEMBER, POOL};
@@ -119,10 +126,16 @@ pub struct Pool {
     /// Blocks beyond the announced room that are laid by, and their bytes.
     spare: Cell<Option<NonNull<Block>>>,
     spare_bytes: Cell<usize>,
-    tally: Tally,
     /// The domain of its chunk: it serves no other, and its blocks come from the heap of that.
     home: Cell<Option<Shared>>,
+    tally: Tally,
+    /// The block that bare bytes are cut from, in a zone that knows that it has some.
+    bare: Cell<Option<NonNull<Block>>>,
+    window: Window,
+    larges: Larges,
 }
+
+const _: () = assert!(core::mem::offset_of!(Pool, larges) + size_of::<Larges>() == size_of::<Pool>());
 
 offsets! {
     /// Where the fields of a pool's record lie that say what it has.
@@ -180,6 +193,9 @@ impl PoolRef {
                 spare: Cell::new(None),
                 spare_bytes: Cell::new(0),
                 tally: Tally::new(),
+                bare: Cell::new(None),
+                window: Window::closed(),
+                larges: Larges::new(),
             };
             record.write(pool);
             let tag = SpanRef::of(at.addr().get()).tag() | POOL;
@@ -230,6 +246,7 @@ impl PoolRef {
     pub fn set_shared(self) {
         self.set_irregular();
         if !self.shared.get() {
+            self.close_window();
             self.shared.set(true);
         }
     }
@@ -237,6 +254,7 @@ impl PoolRef {
     /// Its chunk belongs to `home` now.
     pub(super) fn set_home(self, home: Option<Shared>) {
         let _held = self.hold();
+        self.close_window();
         self.home.set(home);
     }
 
@@ -298,6 +316,12 @@ impl PoolRef {
         if room > BLOCK_ROOM_MAX {
             return None;
         }
+        if self.window.is_open() {
+            self.close_window();
+            if let Some(at) = self.announced.cut(room) {
+                return Some(at);
+            }
+        }
         let growth = self.growth.get();
         // What it has anyway is used first, when it is used for the first time since the pool was emptied.
         if growth.grows
@@ -310,11 +334,8 @@ impl PoolRef {
         if let Some(at) = self.announced.reuse(room, self.chunk()) {
             return Some(at);
         }
-        let promised = self.promised.get();
-        if promised >= room {
-            let bytes = promised.min(ANNOUNCED_BLOCK_MAX).max(room);
-            self.announced.add(self.new_block(bytes, false)?);
-            self.promised.set(promised - bytes);
+        if self.promised.get() >= room {
+            self.announced.add(self.promised_block(room)?);
             return self.announced.cut(room);
         }
         if room > growth.member_max as usize {
@@ -329,6 +350,18 @@ impl PoolRef {
         }
         self.overflow.add(self.next_block(room)?);
         self.overflow.cut(room)
+    }
+
+    /// A block of the announced room that has none yet, if that much is left.
+    fn promised_block(self, room: usize) -> Option<NonNull<Block>> {
+        let promised = self.promised.get();
+        if promised < room.max(1) {
+            return None;
+        }
+        let bytes = promised.min(ANNOUNCED_BLOCK_MAX).max(room);
+        let block = self.new_block(bytes, false)?;
+        self.promised.set(promised - bytes);
+        Some(block)
     }
 
     /// A block beyond the announced room: one that is laid by and has `room`, or a new one.
@@ -462,6 +495,8 @@ impl PoolRef {
     /// The pool's own chunk is gone; its members may live on elsewhere.
     pub(super) fn chunk_freed(self, location: *const c_char) {
         let held = self.hold();
+        self.drop_bare();
+        self.window.forget();
         self.set_irregular();
         self.orphaned.set(true);
         self.zone_emptied(held, location);
@@ -486,6 +521,8 @@ impl PoolRef {
 
     /// Gives all blocks back, and with them everything that is still in them.
     pub(super) fn give_back(self, location: *const c_char) {
+        self.window.forget();
+        self.larges.give_back();
         self.announced.drop_bins();
         self.overflow.drop_bins();
         for list in [self.spare.take(), self.overflow.clear_all(), self.announced.clear()] {
@@ -510,6 +547,9 @@ impl PoolRef {
         let _held = self.hold();
         let block = Block::of_member(member);
         let (old, new) = (room_for(member.size()), room_for(size));
+        if new > old {
+            self.close_window();
+        }
         let done = new == old || self.zone(block).resize(block, member.address().addr().get(), old, new);
         if done {
             self.tally.resize(member.size(), size);

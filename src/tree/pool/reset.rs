@@ -16,6 +16,7 @@ impl PoolRef {
             return false;
         }
         self.tally.remove_all();
+        self.forget_bare();
         self.lay_by(self.announced.clear(), location);
         self.lay_by(self.overflow.clear_all(), location);
         // Pointers to members that were lead to a tag that is not theirs.
@@ -33,18 +34,19 @@ impl PoolRef {
     /// After its children were freed one by one: if nothing is left of them, it is as it was when it was new.
     pub(crate) fn settle(self) {
         let _held = self.hold();
-        if self.live() == 0 {
+        if self.members() == 0 {
             self.irregular.set(false);
             self.shared.set(false);
         }
     }
 
     /// Members that are alive.
-    fn live(self) -> usize {
-        self.announced.live.get() + self.overflow.live.get()
+    fn members(self) -> usize {
+        self.announced.members() + self.overflow.members()
     }
 
-    /// What all its members weigh, their bytes of payload, and how many there are.
+    /// What all its members weigh; the bytes of payload that it serves, bare ones included, and how many there are of
+    /// both.
     pub(crate) fn contents(self) -> (usize, usize, usize) {
         let _held = self.hold();
         let mut weight = 0;
@@ -57,13 +59,13 @@ impl PoolRef {
                 }
             });
         }
-        (weight, self.tally.current(), self.live())
+        (weight, self.tally.current(), self.members() + self.tally.bare().1)
     }
 
     /// What its members count for.
     pub fn stats(self) -> Stats {
         let _held = self.hold();
-        self.tally.stats(self.live())
+        self.tally.stats(self.members())
     }
 
     /// An allocation that it should have served was refused.
@@ -92,7 +94,7 @@ impl PoolRef {
             });
             bytes
         });
-        held[0] + held[1] + self.spare_bytes.get()
+        held[0] + held[1] + self.spare_bytes.get() + self.larges.weight()
     }
 
     /// Takes blocks that a zone has given up: keeps what the limit allows, and gives the others back.

@@ -30,7 +30,11 @@ pub(super) struct Tally {
     /// The most that the difference was, as far as it has been looked at.
     peak: Cell<usize>,
     served: Cell<usize>,
+    /// Bare bytes that there are, as they were asked for. They are no part of `total` yet.
+    bare_bytes: Cell<usize>,
     failures: Cell<usize>,
+    /// In how many allocations, which are no part of `served` yet.
+    bare: Cell<usize>,
 }
 
 impl Tally {
@@ -41,6 +45,8 @@ impl Tally {
             peak: Cell::new(0),
             served: Cell::new(0),
             failures: Cell::new(0),
+            bare_bytes: Cell::new(0),
+            bare: Cell::new(0),
         }
     }
 
@@ -65,9 +71,36 @@ impl Tally {
         self.returned.set(self.returned.get() + old.saturating_sub(new));
     }
 
-    /// All members have come back at once.
-    pub(super) fn remove_all(&self) {
+    /// `size` bare bytes were served.
+    #[inline(always)]
+    pub(super) fn add_bare(&self, size: usize) {
+        self.bare_bytes.set(self.bare_bytes.get() + size);
+        self.bare.set(self.bare.get() + 1);
+    }
+
+    /// They were not, after all.
+    pub(super) fn take_back_bare(&self, size: usize) {
+        self.bare_bytes.set(self.bare_bytes.get() - size);
+        self.bare.set(self.bare.get() - 1);
+    }
+
+    /// All bare bytes have come back.
+    pub(super) fn remove_bare(&self) {
         self.look();
+        let bytes = self.bare_bytes.take();
+        self.total.set(self.total.get() + bytes);
+        self.returned.set(self.returned.get() + bytes);
+        self.served.set(self.served.get() + self.bare.take());
+    }
+
+    /// What there is of bare bytes: how many, in how many allocations.
+    pub(super) fn bare(&self) -> (usize, usize) {
+        (self.bare_bytes.get(), self.bare.get())
+    }
+
+    /// All members, and all bare bytes, have come back at once.
+    pub(super) fn remove_all(&self) {
+        self.remove_bare();
         self.returned.set(self.total.get());
     }
 
@@ -89,20 +122,20 @@ impl Tally {
         }
     }
 
-    /// Bytes that members have now.
+    /// Bytes that there are now.
     #[inline(always)]
     pub(super) fn current(&self) -> usize {
-        self.total.get() - self.returned.get()
+        self.total.get() - self.returned.get() + self.bare_bytes.get()
     }
 
     /// The tally, of which `live` members are alive.
     pub(super) fn stats(&self, live: usize) -> Stats {
         self.look();
         Stats {
-            total: self.total.get(),
+            total: self.total.get() + self.bare_bytes.get(),
             current: self.current(),
             peak: self.peak.get(),
-            allocations: self.served.get(),
+            allocations: self.served.get() + self.bare.get(),
             frees: self.served.get() - live,
             failures: self.failures.get(),
         }

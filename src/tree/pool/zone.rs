@@ -1,4 +1,5 @@
-//! A zone: blocks of a pool whose room comes back together, when no member in them is alive.
+//! A zone: blocks of a pool whose room comes back together, when no member in them is alive and there are no bare
+//! bytes.
 //!
 //! Room is cut off the newest block. A freed member that was the last of it gives its room back to the block's end;
 //! any other stays where it is as a freed header. Only when the newest block has no room left is that looked at: a
@@ -23,8 +24,10 @@ const UNSWEPT: usize = usize::MAX;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Zone {
-    /// Members in it that are alive.
+    /// Members in it that are alive; bare bytes, if there are any, count as one.
     pub(super) live: Cell<usize>,
+    /// There are bare bytes in its blocks (`bare.rs`).
+    bare: Cell<bool>,
     /// The newest block first: the one that is cut from.
     pub(super) blocks: Cell<Option<NonNull<Block>>>,
     bins: Cell<Option<NonNull<Bins>>>,
@@ -41,6 +44,7 @@ impl Zone {
     pub(super) fn new(first: Option<NonNull<Block>>) -> Zone {
         let zone = Zone {
             live: Cell::new(0),
+            bare: Cell::new(false),
             blocks: Cell::new(first),
             bins: Cell::new(None),
             capacity: Cell::new(0),
@@ -51,7 +55,7 @@ impl Zone {
         zone
     }
 
-    fn newest(&self) -> Option<&Block> {
+    pub(super) fn newest(&self) -> Option<&Block> {
         // SAFETY: the blocks in the list are the zone's.
         self.blocks.get().map(|block| unsafe { block.as_ref() })
     }
@@ -165,8 +169,29 @@ impl Zone {
 
     fn forget_pieces(&self) {
         self.live.set(0);
+        self.bare.set(false);
         self.scattered.set(0);
         self.swept.set(UNSWEPT);
+    }
+
+    /// There are bare bytes from now on, if there were none.
+    pub(super) fn hold_bare(&self) {
+        if !self.bare.replace(true) {
+            self.live.set(self.live.get() + 1);
+        }
+    }
+
+    /// There are none any more.
+    pub(super) fn drop_bare(&self) {
+        if self.bare.replace(false) {
+            self.live.set(self.live.get() - 1);
+            self.for_each_block(&mut Block::clear_bare);
+        }
+    }
+
+    /// Members that are alive.
+    pub(super) fn members(&self) -> usize {
+        self.live.get() - usize::from(self.bare.get())
     }
 
     /// Gives the record of the bins back. The pool is going.
@@ -251,9 +276,14 @@ impl Zone {
     }
 
     pub(super) fn for_each_member(&self, visit: &mut dyn FnMut(Chunk)) {
+        self.for_each_block(&mut |block| block.for_each_member(visit));
+    }
+
+    /// Visits its blocks, which stay where they are.
+    pub(super) fn for_each_block<'a>(&'a self, visit: &mut dyn FnMut(&'a Block)) {
         let mut next = self.newest();
         while let Some(block) = next {
-            block.for_each_member(visit);
+            visit(block);
             // SAFETY: as in `newest`.
             next = block.next.get().map(|block| unsafe { block.as_ref() });
         }

@@ -1,0 +1,323 @@
+//! Bare bytes of pools against a naive model: what was written stays until the pool's children are freed, whatever
+//! members do around it; the counts are exact; none is ever taken for a chunk.
+//!
+//! Attacks: bare bytes that overlap members or each other, that a sweep, a slide or an emptied zone gives away, that
+//! are forgotten when members live on elsewhere, that outlive their pool's reset; counts that drift; headers in them that
+//! look alive.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use tmempool::error::AllocError;
+use tmempool::ops;
+use tmempool::tree::Chunk;
+use tmempool::tree::chunk::{HEADER, MEMBER};
+use tmempool::tree::pool::{PoolRef, Stats};
+
+/// A small generator of random numbers, the same sequence for the same seed.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        ((self.next() >> 33) as usize) % n
+    }
+}
+
+/// Bytes that were written over with one value, and must have it still.
+#[derive(Clone, Copy)]
+struct Written {
+    at: NonNull<u8>,
+    size: usize,
+    byte: u8,
+}
+
+impl Written {
+    fn over(at: NonNull<u8>, size: usize, byte: u8) -> Written {
+        assert_eq!(at.addr().get() % 16, 0);
+        // SAFETY: memory of this size that was just allocated.
+        unsafe { at.write_bytes(byte, size) };
+        Written { at, size, byte }
+    }
+
+    fn check(self) {
+        // SAFETY: allocated still, and written over once.
+        let bytes = unsafe { NonNull::slice_from_raw_parts(self.at, self.size).as_ref() };
+        assert!(bytes.iter().all(|&b| b == self.byte), "{:?} was written over", self.at);
+    }
+}
+
+fn root() -> Chunk {
+    // SAFETY: one thread.
+    unsafe { ops::alloc(None, 0).unwrap() }
+}
+
+fn bare(pool: Chunk, size: usize) -> NonNull<u8> {
+    // SAFETY: one thread, a live pool.
+    unsafe { ops::bare_quick(pool.ptr(), size).unwrap_or_else(|| ops::bare(pool, size).unwrap()) }
+}
+
+fn free(chunk: Chunk) {
+    // SAFETY: one thread, a live chunk.
+    unsafe { ops::free(chunk, c"here".as_ptr()).unwrap() }
+}
+
+fn is_chunk(at: NonNull<u8>) -> bool {
+    // SAFETY: one thread; any address may be asked about.
+    unsafe { Chunk::check(at.as_ptr().cast::<c_void>()) }.is_ok()
+}
+
+struct World {
+    pool: Chunk,
+    elsewhere: Chunk,
+    bare: Vec<Written>,
+    /// Members of the pool, and where they lie in the tree.
+    members: Vec<(Chunk, Written)>,
+    counted: Stats,
+}
+
+impl World {
+    fn count(&mut self, size: usize) {
+        self.counted.total += size;
+        self.counted.current += size;
+        self.counted.peak = self.counted.peak.max(self.counted.current);
+        self.counted.allocations += 1;
+    }
+
+    fn uncount(&mut self, size: usize) {
+        self.counted.current -= size;
+        self.counted.frees += 1;
+    }
+
+    fn bare(&mut self, size: usize, byte: u8) {
+        let at = bare(self.pool, size);
+        self.count(size);
+        if size > 0 {
+            assert!(!is_chunk(at));
+            self.bare.push(Written::over(at, size, byte));
+        } else {
+            self.bare.push(Written { at: NonNull::dangling(), size: 0, byte });
+        }
+    }
+
+    fn member(&mut self, size: usize, byte: u8) {
+        // SAFETY: one thread, a live parent.
+        let chunk = unsafe { ops::alloc(Some(self.pool), size).unwrap() };
+        let payload = NonNull::new(chunk.ptr()).unwrap().cast();
+        self.members.push((chunk, Written::over(payload, size, byte)));
+        if chunk.has(MEMBER) {
+            self.count(size);
+        }
+    }
+
+    fn free_member(&mut self, i: usize) {
+        let (chunk, written) = self.members.swap_remove(i);
+        written.check();
+        if chunk.has(MEMBER) {
+            self.uncount(written.size);
+        }
+        free(chunk);
+    }
+
+    fn resize_member(&mut self, i: usize, size: usize, byte: u8) {
+        let (chunk, written) = self.members[i];
+        written.check();
+        // SAFETY: one thread, a live chunk.
+        if chunk.has(MEMBER) && unsafe { ops::resize_in_place(chunk, size) } {
+            self.counted.total += size.saturating_sub(written.size);
+            self.counted.current = self.counted.current + size - written.size;
+            self.counted.peak = self.counted.peak.max(self.counted.current);
+            self.members[i].1 = Written::over(written.at, size, byte);
+        }
+    }
+
+    fn move_member(&mut self, i: usize, to: Chunk) {
+        // SAFETY: one thread, live chunks.
+        unsafe { ops::steal(Some(to), self.members[i].0).unwrap() };
+    }
+
+    /// All that lies below the pool goes.
+    fn empty(&mut self, resets: bool) {
+        let pool = self.pool;
+        let (gone, stay) = self.members.iter().partition::<Vec<_>, _>(|(c, _)| c.parent() == Some(pool));
+        self.members = stay;
+        for (chunk, written) in gone {
+            if chunk.has(MEMBER) {
+                self.uncount(written.size);
+            }
+        }
+        for written in std::mem::take(&mut self.bare) {
+            written.check();
+            self.uncount(written.size);
+        }
+        // SAFETY: one thread, a live chunk.
+        unsafe {
+            if resets {
+                ops::reset(pool, c"reset".as_ptr()).unwrap();
+            } else {
+                ops::free_children(pool, c"free".as_ptr()).unwrap();
+            }
+        }
+    }
+
+    fn check(&self) {
+        self.bare.iter().for_each(|written| written.check());
+        self.members.iter().for_each(|(_, written)| written.check());
+        assert_eq!(PoolRef::of_chunk(self.pool).unwrap().stats(), self.counted);
+    }
+
+    fn step(&mut self, rng: &mut Rng, largest: usize) {
+        let byte = rng.next() as u8;
+        let most = if rng.below(50) == 0 { largest } else { 200 };
+        let size = rng.below(most);
+        let some = if self.members.is_empty() { None } else { Some(rng.below(self.members.len())) };
+        match (rng.below(16), some) {
+            (0..=5, _) => self.bare(size, byte),
+            (6..=9, _) => self.member(size, byte),
+            (10..=11, Some(i)) => self.free_member(i),
+            (12, Some(i)) => self.resize_member(i, size, byte),
+            (13, Some(i)) => self.move_member(i, if byte < 200 { self.pool } else { self.elsewhere }),
+            (14, _) if byte < 20 => self.empty(byte.is_multiple_of(2)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn bare_bytes_stay_as_they_were_written() {
+    let (seeds, steps) = if cfg!(miri) { (2, 300) } else { (60, 3000) };
+    for seed in 1..=seeds {
+        let mut rng = Rng(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15) | 1);
+        let room = rng.below(8000);
+        // SAFETY: one thread.
+        let pool = unsafe {
+            match seed % 3 {
+                0 => ops::pool(None, room),
+                1 => ops::growable_pool(None, room, 0),
+                _ => ops::growable_pool(None, room, 4 * room),
+            }
+            .unwrap()
+        };
+        let none = Stats::default();
+        let mut world = World { pool, elsewhere: root(), bare: vec![], members: vec![], counted: none };
+        for step in 0..steps {
+            world.step(&mut rng, if seed % 4 == 0 { 300_000 } else { 3000 });
+            if step % 16 == 0 {
+                world.check();
+            }
+        }
+        world.check();
+        // The pool goes while members are elsewhere; bare bytes go with it.
+        let elsewhere = world.elsewhere;
+        world.members.retain(|(c, _)| c.parent() == Some(elsewhere));
+        free(pool);
+        world.members.iter().for_each(|(_, written)| written.check());
+        free(elsewhere);
+    }
+}
+
+#[test]
+fn a_pool_that_is_reset_again_and_again_keeps_its_size() {
+    // SAFETY: one thread.
+    let pool = unsafe { ops::growable_pool(None, 1000, 0).unwrap() };
+    let held = || PoolRef::of_chunk(pool).unwrap().bytes_held();
+    let mut before = 0;
+    for round in 0..if cfg!(miri) { 5 } else { 200 } {
+        for i in 0..500 {
+            bare(pool, i % 300);
+        }
+        bare(pool, 1 << 20);
+        // SAFETY: one thread, a live pool.
+        unsafe {
+            if round % 2 == 0 {
+                // Not regular: what lies below is freed one by one.
+                ops::alloc(Some(pool), 1 << 20).unwrap();
+            }
+            ops::reset(pool, c"reset".as_ptr()).unwrap();
+        }
+        if round == 1 {
+            before = held();
+        }
+        assert!(round < 1 || held() == before, "{} bytes, not {before}", held());
+    }
+    assert!(before < 500 * 300 * 2, "{before}: the large one is still there");
+    free(pool);
+}
+
+/// Members are freed down to none again and again; their room must not be given to others while bare bytes are in it.
+#[test]
+fn members_come_and_go_beside_bare_bytes() {
+    // SAFETY: one thread.
+    let pool = unsafe { ops::pool(None, 4096).unwrap() };
+    let buffer = pool.ptr().addr()..pool.ptr().addr() + 4096;
+    let kept: Vec<Written> = (0..10u8).map(|i| Written::over(bare(pool, 100), 100, i)).collect();
+    for round in 0..1000u32 {
+        // SAFETY: one thread, live chunks.
+        let members: Vec<Chunk> = (0..10).map(|_| unsafe { ops::alloc(Some(pool), 150).unwrap() }).collect();
+        for &member in &members {
+            assert!(
+                buffer.contains(&member.ptr().addr()),
+                "round {round}: the room of members is used again"
+            );
+            // SAFETY: the payload.
+            unsafe { member.ptr().cast::<u8>().write_bytes(0xff, 150) };
+        }
+        members.into_iter().for_each(free);
+    }
+    kept.into_iter().for_each(Written::check);
+    free(pool);
+}
+
+/// A copy of a live header in bare bytes, with the tag of another place, is no chunk; nor is what a member left there.
+#[test]
+fn forged_headers_are_no_chunks() {
+    // SAFETY: one thread; headers are copied into bare bytes that have room for them.
+    unsafe {
+        let pool = ops::growable_pool(None, 4096, 0).unwrap();
+        let (plain, other) = (root(), ops::growable_pool(None, 4096, 0).unwrap());
+        let member = ops::alloc(Some(other), 10).unwrap();
+        for chunk in [plain, member] {
+            let at = bare(pool, HEADER + 16);
+            at.copy_from_nonoverlapping(chunk.address(), HEADER);
+            assert!(!is_chunk(at.add(HEADER)), "{chunk:?}");
+        }
+        let old: Vec<_> = (0..20).map(|_| ops::alloc(Some(pool), 10).unwrap().ptr()).collect();
+        ops::reset(pool, c"reset".as_ptr()).unwrap();
+        // Bare bytes lie where members were.
+        for _ in 0..4096 / 16 {
+            bare(pool, 16);
+        }
+        assert!(old.into_iter().all(|at| !is_chunk(NonNull::new(at).unwrap().cast())));
+        for chunk in [pool, plain, other] {
+            free(chunk);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_pool_is_refused() {
+    // SAFETY: one thread, live chunks.
+    unsafe {
+        let plain = root();
+        assert_eq!(ops::bare_quick(plain.ptr(), 1), None);
+        assert_eq!(ops::bare(plain, 1), Err(AllocError::Refused));
+        let pool = ops::growable_pool(Some(plain), 100, 0).unwrap();
+        let member = ops::alloc(Some(pool), 1).unwrap();
+        assert_eq!(ops::bare(member, 1), Err(AllocError::Refused));
+        assert_eq!(ops::bare(pool, ops::MAX_SIZE), Err(AllocError::TooLarge));
+        assert_eq!(ops::bare(pool, usize::MAX), Err(AllocError::TooLarge));
+        bare(pool, 1);
+        assert_eq!(ops::bare_quick(pool.ptr(), usize::MAX), None);
+        assert_eq!(ops::bare_quick(pool.ptr(), usize::MAX - 15), None);
+        free(plain);
+        assert_eq!(ops::bare_quick(pool.ptr(), 1), None, "the pool is gone");
+        assert_eq!(ops::bare_quick(std::ptr::null(), 1), None);
+        assert_eq!(ops::bare_quick(std::ptr::without_provenance(usize::MAX), 1), None);
+    }
+}

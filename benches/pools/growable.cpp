@@ -45,6 +45,31 @@ struct Growable {
 	void clear(std::vector<Context> &) { tm_reset(pool); }
 };
 
+/* Bytes without a header; a context is a pool of its own. */
+struct Bare {
+	static constexpr const char *name = "tm_palloc";
+	void *pool = tm_pool_growable(nullptr, block, 1 << 20);
+	~Bare() { talloc_free(pool); }
+	void *get(size_t size) { return tm_palloc(pool, size); }
+	void put(void *, size_t) {}
+	void drop(const std::vector<void *> &, const std::vector<size_t> &) { tm_reset(pool); }
+
+	using Context = void *;
+	Context make() { return tm_pool_growable(pool, 1024, 0); }
+	void *get(Context &context, size_t size) { return tm_palloc(context, size); }
+	void free(Context &context) { _talloc_free(context, nullptr); }
+	void clear(std::vector<Context> &) { tm_reset(pool); }
+};
+
+/* The same, compiled into the program. */
+struct OurMonotonic {
+	static constexpr const char *name = "monotonic_resource";
+	tmempool::monotonic_resource pool{block};
+	void *get(size_t size) { return pool.allocate(size, 16); }
+	void put(void *at, size_t size) { pool.deallocate(at, size, 16); }
+	void drop(const std::vector<void *> &, const std::vector<size_t> &) { pool.release(); }
+};
+
 struct Malloc {
 	static constexpr const char *name = "malloc";
 	void *get(size_t size) { return std::malloc(size); }
@@ -310,12 +335,15 @@ template <class Way> void add_requests()
 void bench::add_growable_cases()
 {
 	add_contexts<Growable>();
+	add_contexts<Bare>();
 	add_contexts<Malloc>();
 	add_contexts<Monotonic>();
 #ifdef HAVE_APR
 	add_contexts<Apr>();
 #endif
 	add_requests<Growable>();
+	add_requests<Bare>();
+	add_requests<OurMonotonic>();
 	add_requests<Malloc>();
 	add_requests<Monotonic>();
 	add_requests<Unsynchronized>();

@@ -12,7 +12,8 @@
  * it an allocator of its own, so that its memory goes with it.
  *
  * The pools: `MemoryPool<T>` for elements of one type, `cache<T>` for objects that stay constructed, `mempool` for
- * a reserve that does not fail, `genpool` for memory that the user brings, and `memory_resource` for std::pmr.
+ * a reserve that does not fail, `genpool` for memory that the user brings, and `memory_resource` and
+ * `monotonic_resource` for std::pmr.
  *
  * Where memory is refused, std::bad_alloc is thrown. A destructor that throws ends the program.
  *
@@ -186,6 +187,15 @@ class ref {
 	ref growable_pool(std::size_t first_size, std::size_t max_block = 0) const
 	{
 		return ref(detail::checked(tm_pool_growable(chunk_, first_size, max_block)));
+	}
+
+	/*
+	 * `size` bytes of this pool that are no chunk: they have no header, and go with all else
+	 * in the pool, by clear() or when it is freed. Throws std::bad_alloc where this is no pool.
+	 */
+	void *bytes(std::size_t size) const
+	{
+		return detail::checked(tm_palloc(chunk_, size));
 	}
 
 	/* Frees all below this one, with the destructors; a pool keeps its room. */
@@ -401,6 +411,81 @@ class memory_resource : public std::pmr::memory_resource {
 	}
 
 	const void *context_;
+};
+
+/*
+ * A std::pmr::memory_resource for what goes all at once, as std::pmr::monotonic_buffer_resource is: it cuts what is
+ * allocated off blocks of a growable pool of its own, and to give something back does nothing. release() takes all
+ * back and keeps the memory for the next use. The pool is freed with the resource, or with `parent`, which must not
+ * be used from then on. Used by one thread at a time. Any alignment; less than 256 MiB at a time.
+ */
+class monotonic_resource : public std::pmr::memory_resource {
+    public:
+	explicit monotonic_resource(std::size_t first_size = 4096, const void *parent = nullptr)
+		: pool_(detail::checked(tm_pool_growable(parent, first_size, 0)))
+	{
+	}
+
+	monotonic_resource(const monotonic_resource &) = delete;
+	monotonic_resource &operator=(const monotonic_resource &) = delete;
+
+	~monotonic_resource() override
+	{
+		_talloc_free(pool_, "tmempool::monotonic_resource");
+	}
+
+	/* All that was allocated is gone, and the memory is used again. */
+	void release() noexcept
+	{
+		low_ = high_ = nullptr;
+		tm_reset(pool_);
+	}
+
+	/* The pool, for tm_pool_set_keep(), tm_stats() and tm_limit(). */
+	void *pool() const noexcept
+	{
+		return pool_;
+	}
+
+    private:
+	static constexpr std::size_t piece = 2048;
+
+	void *do_allocate(std::size_t bytes, std::size_t align) override
+	{
+		std::size_t rest = static_cast<std::size_t>(high_ - low_);
+		std::size_t skip = -reinterpret_cast<std::uintptr_t>(low_) & (align - 1);
+		if (bytes > rest || skip > rest - bytes)
+			return allocate_slowly(bytes, align);
+		char *at = low_ + skip;
+		low_ = at + bytes;
+		return at;
+	}
+
+	void *allocate_slowly(std::size_t bytes, std::size_t align)
+	{
+		std::size_t room = bytes + (align > alignment ? align - alignment : 0);
+		if (room < bytes)
+			throw std::bad_alloc();
+		if (room > piece / 4) {
+			void *at = detail::checked(tm_palloc(pool_, room));
+			return std::align(align, bytes, at, room);
+		}
+		low_ = static_cast<char *>(detail::checked(tm_palloc(pool_, piece)));
+		high_ = low_ + piece;
+		return do_allocate(bytes, align);
+	}
+
+	void do_deallocate(void *, std::size_t, std::size_t) override {}
+
+	bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
+	{
+		return this == &other;
+	}
+
+	void *pool_;
+	/* What is left of the last piece of the pool. */
+	char *low_ = nullptr;
+	char *high_ = nullptr;
 };
 
 /* Who uses a MemoryPool. */

@@ -237,6 +237,68 @@ void containers_of_std_pmr()
 	CHECK(root.total_blocks() == before);
 }
 
+/* What is allocated stays as it was until release(), whatever is given back meanwhile. */
+void a_monotonic_resource_takes_all_back_at_once()
+{
+	tmempool::context root;
+	const std::size_t before = root.total_blocks();
+	{
+		tmempool::monotonic_resource resource(1000, root.get()), other;
+		CHECK(resource == resource && !(resource == other));
+		CHECK(talloc_parent(resource.pool()) == root.get());
+		for (int round = 0; round < 3; ++round) {
+			std::vector<std::pair<unsigned char *, std::size_t>> all;
+			std::mt19937 random(static_cast<unsigned>(round));
+			for (unsigned i = 0; i < 5000; ++i) {
+				std::size_t size = random() % (i % 100 == 0 ? 100000 : 300);
+				std::size_t align = std::size_t{1} << random() % 13;
+				void *at = resource.allocate(size, align);
+				CHECK(reinterpret_cast<std::uintptr_t>(at) % align == 0);
+				std::memset(at, static_cast<unsigned char>(i), size);
+				if (i % 3 == 0)
+					resource.deallocate(at, size, align);
+				else
+					all.emplace_back(static_cast<unsigned char *>(at), size);
+			}
+			std::size_t wrong = 0, i = 0;
+			for (auto [at, size] : all) {
+				i += i % 3 == 0;
+				for (std::size_t j = 0; j < size; ++j)
+					wrong += at[j] != static_cast<unsigned char>(i);
+				++i;
+			}
+			CHECK(wrong == 0);
+			resource.release();
+			struct tm_stats stats = {};
+			CHECK(tm_stats(resource.pool(), &stats) == 0 && stats.current_allocated == 0);
+		}
+		for (std::size_t huge : {std::size_t{1} << 40, static_cast<std::size_t>(-8)}) {
+			volatile std::size_t size = huge;
+			try {
+				(void)resource.allocate(size, 64);
+				CHECK(!"thrown");
+			} catch (const std::bad_alloc &) {
+			}
+		}
+		std::pmr::map<int, std::pmr::string> map(&resource);
+		for (int i = 0; i < 1000; ++i)
+			map.emplace(i, std::string(static_cast<std::size_t>(i), 'x'));
+		CHECK(std::string_view(map.at(501)) == std::string(501, 'x'));
+	}
+	CHECK(root.total_blocks() == before);
+
+	auto pool = tmempool::context::growable_pool_of(1000);
+	std::memset(pool.bytes(100), 1, 100);
+	CHECK(pool.stats().current_allocated == 100 && pool.total_blocks() == 1);
+	pool.clear();
+	CHECK(pool.stats().current_allocated == 0);
+	try {
+		(void)root.bytes(1);
+		CHECK(!"thrown");
+	} catch (const std::bad_alloc &) {
+	}
+}
+
 void a_growable_pool_is_cleared_and_used_again()
 {
 	auto pool = tmempool::context::growable_pool_of(1024, 64 << 10);
@@ -344,6 +406,7 @@ int main()
 	a_reserve_is_taken_at_once();
 	many_threads_share_a_pool();
 	containers_of_std_pmr();
+	a_monotonic_resource_takes_all_back_at_once();
 	a_growable_pool_is_cleared_and_used_again();
 	owners_of_the_kernel_s_pools();
 	a_shared_context_is_used_by_all();

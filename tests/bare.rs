@@ -74,6 +74,8 @@ fn is_chunk(at: NonNull<u8>) -> bool {
 }
 
 struct World {
+    /// The pool's parent, which counts in some programs: then nothing goes the short way.
+    top: Chunk,
     pool: Chunk,
     elsewhere: Chunk,
     bare: Vec<Written>,
@@ -170,6 +172,14 @@ impl World {
         self.bare.iter().for_each(|written| written.check());
         self.members.iter().for_each(|(_, written)| written.check());
         assert_eq!(PoolRef::of_chunk(self.pool).unwrap().stats(), self.counted);
+        // SAFETY: one thread, a live chunk.
+        if let Some(stats) = unsafe { ops::stats(self.top) } {
+            let below = self.members.iter().filter(|(c, _)| c.parent() == Some(self.pool));
+            let sizes = || self.bare.iter().chain(below.clone().map(|(_, written)| written)).map(|w| w.size);
+            assert_eq!(stats.current, sizes().sum::<usize>());
+            // The pool itself is one more.
+            assert_eq!(stats.allocations - stats.frees, sizes().count() + 1);
+        }
     }
 
     fn step(&mut self, rng: &mut Rng, largest: usize) {
@@ -194,19 +204,23 @@ fn bare_bytes_stay_as_they_were_written() {
     let (seeds, steps) = if cfg!(miri) { (2, 300) } else { (60, 3000) };
     for seed in 1..=seeds {
         let mut rng = Rng(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15) | 1);
-        let room = rng.below(8000);
+        let (top, room) = (root(), rng.below(8000));
         // SAFETY: one thread.
         let pool = unsafe {
             match seed % 3 {
-                0 => ops::pool(None, room),
-                1 => ops::growable_pool(None, room, 0),
-                _ => ops::growable_pool(None, room, 4 * room),
+                0 => ops::pool(Some(top), room),
+                1 => ops::growable_pool(Some(top), room, 0),
+                _ => ops::growable_pool(Some(top), room, 4 * room),
             }
             .unwrap()
         };
         let none = Stats::default();
-        let mut world = World { pool, elsewhere: root(), bare: vec![], members: vec![], counted: none };
+        let mut world = World { top, pool, elsewhere: root(), bare: vec![], members: vec![], counted: none };
         for step in 0..steps {
+            if step == steps / 3 && seed % 5 < 2 {
+                // SAFETY: one thread, a live chunk.
+                unsafe { ops::enable_stats(top).unwrap() };
+            }
             world.step(&mut rng, if seed % 4 == 0 { 300_000 } else { 3000 });
             if step % 16 == 0 {
                 world.check();
@@ -218,7 +232,11 @@ fn bare_bytes_stay_as_they_were_written() {
         world.members.retain(|(c, _)| c.parent() == Some(elsewhere));
         free(pool);
         world.members.iter().for_each(|(_, written)| written.check());
+        // SAFETY: one thread, a live chunk.
+        let counted = unsafe { ops::stats(top) }.unwrap_or_default();
+        assert_eq!((counted.current, counted.allocations), (0, counted.frees));
         free(elsewhere);
+        free(top);
     }
 }
 

@@ -48,7 +48,7 @@ static tm_handle refused;
 
 static int refuse(tm_handle handle)
 {
-	return handle == refused ? -1 : 0;
+	return handle != refused;
 }
 
 static void watched(void)

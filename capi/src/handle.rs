@@ -236,27 +236,33 @@ pub unsafe extern "C" fn tm_handle_watch(handle: tm_handle, watched: c_int) -> c
 
 /// Waits for this thread's turn to use handles, and keeps it until tm_handle_unlock(): other threads'
 /// calls wait meanwhile. A thread may do so several times.
+///
+/// @return  how many times it has done so by now: 1 the first time. The library's own turns count, too, in
+///          a watcher.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tm_handle_lock() {
-    turn::take();
+pub unsafe extern "C" fn tm_handle_lock() -> c_int {
+    turn::take() as c_int
 }
 
 /// Ends what tm_handle_lock() began.
 ///
-/// @return  0; -1 with errno EPERM if it is not this thread's turn.
+/// @return  how many times more this thread has its turn: 0 when it has ended; -1 with errno EPERM if it is
+///          not this thread's turn.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_handle_unlock() -> c_int {
-    if turn::give() {
-        0
-    } else {
-        handle_refused(libc::EPERM);
-        -1
+    match turn::give() {
+        Some(depth) => depth as c_int,
+        None => {
+            handle_refused(libc::EPERM);
+            -1
+        }
     }
 }
 
 /// Sets the function that is called when a watched chunk is about to be freed, in the place of a
-/// destructor: with the chunk and its children still alive, and free to do anything. It returns 0 to go
-/// on, or -1 to keep the chunk alive. NULL for none: then nothing is asked.
+/// destructor: with the chunk and its children still alive, and free to do anything. It returns 1 to let
+/// the chunk go; anything else keeps it alive, so that a watcher that fails, as one in a script may,
+/// frees nothing. NULL for none: then nothing is asked.
 ///
 /// It is called in the turn of whoever frees, and must not wait for another thread that uses handles.
 ///

@@ -19,8 +19,11 @@ use crate::handle::tm_handle;
 use crate::handle_table::{self, Fate, Table, Watch, number_of};
 use crate::turn::Turn;
 
-/// The user's function that is asked before a watched chunk is freed.
+/// The user's function that is asked before a watched chunk is freed, and says [`LET_GO`] if it may be.
 pub(crate) type Watcher = unsafe extern "C" fn(handle: tm_handle) -> c_int;
+
+/// What a watcher says to let a chunk go; with anything else it keeps it.
+const LET_GO: c_int = 1;
 
 static WATCHER: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
@@ -173,7 +176,7 @@ unsafe extern "C" fn ask(payload: *mut c_void) -> c_int {
     let (Some(handle), Some(watcher)) = (asked, watcher()) else { return 0 };
     let _turn = Turn::take();
     // SAFETY: the user's function expects a handle.
-    unsafe { watcher(handle) }
+    if unsafe { watcher(handle) } == LET_GO { 0 } else { -1 }
 }
 
 /// The finalizer of every chunk with a handle.

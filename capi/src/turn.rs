@@ -38,13 +38,14 @@ impl Drop for Turn {
     }
 }
 
-/// Waits for the turn; [`give`] ends it.
+/// Waits for the turn; [`give`] ends it. Says how many times the thread has it now.
 #[inline]
-pub(crate) fn take() {
+pub(crate) fn take() -> u32 {
     let me = os::thread_pointer();
     if OWNER.load(Relaxed) == me {
-        DEPTH.store(DEPTH.load(Relaxed) + 1, Relaxed);
-        return;
+        let depth = DEPTH.load(Relaxed) + 1;
+        DEPTH.store(depth, Relaxed);
+        return depth;
     }
     LOCK.take();
     OWNER.store(me, Relaxed);
@@ -52,13 +53,14 @@ pub(crate) fn take() {
     if WATCHED.load(Relaxed) == 0 {
         watch_forks();
     }
+    1
 }
 
-/// Ends what [`take`] began. Says whether the thread had the turn.
+/// Ends what [`take`] began. Says how many times the thread still has the turn; None if it did not have it.
 #[inline]
-pub(crate) fn give() -> bool {
+pub(crate) fn give() -> Option<u32> {
     if OWNER.load(Relaxed) != os::thread_pointer() {
-        return false;
+        return None;
     }
     let depth = DEPTH.load(Relaxed) - 1;
     DEPTH.store(depth, Relaxed);
@@ -66,7 +68,7 @@ pub(crate) fn give() -> bool {
         OWNER.store(0, Relaxed);
         LOCK.release();
     }
-    true
+    Some(depth)
 }
 
 #[cold]

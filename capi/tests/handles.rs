@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tmempool_capi::alloc::{_talloc_realloc, talloc_named_const};
 use tmempool_capi::free::{_talloc_free, _talloc_set_destructor};
@@ -119,14 +119,28 @@ fn a_chunk_at_the_same_address_is_another() {
     assert_eq!(ended(1 << 32).0, -1);
 }
 
+/// In a process of its own, as the other tests free many, too.
 #[test]
 fn what_was_freed_lately_is_remembered() {
-    let first = new(0, 0, c"first");
-    free(first, c"early");
-    for _ in 0..10_000 {
-        free(new(0, 0, c"more"), c"later");
+    // SAFETY: the child only uses this library and ends at once.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::alarm(20);
+            let first = new(0, 0, c"first");
+            free(first, c"early");
+            for _ in 0..16_000 {
+                free(new(0, 0, c"more"), c"later");
+            }
+            let (mut name, mut place) = (null(), null());
+            let verdict = tm_handle_ended(first, &mut name, &mut place);
+            let known = verdict == 1 && CStr::from_ptr(name) == c"first" && CStr::from_ptr(place) == c"early";
+            libc::_exit(if known { 0 } else { 1 });
+        }
+        let mut status = -1;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        assert_eq!(status, 0);
     }
-    assert_eq!(ended(first), (1, Some("first".into()), Some("early".into())));
 }
 
 #[test]
@@ -201,7 +215,7 @@ fn a_reset_ends_what_lies_below() {
 
 static ASKED: AtomicU64 = AtomicU64::new(0);
 static CALLS: AtomicUsize = AtomicUsize::new(0);
-static ANSWER: AtomicUsize = AtomicUsize::new(0);
+static ANSWER: AtomicI32 = AtomicI32::new(0);
 
 unsafe extern "C" fn watcher(handle: u64) -> c_int {
     ASKED.store(handle, Relaxed);
@@ -209,7 +223,7 @@ unsafe extern "C" fn watcher(handle: u64) -> c_int {
     assert!(!get(handle).is_null(), "it is still alive");
     assert_eq!(free(handle, c"within"), -1, "and is being freed already");
     free(new(0, 8, c"made by the watcher"), c"in the watcher");
-    -(ANSWER.load(Relaxed) as c_int)
+    ANSWER.load(Relaxed)
 }
 
 #[test]
@@ -222,14 +236,17 @@ fn the_watcher_is_asked_and_may_refuse() {
         tm_handle_set_watcher(Some(watcher));
         assert_eq!(tm_handle_watch(watched, 1), 0);
     }
-    ANSWER.store(1, Relaxed);
-    assert_eq!((free(watched, c"refused"), errno()), (-1, libc::EPERM));
+    // What fails to answer leaves anything as its answer.
+    for answer in [0, -1, 2, i32::MIN] {
+        ANSWER.store(answer, Relaxed);
+        assert_eq!((free(watched, c"refused"), errno()), (-1, libc::EPERM));
+    }
     assert_eq!(free(quiet, c"x"), 0);
-    assert_eq!((CALLS.load(Relaxed), ASKED.load(Relaxed)), (1, watched));
+    assert_eq!((CALLS.load(Relaxed), ASKED.load(Relaxed)), (4, watched));
     // Its parent goes; it stays.
     assert_eq!(free(root, c"x"), 0);
     assert!(!get(watched).is_null());
-    ANSWER.store(0, Relaxed);
+    ANSWER.store(1, Relaxed);
     assert_eq!(free(watched, c"agreed"), 0);
     assert_eq!(ended(watched).2.unwrap(), "agreed");
     // SAFETY: no function.
@@ -331,6 +348,16 @@ fn a_shared_context_is_used_both_ways_at_once() {
         }
     });
     assert_eq!(free(shared, c"x"), 0);
+}
+
+#[test]
+fn turns_are_counted() {
+    // SAFETY: taken and given by one thread.
+    unsafe {
+        assert_eq!((tm_handle_lock(), tm_handle_lock()), (1, 2));
+        assert_eq!((tm_handle_unlock(), tm_handle_unlock()), (1, 0));
+        assert_eq!((tm_handle_unlock(), errno()), (-1, libc::EPERM));
+    }
 }
 
 /// A child has the turn free, even if another thread had it.

@@ -576,20 +576,25 @@ int tm_handle_watch(tm_handle handle, int watched);
 /**
  * Waits for this thread's turn to use handles, and keeps it until tm_handle_unlock(): other threads'
  * calls wait meanwhile. A thread may do so several times.
+ *
+ * @return  how many times it has done so by now: 1 the first time. The library's own turns count, too, in
+ *          a watcher.
  */
-void tm_handle_lock(void);
+int tm_handle_lock(void);
 
 /**
  * Ends what tm_handle_lock() began.
  *
- * @return  0; -1 with errno EPERM if it is not this thread's turn.
+ * @return  how many times more this thread has its turn: 0 when it has ended; -1 with errno EPERM if it is
+ *          not this thread's turn.
  */
 int tm_handle_unlock(void);
 
 /**
  * Sets the function that is called when a watched chunk is about to be freed, in the place of a
- * destructor: with the chunk and its children still alive, and free to do anything. It returns 0 to go
- * on, or -1 to keep the chunk alive. NULL for none: then nothing is asked.
+ * destructor: with the chunk and its children still alive, and free to do anything. It returns 1 to let
+ * the chunk go; anything else keeps it alive, so that a watcher that fails, as one in a script may,
+ * frees nothing. NULL for none: then nothing is asked.
  *
  * It is called in the turn of whoever frees, and must not wait for another thread that uses handles.
  *

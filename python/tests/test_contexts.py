@@ -165,6 +165,9 @@ def test_a_free_in_the_middle_of_an_operation_waits_for_its_end():
     with _work.work:
         ctx.free()
         assert ctx.alive
+        with _work.work, _work.turn:
+            pass
+        assert ctx.alive
     assert not ctx.alive
 
 

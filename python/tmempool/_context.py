@@ -20,7 +20,7 @@ from ._errors import VetoError, WrongTypeError
 from ._genpool import GenPool, make_genpool
 from ._handle import Handle, any_address, encode, encode_name, size_of
 from ._mempool import Mempool, make_mempool
-from ._work import caller, turn, work
+from ._work import caller, work
 
 H = TypeVar("H", bound=Handle)
 C = TypeVar("C", bound="Context")
@@ -127,9 +127,9 @@ class Context(Handle):
         BufferError if bytes of anything are in use; then nothing has changed.
         """
         location = caller()
-        with turn:
+        with work as depth:
             self._address()
-            if not work.defers(lambda: self._reset(location)):
+            if not work.defers(depth, lambda: self._reset(location)):
                 self._reset(location)
 
     def _reset(self, location: C_Bytes) -> None:

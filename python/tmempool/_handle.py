@@ -19,7 +19,7 @@ from . import _registry as registry
 from ._errors import ReferencedError, VetoError, WrongTypeError
 from ._registry import Entry
 from ._tree import Node, report_text, tree_of
-from ._work import caller, turn, work
+from ._work import caller, work
 
 if TYPE_CHECKING:
     from ._context import Context
@@ -156,15 +156,13 @@ class Handle:
         handler that came in the middle of another operation, the free takes place behind that.
         """
         location = caller()
-        c.lock()
-        try:
-            if work.depth:
-                self._address()
-                work.defers(lambda: self._free(location))
-            else:
+        with work as depth:
+            if depth == 1:
                 self._free(location)
-        finally:
-            c.unlock()
+                return
+            self._address()
+            if not work.defers(depth, lambda: self._free(location)):
+                self._free(location)
 
     def _free(self, location: bytes) -> None:
         """Frees this; in the thread's turn."""
@@ -184,9 +182,9 @@ class Handle:
         """Ends what `owner` has of this: its reference, or else its being the parent. None stands
         for the parent of a root. The last owner to go frees this, as `free()` does."""
         location = caller()
-        with turn:
+        with work as depth:
             self._address()
-            if not work.defers(lambda: self._unlink(owner, location)):
+            if not work.defers(depth, lambda: self._unlink(owner, location)):
                 self._unlink(owner, location)
 
     def _unlink(self, owner: Optional[Context], location: bytes) -> None:

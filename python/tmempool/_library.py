@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import sys
-from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p, py_object
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,18 @@ ended = _declare(
 )
 watch = _declare(telling.tm_handle_watch, c_int, HandleType, c_int)
 set_watcher = _declare(library.tm_handle_set_watcher, None, c_void_p)
-lock = _declare(library.tm_handle_lock, None)
+lock = _declare(library.tm_handle_lock, c_int)
 unlock = _declare(library.tm_handle_unlock, c_int)
+# The same as the two ends of a `with` block. The last passes three arguments on, which C functions without
+# any let lie. The first is given one that nobody reads: to convert it needs as much of the call stack as
+# the end will, so that a block which could be begun can be ended. `leave` says nothing, as what such an end
+# returns decides whether an exception goes on.
+_Enter = CFUNCTYPE(c_int, py_object)
+_Leave = CFUNCTYPE(None, py_object, py_object, py_object)
+_CountedLeave = CFUNCTYPE(c_int, py_object, py_object, py_object)
+enter: Any = _Enter(("tm_handle_lock", library), ((1, "unread", None),))
+leave: Any = _Leave(("tm_handle_unlock", library))
+counted_leave: Any = _CountedLeave(("tm_handle_unlock", library))
 handle_roots = _declare(library.tm_handle_roots, c_size_t, POINTER(c_uint64), c_size_t)
 
 # Chunks, by their addresses.

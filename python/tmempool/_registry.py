@@ -8,7 +8,8 @@ library then asks here before it frees the chunk.
 
 A chunk's bytes are handed out through `Entry.memory` only, a ctypes array whose reference count
 says whether anybody still has them: views, ctypes structures and numpy arrays all keep it alive.
-Weak references would not do, as finalizers may run after they are cleared.
+Weak references alone would not do, as finalizers may run after they are cleared; but they, too, lead to
+the array, so before the bytes go, the array is let go, and looked for through one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import ctypes
 import errno
 import os
 import sys
+import weakref
 from typing import Any, Callable, Dict, List, Optional, Set, Type
 
 from . import _library as c
@@ -25,13 +27,12 @@ from ._errors import StaleContextError, TmempoolError
 from ._work import report_unraisable, turn, work
 
 
-
 class Entry:
     """What is kept for a chunk that the library asks about before its end."""
 
     __slots__ = (
         "handle", "name", "kind", "detail", "memory", "parts", "users", "out", "kept",
-        "destructor", "destructing", "ended",
+        "destructor", "ended",
     )
 
     def __init__(self, handle: int, kind: Type[Any], name: str, detail: object) -> None:
@@ -49,7 +50,6 @@ class Entry:
         # How many threads wait for something of it, in the library.
         self.users = 0
         self.destructor: Optional[Callable[[Any], object]] = None
-        self.destructing = False
         # Set when the free has been agreed to: nothing is handed out any more.
         self.ended = False
 
@@ -66,10 +66,27 @@ def _unused_count() -> int:
 
 _UNUSED = _unused_count()
 
+# What the library is told when it asks whether a chunk may be freed.
+_LET_GO, _KEEP = 1, 0
+
 
 def memory_in_use(owner: Any) -> bool:
     """Whether somebody has the bytes that `owner.memory` hands out."""
     return owner.memory is not None and _count(owner) > _UNUSED
+
+
+def withdraw(owner: Any) -> bool:
+    """Lets go of `owner.memory`, so that nothing leads to it, unless somebody has the bytes. Says whether
+    nobody has."""
+    if owner.memory is None:
+        return True
+    if memory_in_use(owner):
+        return False
+    ref = weakref.ref(owner.memory)
+    owner.memory = None
+    # Somebody may have followed such a reference since; nobody can from here on.
+    owner.memory = ref()
+    return owner.memory is None
 
 
 def in_use(entry: Entry) -> bool:
@@ -78,7 +95,7 @@ def in_use(entry: Entry) -> bool:
         # Taken off first: a finalizer may add one at any moment.
         for part in list(entry.parts):
             entry.parts.discard(part)
-            if memory_in_use(part):
+            if not withdraw(part):
                 entry.parts.add(part)
                 return True
     return entry.users > 0 or memory_in_use(entry)
@@ -108,59 +125,56 @@ def stale(kind: str, name: str, handle: int) -> StaleContextError:
     return StaleContextError(f"{kind} {name!r} {fate}")
 
 
-def _run_destructor(entry: Entry) -> bool:
+def _run_destructor(entry: Entry, depth: int) -> bool:
     """Runs the Python destructor; whether it agrees. It may use everything, freeing included."""
     destructor = entry.destructor
     if destructor is None:
         return True
-    depth = work.depth
-    work.depth = 0
-    entry.destructing = True
+    outer, work.base = work.base, depth
     try:
         return destructor(entry.kind._of(entry.handle, entry.name, entry.detail)) is not False
     except BaseException:
         report_unraisable("a destructor", destructor)
         return True
     finally:
-        entry.destructing = False
-        work.depth = depth
+        work.base = outer
 
 
 def _agree(handle: int) -> bool:
     """Whether the chunk of `handle` may be freed: the library asks, and frees it if so."""
-    with turn:
-        # Without `work`: deferred frees are not to run inside this one.
-        work.depth += 1
-        try:
-            entry = entries.get(handle)
-            if entry is None:
-                return True
-            if in_use(entry) or not _run_destructor(entry):
-                return False
-            # First the end of what can be handed out, then the question whether anything was.
-            entry.ended = True
-            if in_use(entry):
-                entry.ended = False
-                return False
-            # The entry stays until the handle has ended: else one more could be made meanwhile.
-            ending.append(handle)
-            exported.discard(entry)
-            entry.memory = None
-            entry.destructor = None
-            entry.kept = []
+    # Without `work`: frees that had to wait are not to run inside this one.
+    with turn as depth:
+        entry = entries.get(handle)
+        if entry is None:
             return True
-        finally:
-            work.depth -= 1
+        if in_use(entry) or not _run_destructor(entry, depth):
+            return False
+        # First the end of what can be handed out, then the question whether anything was.
+        entry.ended = True
+        if in_use(entry) or not withdraw(entry):
+            entry.ended = False
+            return False
+        # The entry stays until the handle has ended: else one more could be made meanwhile.
+        ending.append(handle)
+        exported.discard(entry)
+        entry.destructor = None
+        entry.kept = []
+        return True
 
 
 def _watcher_body(handle: int) -> int:
     try:
-        return 0 if _agree(handle) else -1
+        return _LET_GO if _agree(handle) else _KEEP
     except BaseException:
-        # An interrupt between two steps: what is not known to be unused is kept.
+        # An interrupt between two steps: what is not known to be unused is kept, as it also is when
+        # the interrupt comes outside of this block.
         report_unraisable("the end of a chunk", handle)
+        if handle in ending:
+            return _LET_GO
         entry = entries.get(handle)
-        return 0 if entry is None or entry.ended else -1
+        if entry is not None:
+            entry.ended = False
+        return _KEEP
 
 
 _watcher = c.Watcher(_watcher_body)

@@ -76,23 +76,32 @@ def tree_of(address: int) -> Node:
     """Copies the tree at a live address; within `work`."""
     path: List[Node] = []
     root: List[Node] = []
+    failures: List[BaseException] = []
 
     def visit(ptr: int, depth: int, _max: int, is_reference: int, _data: object) -> None:
-        node = Node(
-            _decode(c.get_name(ptr)),
-            c.get_size(ptr),
-            0 if is_reference else c.reference_count(ptr),
-            bool(is_reference),
-        )
-        del path[depth:]
-        (path[-1].children if path else root).append(node)
-        path.append(node)
+        # An interrupt, or no memory: the walk goes on, but adds nothing any more.
+        try:
+            if failures:
+                return
+            node = Node(
+                _decode(c.get_name(ptr)),
+                c.get_size(ptr),
+                0 if is_reference else c.reference_count(ptr),
+                bool(is_reference),
+            )
+            del path[depth:]
+            (path[-1].children if path else root).append(node)
+            path.append(node)
+        except BaseException as failure:
+            failures.append(failure)
 
     outer, work.walking = work.walking, True
     try:
         c.visit(address, 0, -1, c.Visitor(visit), None)
     finally:
         work.walking = outer
+    if failures:
+        raise failures[0]
     return root[0]
 
 

@@ -5,6 +5,11 @@ The library lets threads take turns with handles. An operation of several steps 
 turn for its whole length. The interpreter may run finalizers and signal handlers between its steps,
 in the same thread; a free that comes from there waits for the end of the operation (see `Work`). What
 is a single call of the library needs none of this.
+
+A signal handler may also raise an exception between any two steps, as Ctrl-C does. A turn that was taken
+is given back all the same: both ends of the `with` blocks are functions of the library itself, so there is
+no step of Python's between the turn and the block. How deep the turns lie in each other is counted in the
+library, too, and nothing here has to be undone.
 """
 
 from __future__ import annotations
@@ -12,13 +17,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Callable, Dict, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, Tuple
 
 from . import _library as c
 from ._errors import StaleContextError
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class _Report:
@@ -44,42 +48,53 @@ def report_unraisable(message: str, subject: object) -> None:
 
 
 class Turn:
-    """`with turn:` keeps other threads from using handles; in it, the thread may take it again."""
+    """`with turn as depth:` keeps other threads from using handles; in it, the thread may take it again.
+    `depth` says how many times it has it now."""
 
-    def __enter__(self) -> None:
-        c.lock()
-
-    def __exit__(self, *_: object) -> None:
-        c.unlock()
+    __slots__ = ()
+    __enter__ = c.enter
+    __exit__ = c.leave
 
 
 turn = Turn()
 
 
 class Work:
-    """`with work:` is the length of an operation of several steps: it is this thread's turn, and no
-    chunk vanishes in it but by what the operation itself does."""
+    """`with work as depth:` is the length of an operation: it is this thread's turn, and no chunk vanishes
+    in it but by what the operation itself does. Frees that had to wait for its end follow it."""
+
+    __slots__ = ("base", "walking", "closed", "_deferred")
+    __enter__ = c.enter
+    __exit__ = c.counted_leave
 
     def __init__(self) -> None:
-        self.depth = 0
+        # How deep the turn was when the destructor was called that runs now; 0 if none does.
+        self.base = 0
         self.walking = False
         self.closed = False
         self._deferred: List[Callable[[], None]] = []
 
-    def __enter__(self) -> None:
-        c.lock()
-        self.depth += 1
+    def defers(self, depth: int, job: Callable[[], None]) -> bool:
+        """Called in the thread's turn, before an operation that frees: whether `job`, which does it,
+        is kept for the end of the operation that this one came in the middle of. A destructor is in
+        the middle of none."""
+        if depth == 1 or depth == self.base + 1:
+            return False
+        self._deferred.append(job)
+        return True
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.depth -= 1
-        try:
-            while self._deferred and self.depth == 0:
+    def left(self, depth: int, _function: object, _arguments: object) -> None:
+        """Called behind each operation, when the thread has its turn `depth` times more."""
+        if self._deferred and (depth == 0 or depth == self.base):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        while True:
+            try:
                 job = self._deferred.pop(0)
+            except IndexError:
+                return
+            with turn:
                 try:
                     job()
                 except StaleContextError:
@@ -87,16 +102,6 @@ class Work:
                     pass
                 except Exception:
                     report_unraisable("a free in a finalizer or signal handler", job)
-        finally:
-            c.unlock()
-
-    def defers(self, job: Callable[[], None]) -> bool:
-        """Called in the thread's turn, before an operation that frees: whether `job`, which does it,
-        is kept for the end of the operation that this one came in the middle of."""
-        if self.depth == 0:
-            return False
-        self._deferred.append(job)
-        return True
 
     def changes(self) -> None:
         """Called within an operation that changes a tree."""
@@ -107,6 +112,7 @@ class Work:
 
 
 work = Work()
+c.counted_leave.errcheck = work.left
 
 
 _locations: Dict[Tuple[str, int], bytes] = {}
@@ -115,7 +121,11 @@ _locations: Dict[Tuple[str, int], bytes] = {}
 def caller() -> bytes:
     """ "file:line" of the code that called into the package, for the library. That keeps the
     pointer: each place is kept once, for good."""
-    frame: Any = sys._getframe(2)
+    try:
+        frame: Any = sys._getframe(2)
+    except ValueError:
+        # Nothing of Python's has called, but C code: an exit handler's list, the start of a thread.
+        frame = None
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     place = ("unknown", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)

@@ -35,11 +35,12 @@ LIBRARIES := $(addprefix $(DIST)/lib/,libtmempool.so.0 libtmempool.so libtmempoo
 HEADERS := $(addprefix $(DIST)/include/tmempool/,talloc.h tmempool.h tmempool.hpp)
 PC      := $(DIST)/lib/pkgconfig/tmempool.pc
 COMMAND := $(DIST)/bin/tmempool
+EXPORTER := $(DIST)/python/exporter.so
 
 .PHONY: all run examples check oldest-rust soak bench install headers clean FORCE
 .DELETE_ON_ERROR:
 
-all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND)
+all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND) $(EXPORTER)
 
 # Cargo knows what is out of date, and leaves the file alone when nothing is.
 $(CARGOUT)/libtmempool_capi.a: FORCE
@@ -91,6 +92,11 @@ $(PC): capi/tmempool.pc.in Cargo.toml
 $(COMMAND): $(CARGOUT)/tmempool
 	@mkdir -p $(@D)
 	cp $< $@
+
+# For the Python package. The interpreter that loads it brings what it calls.
+$(EXPORTER): python/native/exporter.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -shared -fPIC -Wl,-z,relro,-z,now,-z,noexecstack -o $@ $<
 
 headers:
 	$(CARGO) run -p tmempool-headers

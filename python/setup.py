@@ -1,7 +1,7 @@
-"""Builds a wheel that carries libtmempool.so and the tmempool command: for any Python 3, and for one
-platform.
+"""Builds a wheel that carries libtmempool.so, what makes buffers before Python 3.12, and the tmempool
+command: for any Python 3, and for one platform.
 
-Both come from target/dist of the source tree, where `make` puts them.
+All come from target/dist of the source tree, where `make` puts them.
 """
 
 import shutil
@@ -10,11 +10,16 @@ from pathlib import Path
 from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 from setuptools.errors import SetupError
 
 DIST = Path(__file__).resolve().parent.parent / "target" / "dist"
 # What is carried, and where it lies in the package.
-CARRIED = {"libtmempool.so": DIST / "lib" / "libtmempool.so", "_bin/tmempool": DIST / "bin" / "tmempool"}
+CARRIED = {
+    "libtmempool.so": DIST / "lib" / "libtmempool.so",
+    "exporter.so": DIST / "python" / "exporter.so",
+    "_bin/tmempool": DIST / "bin" / "tmempool",
+}
 
 
 class BuildWithLibrary(build_py):
@@ -23,7 +28,7 @@ class BuildWithLibrary(build_py):
     def run(self):
         for source in CARRIED.values():
             if not source.is_file():
-                raise SetupError(f"{source} does not exist: run `make` in {DIST.parents[1]} first")
+                raise SetupError(_missing(source))
         super().run()
         if not self.editable_mode:
             for place, source in CARRIED.items():
@@ -31,6 +36,23 @@ class BuildWithLibrary(build_py):
                 target.parent.mkdir(exist_ok=True)
                 # `copy` follows the link to libtmempool.so.0, and keeps the right to run.
                 shutil.copy(source, target)
+
+
+def _missing(source):
+    root = DIST.parents[1]
+    if (root / "Makefile").is_file():
+        return f"{source} does not exist: run `make` in {root} first"
+    return f"{root} is not the source tree of tmempool, in which `make` builds the library"
+
+
+class NoSourceDistribution(sdist):
+    """The library is not built from this folder alone."""
+
+    def run(self):
+        raise SetupError(
+            "tmempool has no source distribution of its own: build a wheel in the source tree, "
+            "by `pip wheel ./python` or `python -m build --wheel python`"
+        )
 
 
 class PlatformDistribution(Distribution):
@@ -49,5 +71,9 @@ class PlatformWheel(bdist_wheel):
 
 setup(
     distclass=PlatformDistribution,
-    cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel},
+    cmdclass={
+        "build_py": BuildWithLibrary,
+        "bdist_wheel": PlatformWheel,
+        "sdist": NoSourceDistribution,
+    },
 )

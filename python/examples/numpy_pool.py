@@ -17,7 +17,7 @@ ROWS, COLUMNS = 64, 96
 
 def plate(ctx, name):
     """An array of zeros in `ctx`."""
-    return numpy.frombuffer(ctx.array("d", ROWS * COLUMNS, name=name).view()).reshape(ROWS, COLUMNS)
+    return numpy.frombuffer(ctx.array("d", ROWS * COLUMNS, name=name)).reshape(ROWS, COLUMNS)
 
 
 def spread(old, new, change):

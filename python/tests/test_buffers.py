@@ -3,9 +3,10 @@
 import array
 import ctypes
 import gc
+import io
 import socket
 import struct
-import sys
+import weakref
 
 import pytest
 
@@ -182,11 +183,82 @@ def test_numpy_works_in_place(ctx):
     ctx.free()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ needs Python 3.12")
 def test_the_buffer_itself_is_a_buffer(ctx):
-    buffer = ctx.bytes(4)
+    """It is taken as it is, in any Python, and nobody's use of it goes unnoticed."""
+    buffer = ctx.bytes(8)
     with memoryview(buffer) as view:
         view[0] = 3
         with pytest.raises(BufferError):
             buffer.free()
-    assert buffer[0] == 3
+    struct.pack_into("<I", buffer, 4, 7)
+    assert bytes(buffer) == b"\3\0\0\0\7\0\0\0" and struct.unpack_from("<I", buffer, 4) == (7,)
+    left, right = socket.socketpair()
+    with left, right:
+        left.sendall(b"mill")
+        assert right.recv_into(buffer) == 4
+    assert io.BytesIO(b"wheel").readinto(buffer) == 5 and buffer[:] == b"wheel\0\0\0"
+    held = (ctypes.c_ubyte * 8).from_buffer(buffer)
+    for owner in (buffer, ctx):
+        with pytest.raises(BufferError):
+            owner.free()
+    held[0] = ord("W")
+    del held
+    assert buffer[:1] == b"W" and not buffer.exported
+    ctx.free()
+    for take in (memoryview, bytes, bytearray):
+        with pytest.raises(tmempool.StaleContextError, match="'bytes' was freed at"):
+            take(buffer)
+    with pytest.raises((tmempool.StaleContextError, TypeError)):
+        struct.pack_into("<I", buffer, 0, 1)
+
+
+@pytest.mark.parametrize("make", [
+    lambda ctx: ctx.array("d", 3),
+    lambda ctx: ctx.bytes(24),
+    lambda ctx: ctx.string("12345678" * 2 + "1234567"),
+    lambda ctx: ctx.new(Point),
+    lambda ctx: ctx.cache("cache", 24).alloc(),
+    lambda ctx: ctx.mempool("reserve", 1, 24).alloc(),
+])
+def test_numpy_takes_the_buffer_itself_and_keeps_it(ctx, make):
+    """It asks what it is given whether its bytes stay for good: they do not."""
+    numpy = pytest.importorskip("numpy", reason="numpy is not installed")
+    buffer = make(ctx)
+    for take in (numpy.frombuffer, numpy.asarray, lambda b: numpy.array(b, copy=False)):
+        numbers = take(buffer)
+        assert buffer.exported and numbers.nbytes == 24
+        part = numbers[-1:]
+        del numbers
+        for owner in (buffer, ctx):
+            with pytest.raises(BufferError):
+                owner.free()
+        part[0] = 1
+        del part
+        assert not buffer.exported
+
+
+def test_a_view_that_is_none_is_refused(ctx):
+    class Odd(tmempool.Buffer):
+        __slots__ = ()
+
+        def view(self):
+            return self
+
+    buffer = ctx.bytes(4)
+    buffer.__class__ = Odd
+    with pytest.raises(TypeError):
+        memoryview(buffer)
+
+
+@pytest.mark.parametrize("make", [lambda ctx: ctx.bytes(8), lambda ctx: ctx.cache("c", 8).alloc()])
+def test_weak_references_do_not_outlive_the_memory(ctx, make):
+    buffer = make(ctx)
+    ref = weakref.ref(buffer.view().obj)
+    assert not buffer.exported
+    held = ref()
+    if held is not None:
+        with pytest.raises(BufferError):
+            ctx.free()
+    del held
+    ctx.free()
+    assert ref() is None

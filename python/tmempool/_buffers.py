@@ -13,6 +13,7 @@ from typing import Any, Generic, Iterator, Optional, SupportsIndex, Type, TypeVa
 
 from . import _library as c
 from ._errors import WrongTypeError
+from ._exporter import Exporter
 from ._handle import Handle
 from ._registry import bytes_in_place, entries, in_use
 from ._work import work
@@ -39,7 +40,7 @@ def require_plain(kind: Any) -> None:
             raise WrongTypeError(f"{kind.__name__} has a pointer in it: {part.__name__}")
 
 
-class Items:
+class Items(Exporter):
     """What has bytes: it is read and written item by item, or in place by a view."""
 
     __slots__ = ()
@@ -48,9 +49,6 @@ class Items:
     def view(self) -> memoryview:
         """The items, in place and writable. `with buffer.view() as view:` ends its use."""
         raise NotImplementedError
-
-    def __buffer__(self, flags: int) -> memoryview:
-        return self.view()
 
     def __len__(self) -> int:
         with self.view() as view:
@@ -76,9 +74,9 @@ class Items:
 class Buffer(Items, Handle):
     """Bytes that can be read and written in place.
 
-    `view()` gives a memoryview for struct, numpy.frombuffer, recv_into and others; from Python
-    3.12 on they take the buffer itself. While a view or what was made from it is alive, the free
-    of the buffer, or of what owns it, raises BufferError.
+    memoryview, numpy.frombuffer, struct, recv_into and others take it as it is; `view()` gives a
+    memoryview. While a view or what was made from it is alive, the free of the buffer, or of what owns
+    it, raises BufferError.
     """
 
     __slots__ = ()

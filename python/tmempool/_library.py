@@ -31,13 +31,19 @@ if not _in_main_interpreter():
     raise ImportError("tmempool works in the main interpreter only: C calls destructors there")
 
 
-def _path() -> str:
+def carried(name: str, folder: str) -> str:
+    """The path of a file that comes with the package, or else lies in the source tree, in the folder of
+    target/dist; if neither, its name."""
     here = Path(__file__).resolve().parent
-    name = "libtmempool.so"
-    for path in (here / name, here.parents[1] / "target" / "dist" / "lib" / name):
+    for path in (here / name, here.parents[1] / "target" / "dist" / folder / name):
         if path.is_file():
             return str(path)
-    return "libtmempool.so.0"
+    return name
+
+
+def _path() -> str:
+    path = carried("libtmempool.so", "lib")
+    return path if "/" in path else "libtmempool.so.0"
 
 
 def _load(path: str, use_errno: bool) -> ctypes.CDLL:

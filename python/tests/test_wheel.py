@@ -1,0 +1,63 @@
+"""The wheel: what is in it, for whom it is, and what is said where it cannot be built."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1]
+BUILDING = ("setup.py", "pyproject.toml", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "tmempool")
+
+
+def copy(folder):
+    """The package alone, in a folder of its own, so that no build leaves anything in the source tree."""
+    folder.mkdir(parents=True)
+    for name in BUILDING:
+        source = PACKAGE / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    return folder
+
+
+def build(folder, what="bdist_wheel"):
+    pytest.importorskip("setuptools.command.bdist_wheel", reason="setuptools is not installed")
+    return subprocess.run(
+        [sys.executable, "setup.py", "-q", what, "--dist-dir", "out"], cwd=folder,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100,
+    )
+
+
+def test_a_wheel_for_any_python_on_this_platform(tmp_path):
+    (tmp_path / "target").symlink_to(PACKAGE.parent / "target")
+    done = build(copy(tmp_path / "python"))
+    assert done.returncode == 0, done.stdout
+    (wheel,) = (tmp_path / "python" / "out").iterdir()
+    assert wheel.name.startswith("tmempool-") and "-py3-none-linux_" in wheel.name
+    with zipfile.ZipFile(wheel) as files:
+        names = set(files.namelist())
+        for name in ("libtmempool.so", "exporter.so", "_bin/tmempool", "py.typed", "talloc.py"):
+            assert f"tmempool/{name}" in names
+        assert sum("/licenses/LICENSE-" in name for name in names) == 2
+        assert files.getinfo("tmempool/_bin/tmempool").external_attr >> 16 & 0o111
+        (about,) = (name for name in names if name.endswith("/WHEEL"))
+        lines = files.read(about).decode().splitlines()
+    assert "Root-Is-Purelib: false" in lines
+    assert [line for line in lines if line.startswith("Tag: ")] == [f"Tag: {wheel.stem.split('-', 2)[2]}"]
+
+
+@pytest.mark.parametrize("makefile", [True, False])
+def test_what_is_said_before_make(tmp_path, makefile):
+    folder = copy(tmp_path / "python")
+    if makefile:
+        (tmp_path / "Makefile").touch()
+    done = build(folder)
+    assert done.returncode != 0
+    assert ("run `make` in" if makefile else "is not the source tree") in done.stdout
+    assert str(tmp_path) in done.stdout
+
+
+def test_there_is_no_source_distribution(tmp_path):
+    done = build(copy(tmp_path / "python"), "sdist")
+    assert done.returncode != 0 and "has no source distribution" in done.stdout

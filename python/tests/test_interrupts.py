@@ -143,3 +143,23 @@ def test_frees_that_c_code_asks_for(run_python):
         "atexit.register(c.free)\n"
     )
     assert out == "Context 'a' was freed at unknown:0\nFalse False\n"
+
+
+def test_destructors_in_destructors_end_before_the_stack_does(run_python):
+    """However deep the program says that Python may go."""
+    out, _ = run_python(
+        "import sys, tmempool\n"
+        "sys.setrecursionlimit(100000)\n"
+        "reports = []; sys.unraisablehook = lambda report: reports.append(report.exc_type)\n"
+        "chain = [tmempool.Context('link') for _ in range(5000)]\n"
+        "for this, following in zip(chain, chain[1:]):\n"
+        "    this.set_destructor(lambda obj, following=following: following.free())\n"
+        "chain[0].free()\n"
+        "left = [link for link in chain if link.alive]\n"
+        "assert not chain[0].alive and 4000 < len(left) < 4900, len(left)\n"
+        "assert set(reports) == {RecursionError, tmempool.VetoError}, set(reports)\n"
+        "while left:\n"
+        "    left[0].free(); left = [link for link in left if link.alive]\n"
+        "print('all gone')\n"
+    )
+    assert out == "all gone\n"

@@ -391,3 +391,49 @@ def import_if_there(name):
         return importlib.import_module(name)
     except ImportError:
         return None
+
+
+def test_an_import_anew_forgets_nothing(run_python):
+    """What was made before keeps its destructors and its memory; a reload is refused."""
+    out, _ = run_python(
+        "import importlib, sys, tmempool\n"
+        "first = tmempool; old = first.Context('old'); block = old.bytes(8); view = block.view()\n"
+        "old.set_destructor(lambda obj: print('asked'))\n"
+        "for name in [name for name in sys.modules if name.startswith('tmempool')]: del sys.modules[name]\n"
+        "import tmempool\n"
+        "assert tmempool is not first\n"
+        "new = tmempool.Context('new'); other = new.bytes(8); kept = other.view()\n"
+        "for ctx in (old, new):\n"
+        "    try: ctx.free()\n"
+        "    except BufferError: print('in use')\n"
+        "assert first._library.free_chunk(old._address(), None) == 0\n"
+        "view[0] = kept[0] = 1; assert block.alive and block[0] == 1\n"
+        "view.release(); kept.release()\n"
+        "del view, kept\n"
+        "block.free(); new.free()\n"
+        "try: importlib.reload(tmempool._registry)\n"
+        "except ImportError as error: print(error)\n"
+    )
+    assert out.splitlines()[:3] == ["in use", "in use", "asked"] and "reloaded" in out
+
+
+def test_subclasses_of_str_lie_about_nothing():
+    class Long(bytes):
+        def __len__(self):
+            return 1 << 20
+
+    class Odd(str):
+        def encode(self, *_):
+            return Long(b"abc")
+
+        def __len__(self):
+            return 3
+
+        def __contains__(self, _):
+            return False
+
+    with tmempool.Context(Odd("root")) as root:
+        assert root.string(Odd("abcd")).size == 5 and root.string(Odd("é" * 2000)).size == 4001
+        assert root.child(Odd("child")).report().count("'child'") == 1
+        with pytest.raises(ValueError):
+            root.string(Odd("a\0b"))

@@ -213,7 +213,7 @@ class Context(Handle):
             name, c_name = text, data
         else:
             name = text if len(text) <= 100 else text[:99] + "…"
-            c_name = name.encode()
+            c_name = encode(name, "a name")
             length = size_of(length)
         # `bytes` have a NUL behind them, which is copied, too.
         handle = _copy(self._handle, data, length, c_name)

@@ -50,7 +50,7 @@ class GenPool(Provider):
         return self._pool, self._order
 
     def add(self, buffer: Any) -> None:
-        """Brings a writable buffer, which is kept from being resized or closed as long as the pool lives.
+        """Brings a writable buffer, which is kept from being resized or closed as long as the pool or a Range of it is there.
         Bytes before the first multiple of the unit of allocation, and behind the last, are left out."""
         try:
             with memoryview(buffer) as view:

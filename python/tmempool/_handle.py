@@ -35,9 +35,11 @@ def encode(text: str, what: str) -> bytes:
     """`text` as the bytes of a C string."""
     if not isinstance(text, str):
         raise WrongTypeError(f"{what} is a str, not {type(text).__name__}")
-    if "\0" in text:
+    # As `str` does it: a subclass may give anything.
+    data = str.encode(text)
+    if b"\0" in data:
         raise ValueError(f"{what} cannot contain a NUL character")
-    return text.encode()
+    return data
 
 
 def encode_name(name: str) -> bytes:

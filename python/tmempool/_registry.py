@@ -26,6 +26,9 @@ from . import _library as c
 from ._errors import StaleContextError, TmempoolError
 from ._work import report_unraisable, turn, work
 
+if "entries" in globals():
+    raise ImportError("tmempool cannot be reloaded: what it knows of its objects would be lost")
+
 
 class Entry:
     """What is kept for a chunk that the library asks about before its end."""
@@ -69,6 +72,10 @@ _UNUSED = _unused_count()
 # What the library is told when it asks whether a chunk may be freed.
 _LET_GO, _KEEP = 1, 0
 
+# How deep turns may lie in each other, four for each destructor that frees: the stack of C has an end, too,
+# wherever `sys.setrecursionlimit()` sees that of Python's.
+_DEEPEST = 1000
+
 
 def memory_in_use(owner: Any) -> bool:
     """Whether somebody has the bytes that `owner.memory` hands out."""
@@ -100,6 +107,11 @@ def in_use(entry: Entry) -> bool:
                 return True
     return entry.users > 0 or memory_in_use(entry)
 
+
+# The process has one watcher. If the package was imported before, and then taken from `sys.modules`, that one
+# knows the objects of then, and goes on being asked about them.
+_PROCESS: Any = sys
+_asked_before: Optional[Callable[[int], bool]] = getattr(_PROCESS, "_tmempool_asked", None)
 
 # Entries by their handles.
 entries: Dict[int, Entry] = {}
@@ -144,9 +156,11 @@ def _agree(handle: int) -> bool:
     """Whether the chunk of `handle` may be freed: the library asks, and frees it if so."""
     # Without `work`: frees that had to wait are not to run inside this one.
     with turn as depth:
+        if depth > _DEEPEST:
+            raise RecursionError("destructors that free what has destructors lie too deep in each other")
         entry = entries.get(handle)
         if entry is None:
-            return True
+            return _asked_before is None or _asked_before(handle)
         if in_use(entry) or not _run_destructor(entry, depth):
             return False
         # First the end of what can be handed out, then the question whether anything was.
@@ -179,6 +193,7 @@ def _watcher_body(handle: int) -> int:
 
 _watcher = c.Watcher(_watcher_body)
 c.set_watcher(ctypes.cast(_watcher, ctypes.c_void_p))
+_PROCESS._tmempool_asked = _agree
 
 
 def forget_ended() -> None:
@@ -239,6 +254,8 @@ def _shut_down() -> None:
     c.lock()
     work.closed = True
     c.set_watcher(None)
+    # It would keep all objects until nothing can be called any more.
+    _PROCESS._tmempool_asked = None
 
 
 atexit.register(_shut_down)

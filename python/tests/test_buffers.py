@@ -4,6 +4,7 @@ import array
 import ctypes
 import gc
 import io
+import pickle
 import socket
 import struct
 import weakref
@@ -262,3 +263,34 @@ def test_weak_references_do_not_outlive_the_memory(ctx, make):
     del held
     ctx.free()
     assert ref() is None
+
+
+def test_what_is_made_of_a_view_keeps_the_memory_when_the_view_is_gone(ctx):
+    """Slices, casts, pointers, iterators and picklable buffers, each alone."""
+    buffer = ctx.array("d", 8)
+    makers = [
+        lambda: memoryview(buffer)[::2],
+        lambda: memoryview(buffer).cast("B").cast("B", (8, 8)),
+        lambda: memoryview(buffer).toreadonly(),
+        lambda: iter(memoryview(buffer)),
+        lambda: pickle.PickleBuffer(buffer),
+        lambda: ctypes.pointer((ctypes.c_int * 4).from_buffer(buffer, 8)),
+        lambda: ctypes.pointer((ctypes.c_int * 4).from_buffer(buffer)).contents,
+    ]
+    for make in makers:
+        held = make()
+        with pytest.raises(BufferError):
+            ctx.free()
+        del held
+        gc.collect()
+        assert not buffer.exported
+
+
+def test_a_with_block_does_not_free_what_is_in_use():
+    with pytest.raises(BufferError):
+        with tmempool.Context("request") as ctx:
+            view = ctx.bytes(3).view()
+    assert ctx.alive
+    view.release()
+    del view
+    ctx.free()

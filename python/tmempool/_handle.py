@@ -37,7 +37,7 @@ def encode(text: str, what: str) -> bytes:
         raise WrongTypeError(f"{what} is a str, not {type(text).__name__}")
     # As `str` does it: a subclass may give anything.
     data = str.encode(text)
-    if b"\0" in data:
+    if 0 in data:
         raise ValueError(f"{what} cannot contain a NUL character")
     return data
 

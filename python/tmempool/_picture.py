@@ -8,7 +8,7 @@ too narrow to see, and what is below `_MAX_DEPTH`, is not drawn, but it is count
 from __future__ import annotations
 
 import html
-import itertools
+import secrets
 import zlib
 from typing import Dict, List, Tuple
 
@@ -19,8 +19,6 @@ _MAX_CELLS = 1500
 # Cells narrower than this share of the picture are not drawn at first.
 _MIN_SHARE = 0.001
 _ROW = 20
-
-_numbers = itertools.count(1)
 
 
 class _Cell:
@@ -121,7 +119,8 @@ def picture_of(roots: List[Node], title: str) -> str:
                     coming.append((inner, at, width * share, depth + 1))
                 at += width * share
         todo = sorted(coming, key=lambda item: -item[2])
-    name = f"tmempool-picture-{next(_numbers)}"
+    # A notebook may show pictures of several runs on one page.
+    name = f"tmempool-picture-{secrets.token_hex(6)}"
     note = "" if weigh_bytes else " Cells are as wide as they have chunks: there are no bytes."
     if undrawn:
         note += f" {undrawn:,} chunks are too small, or lie too deep, to be drawn."

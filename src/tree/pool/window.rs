@@ -17,7 +17,7 @@ use core::ptr::{self, NonNull};
 
 use super::block::Block;
 use super::{Pool, PoolRef};
-use crate::mem::segment;
+use crate::mem::tags;
 use crate::process;
 use crate::tree::chunk::{GUARDED, HEADER, LIMITED};
 
@@ -86,8 +86,8 @@ impl PoolRef {
     #[inline(always)]
     pub(super) unsafe fn is_sealed_at(payload: *const c_void) -> bool {
         let window = payload.wrapping_byte_sub(TO_PAYLOAD).cast::<Window>();
-        // SAFETY: an aligned address in a mapped segment, whose memory can all be read.
-        segment::covers_quick(window.addr()) && unsafe { (*window).seal.get() } == seal_of(window.addr())
+        // SAFETY: an aligned address in a slice in use, whose memory can all be read.
+        tags::tag_at(window.addr()).is_some() && unsafe { (*window).seal.get() } == seal_of(window.addr())
     }
 
     /// The pool whose payload is at `payload`.

@@ -278,9 +278,9 @@ fn shared_successor(chunk: Chunk, shared: Option<Shared>, size: usize) -> Option
 fn growing(heap: HeapRef, size: usize) -> Option<Chunk> {
     let bytes = HEADER + size;
     let (at, tag) = if bytes > GROWS_ALONE {
-        heap.take_growing(bytes)?
+        heap.take_growing(bytes).or_else(|| heap.take_single(bytes))?
     } else {
-        take(heap, (bytes + bytes / 2).min(GROWS_ALONE))?
+        take(heap, (bytes * 2).min(GROWS_ALONE))?
     };
     // SAFETY: a slot or block of at least this size, taken just now.
     Some(unsafe { Chunk::create(at, tag, size) })

@@ -37,7 +37,7 @@ pub use map::{covers, has_covered};
 pub(super) use own::{move_own, own};
 
 /// A block that grows past this gets a mapping of its own.
-pub const GROWS_ALONE: usize = 128 << 10;
+pub const GROWS_ALONE: usize = 64 << 10;
 /// Slices of a huge page.
 const HUGE_SLICES: usize = (2 << 20) / SLICE;
 

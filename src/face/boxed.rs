@@ -21,7 +21,7 @@ use super::context::{Context, free_quick_or, free_whole, or_panic};
 use super::kind::{Kind, Owns};
 use super::place::{self, PAYLOAD_ALIGN};
 use super::state::{LARGEST_ROOM, StateRef};
-use crate::error::AllocError;
+use crate::error::{AllocError, StealError};
 use crate::ops;
 use crate::tree::Chunk;
 
@@ -224,7 +224,7 @@ impl<'c, T> CtxBox<'c, T> {
     }
 
     /// [`move_to`](Self::move_to), for those who can go on without. A value with a chunk of its own stays where
-    /// it lies, and its move cannot fail.
+    /// it lies, and its move does not fail, but into or out of a shared context of C's.
     ///
     /// # Errors
     /// [`AllocError`], and the box, as it was.
@@ -254,7 +254,11 @@ impl<'c, T> CtxBox<'c, T> {
         } else if let Some(chunk) = self.chunk() {
             // SAFETY: both are alive, and this thread uses their trees. A box has nothing below it.
             let stolen = unsafe { ops::steal(Some(to.chunk()), chunk) };
-            debug_assert!(stolen.is_ok(), "{stolen:?}");
+            match stolen {
+                Ok(()) => {}
+                Err(StealError::OutOfMemory) => return Err((self, AllocError::OutOfMemory)),
+                Err(_) => return Err((self, AllocError::Refused)),
+            }
         }
         mem::forget(self);
         Ok(CtxBox { value, room, owns: PhantomData })

@@ -639,6 +639,10 @@ impl<K: Kind> Context<K> {
 
     /// Makes `to` the parent, and lives as long as that one now. What lies below goes along.
     ///
+    /// # Panics
+    /// If `to` lies below this context, to which a [`Handle`](crate::Handle) can lead, or if one of them belongs to a
+    /// shared context of C's that the other does not belong to. The context is freed then.
+    ///
     /// ```
     /// use tmempool::Context;
     ///
@@ -652,12 +656,14 @@ impl<K: Kind> Context<K> {
     where
         K: MovesTo<P>,
     {
+        // The core would have the two change places, and `to` would lie where nobody keeps it alive.
+        assert!(!self.chunk().is_above(to.chunk()), "tmempool: a context cannot be moved below itself");
+        // SAFETY: both are alive, and this thread uses their trees.
+        if let Err(error) = unsafe { ops::steal(Some(to.chunk()), self.chunk()) } {
+            panic!("tmempool: a context cannot be moved: {error:?}");
+        }
         let state = self.state;
         mem::forget(self);
-        // SAFETY: both are alive, and this thread uses their trees. `to` is borrowed and this one was not, so
-        // `to` does not lie below it, but for what was leaked.
-        let moved = unsafe { ops::steal(Some(to.chunk()), state.chunk()) };
-        debug_assert!(moved.is_ok(), "{moved:?}");
         // SAFETY: the handle that had it is forgotten; the new parent is borrowed.
         unsafe { Child::of_state(state) }
     }

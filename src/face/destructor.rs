@@ -115,6 +115,9 @@ impl<K: Kind> Context<K> {
     /// # Ok::<(), tmempool::AllocError>(())
     /// ```
     pub fn cancel(&self, key: DestructorKey) -> bool {
+        if self.state().closures().get().is_none() {
+            return false;
+        }
         // Dropped only when the closures are in their place again, as its drop is foreign code.
         let gone = with_closures(self.state(), |closures| {
             closures.order.retain(|&other| other != key);
@@ -143,7 +146,8 @@ impl<K: Kind> Context<K> {
     }
 }
 
-/// Does something with the closures of a context. No foreign code runs meanwhile.
+/// Does something with the closures of a context, which has a destructor that frees them. No foreign code runs
+/// meanwhile.
 fn with_closures<R>(state: StateRef, f: impl FnOnce(&mut Closures) -> R) -> R {
     let mut closures = match state.closures().take() {
         // SAFETY: made from a box below, and out of the cell, so that nobody else has it.

@@ -96,7 +96,7 @@ impl Growth {
         let last = last.max(first.clamp(GROWTH_MIN, ANNOUNCED_BLOCK_MAX));
         Growth {
             keep: usize::MAX,
-            first: (first * 2).clamp(GROWTH_MIN, last) as u32,
+            first: first.saturating_mul(2).clamp(GROWTH_MIN, last) as u32,
             last: last as u32,
             member_max: (last / 4) as u32,
             grows: true,

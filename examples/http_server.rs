@@ -67,7 +67,7 @@ impl<'s> Server<'s> {
         stream: TcpStream,
         known: &mut CtxVec<'s, (&'s str, CacheBox<'s, Session>)>,
     ) -> Result<(), Box<dyn Error>> {
-        let memory: &Context = &self.memory.pool("request", 16 << 10);
+        let memory: &Context = &self.memory.pool_named("request", 16 << 10);
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut reader = BufReader::new(&stream);
         let request = Request::read(memory, &mut reader)?;

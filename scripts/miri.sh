@@ -14,7 +14,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
 fi
 
 tests=("$@")
-[ "${#tests[@]}" -gt 0 ] || tests=(context advisories programs)
+[ "${#tests[@]}" -gt 0 ] || tests=(context advisories programs attacks)
 target=${CARGO_TARGET_DIR:-target}/miri
 
 # A backtrace for each panic that a test asks for would take longer than the test.

@@ -23,7 +23,7 @@
 //!
 //! let server = Context::new("server");
 //! for (text, answer) in [("1 2 3", Some("the sum is 6")), ("1 x", None)] {
-//!     let request = server.pool("request", 16 << 10);
+//!     let request = server.pool_named("request", 16 << 10);
 //!     assert_eq!(handle(&request, text).ok(), answer);
 //! } // the request's memory is free again
 //! assert_eq!(server.total_blocks(), 1);

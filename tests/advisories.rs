@@ -245,7 +245,7 @@ fn rustsec_2020_0040_every_reference_is_aligned() {
     #[repr(align(65536))]
     struct A64K(#[allow(dead_code, reason = "bytes")] u8);
     let root = Context::new("root");
-    for ctx in [root.child("child"), root.pool("pool", 4096)] {
+    for ctx in [root.child("child"), root.pool(4096)] {
         check::<u8>(&ctx);
         check::<u128>(&ctx);
         check::<String>(&ctx);
@@ -262,8 +262,8 @@ fn rustsec_2020_0040_every_reference_is_aligned() {
 fn rustsec_2022_0063_pools_of_any_size_hold_what_they_give_out() {
     let root = Context::new("root");
     for size in (0..if cfg!(miri) { 20 } else { 200 }).chain([1000, 4095, 4097]) {
-        let fixed = root.pool("fixed", size);
-        let growing = root.growing_pool("growing", size, size / 2);
+        let fixed = root.pool_named("fixed", size);
+        let growing = root.growing_pool_named("growing", size, size / 2);
         for pool in [&fixed, &growing] {
             let words: Vec<&mut [u8]> =
                 (0..10).map(|i| pool.alloc_slice_copy(&vec![i as u8; size / 3 + i])).collect();
@@ -330,7 +330,7 @@ fn rustsec_2022_0098_zeroed_memory_is_zero_whatever_was_there() {
 fn rustsec_2026_0088_a_recycled_place_shows_nothing_of_its_last_user() {
     let root = Context::new("root");
     for _ in 0..20 {
-        let pool = root.pool("instance", 8 << 10);
+        let pool = root.pool_named("instance", 8 << 10);
         let text = CtxString::from_str_in("secret", &pool).into_str().to_owned();
         let boxed = pool.boxed([0x5e_u8; 200]);
         drop(boxed);

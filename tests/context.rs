@@ -106,7 +106,7 @@ fn reset_drops_and_frees_and_keeps_memory() {
 #[test]
 fn pools_serve_what_lies_below_and_resets_give_their_room_back() {
     let root = Context::new("root");
-    let mut pool = root.pool("pool", 64 << 10);
+    let mut pool = root.pool(64 << 10);
     for _ in 0..if cfg!(miri) { 5 } else { 1000 } {
         let words: Vec<&mut str> = (0..50).map(|i| pool.alloc_str(&format!("word {i}"))).collect();
         assert_eq!(words[49], "word 49");
@@ -293,7 +293,7 @@ fn what_is_too_large_is_an_error() {
         Some(AllocError::TooLarge)
     );
     assert!(ctx.try_alloc_slice_with(if cfg!(miri) { 1 << 11 } else { 1 << 20 }, |_| 0u64).is_ok());
-    assert_eq!(ctx.try_pool("pool", usize::MAX).err(), Some(AllocError::TooLarge));
+    assert_eq!(ctx.try_pool(usize::MAX).err(), Some(AllocError::TooLarge));
     let mut text = tmempool::CtxVec::new_in(&ctx);
     text.push(0u8);
     assert!(text.try_reserve(256 << 20).is_err());

@@ -57,7 +57,7 @@ fn in_the_child() {
         assert_eq!(ctx.try_alloc_with(|| -> [u8; 8 << 20] { panic!("not called") }).err(), out);
         assert_eq!(ctx.try_alloc_slice_with(8 << 20, |_| -> u8 { panic!("not called") }).err(), out);
         assert_eq!(ctx.try_alloc_slice_copy(&[0_u8; 100_000]).err(), out);
-        assert_eq!(ctx.try_pool("pool", 64 << 20).err(), out);
+        assert_eq!(ctx.try_pool(64 << 20).err(), out);
         assert_eq!(text.try_push_str(&"x".repeat(100_000)), Err(AllocError::OutOfMemory));
         assert_eq!(shared.try_alloc_slice_copy(&[0_u8; 100_000]).err(), out);
         let mut vector = CtxVec::new_in(&ctx);

@@ -173,7 +173,7 @@ fn ranges_are_given_out_by_any_thread_and_never_twice() {
 #[test]
 fn a_growing_pool_keeps_its_room() {
     let server = Context::new("server");
-    let mut pool = server.growing_pool("session", 4 << 10, 64 << 10);
+    let mut pool = server.growing_pool_named("session", 4 << 10, 64 << 10);
     for round in 0..20 {
         let words: Vec<_> = (0..500).map(|i| pool.alloc_str(&format!("word {i} of round {round}"))).collect();
         assert_eq!(words[499], &format!("word 499 of round {round}"));

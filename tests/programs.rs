@@ -193,7 +193,7 @@ impl<'r> Program<'r> {
     fn child(&self, ctx: &Context, pool: Option<usize>, steps: &[Step], end: End) {
         let mut child = match pool {
             None => ctx.child("child"),
-            Some(size) => ctx.pool("pool", size),
+            Some(size) => ctx.pool(size),
         };
         self.run(&child, steps);
         match end {

@@ -216,7 +216,7 @@ fn request_ways(times: usize) -> Vec<Way> {
             "Pool, reset",
             Box::new(move || {
                 let headers = headers();
-                let mut request = server.pool("request", 16 << 10);
+                let mut request = server.pool_named("request", 16 << 10);
                 for _ in 0..times {
                     let mut answer = CtxString::new_in(&request);
                     for header in &headers {

@@ -43,7 +43,7 @@ pub struct Child<'p, K: Kind = Local> {
 /// use tmempool::{Context, Pool};
 ///
 /// let server = Context::new("server");
-/// let request: Pool<'_> = server.pool("request", 64 << 10);
+/// let request: Pool<'_> = server.pool(64 << 10);
 /// ```
 pub type Pool<'p, K = Local> = Child<'p, K>;
 
@@ -68,7 +68,7 @@ impl<'p, K: Kind> Child<'p, K> {
     ///
     /// ```
     /// let server = tmempool::Context::new("server");
-    /// let mut request = server.pool("request", 64 << 10);
+    /// let mut request = server.pool(64 << 10);
     /// request.alloc_str("/mill/7");
     /// request.reset();
     /// ```

@@ -5,6 +5,17 @@ use core::ffi::c_char;
 use core::fmt;
 
 /// What a pointer that is not a live chunk turned out to be.
+///
+/// ```
+/// use tmempool::{Context, Fault, RawError};
+///
+/// let raw = Context::new("C's").into_raw();
+/// let ctx: Context = unsafe { Context::from_raw(raw) }?;
+/// drop(ctx);
+/// let stale: Result<Context, _> = unsafe { Context::from_raw(raw) };
+/// assert!(matches!(stale.err(), Some(RawError::Fault(Fault::Freed { .. }))));
+/// # Ok::<(), RawError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It was a chunk and has been freed, first perhaps at `location` (null when that is not known).
@@ -20,6 +31,16 @@ pub enum Fault {
 }
 
 /// Why memory was not given.
+///
+/// ```
+/// use tmempool::{AllocError, Context};
+///
+/// let ctx = Context::new("request");
+/// assert_eq!(ctx.try_pool(1 << 30).err(), Some(AllocError::TooLarge));
+/// ctx.set_limit(1000)?;
+/// assert_eq!(ctx.try_pool(1 << 20).err(), Some(AllocError::LimitReached));
+/// # Ok::<(), AllocError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllocError {
     /// The size is at or above [`MAX_SIZE`](crate::ops::MAX_SIZE).

@@ -151,6 +151,7 @@ pub mod error;
 pub mod face;
 #[doc(hidden)]
 pub mod mem;
+#[doc(hidden)]
 pub mod offsets;
 #[doc(hidden)]
 pub mod ops;
@@ -170,13 +171,13 @@ pub use face::{
     Cache, CacheBox, CtxString, CtxVec, DestructorKey, GenPool, Handle, HandleRef, Mempool, MempoolBox, Node,
     Report, SharedContext, SharedGuard, Verdict, Visitor, Walk,
 };
-pub use face::{Child, Context, CtxBox, CtxRef, Kind, Local, Pool, RawError, Sendable};
+pub use face::{Child, Context, CtxBox, CtxRef, Kind, Local, MovesTo, Owns, Pool, RawError, Sendable};
 #[cfg(feature = "global-alloc")]
 pub use face::{GlobalContext, global_report, with_context};
 #[cfg(feature = "std")]
 pub use pools::{
-    cache::Stats,
+    cache::Stats as CacheStats,
     genpool::{AddError, Algo, PlaceError, RangeInfo, ReleaseError},
-    mempool::Failure,
 };
 pub use tree::Limit;
+pub use tree::pool::Stats;

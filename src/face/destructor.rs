@@ -18,10 +18,35 @@ use crate::error::{AllocError, FreeError};
 
 slotmap::new_key_type! {
     /// Names a closure given to [`Context::on_free`]. A key of one context says nothing to another.
+    ///
+    /// ```
+    /// use tmempool::{Context, DestructorKey, Verdict};
+    ///
+    /// let (ctx, other) = (Context::new("ctx"), Context::new("other"));
+    /// let key: DestructorKey = ctx.on_free(|| Verdict::Free)?;
+    /// assert!(!other.cancel(key));
+    /// assert!(ctx.cancel(key));
+    /// # Ok::<(), tmempool::AllocError>(())
+    /// ```
     pub struct DestructorKey;
 }
 
 /// What a closure says to the end of its context.
+///
+/// ```
+/// use tmempool::{Context, Verdict};
+///
+/// let ctx = Context::new("connection");
+/// let mut asked = 0;
+/// ctx.on_free(move || {
+///     asked += 1;
+///     if asked < 3 { Verdict::Keep } else { Verdict::Free }
+/// })?;
+/// let ctx = ctx.free().unwrap_err();
+/// let ctx = ctx.free().unwrap_err();
+/// assert!(ctx.free().is_ok());
+/// # Ok::<(), tmempool::AllocError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It may be freed.

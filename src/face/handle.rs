@@ -126,7 +126,7 @@ impl Context<Local> {
     /// expect that one is gone.
     ///
     /// # Panics
-    /// If there is no memory.
+    /// If there is no memory: see [`try_handle_child`](Self::try_handle_child).
     ///
     /// ```
     /// let server = tmempool::Context::new("server");
@@ -136,7 +136,21 @@ impl Context<Local> {
     /// assert!(session.get().is_none());
     /// ```
     pub fn handle_child(&self, name: &str) -> Handle<Context> {
-        or_panic(self.handle_with(|chunk| Context::below(chunk, name)))
+        or_panic(self.try_handle_child(name))
+    }
+
+    /// [`handle_child`](Self::handle_child), for those who can go on without.
+    ///
+    /// # Errors
+    /// [`AllocError`].
+    ///
+    /// ```
+    /// let server = tmempool::Context::new("server");
+    /// let session = server.try_handle_child("session")?;
+    /// # Ok::<(), tmempool::AllocError>(())
+    /// ```
+    pub fn try_handle_child(&self, name: &str) -> Result<Handle<Context>, AllocError> {
+        self.handle_with(|chunk| Context::below(chunk, name))
     }
 
     fn handle_with<T: 'static>(

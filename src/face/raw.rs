@@ -21,12 +21,22 @@ use crate::tree::Chunk;
 const NAME: &str = "rust values";
 
 /// Why a pointer of C's did not become a context.
+///
+/// ```
+/// use tmempool::{Context, Fault, RawError};
+///
+/// let no_chunk = std::ptr::null_mut();
+/// let refused: Result<Context, RawError> = unsafe { Context::from_raw(no_chunk) };
+/// assert_eq!(refused.err(), Some(RawError::Fault(Fault::Unknown)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RawError {
     /// It is no live chunk of this allocator.
     Fault(Fault),
     /// There is no memory for the state.
     Alloc(AllocError),
+    /// It belongs to a shared context of C's, which has to be entered for each use.
+    Shared,
 }
 
 impl core::fmt::Display for RawError {
@@ -38,6 +48,7 @@ impl core::fmt::Display for RawError {
             }
             RawError::Fault(Fault::Unknown) => f.write_str("the pointer is not one of this allocator's"),
             RawError::Alloc(error) => error.fmt(f),
+            RawError::Shared => f.write_str("the pointer leads into a shared context"),
         }
     }
 }
@@ -87,10 +98,7 @@ impl<K: Kind> Context<K> {
     /// ```
     pub unsafe fn from_raw(raw: *mut c_void) -> Result<Self, RawError> {
         // SAFETY: any number may be asked about; the rest is the caller's.
-        unsafe {
-            let chunk = Chunk::check(raw).map_err(RawError::Fault)?;
-            Ok(Context::of_state(state_of(chunk).map_err(RawError::Alloc)?))
-        }
+        unsafe { Ok(Context::of_state(state_of(raw)?)) }
     }
 }
 
@@ -126,21 +134,22 @@ impl<K: Kind> Context<K> {
     /// ```
     pub unsafe fn with_raw<R>(raw: *mut c_void, f: impl FnOnce(&Context<K>) -> R) -> Result<R, RawError> {
         // SAFETY: any number may be asked about; the rest is the caller's.
-        let ctx = unsafe {
-            let chunk = Chunk::check(raw).map_err(RawError::Fault)?;
-            ManuallyDrop::new(Context::of_state(state_of(chunk).map_err(RawError::Alloc)?))
-        };
+        let ctx = unsafe { ManuallyDrop::new(Context::of_state(state_of(raw)?)) };
         Ok(f(&ctx))
     }
 }
 
-/// The state of `chunk`: its own, or one among its newest children, or a new one.
+/// The state of the chunk at `raw`: its own, or one among its newest children, or a new one.
 ///
 /// # Safety
-/// The chunk is alive, and this thread uses its tree.
-unsafe fn state_of(chunk: Chunk) -> Result<StateRef, AllocError> {
-    // SAFETY: the caller's.
+/// If it is a chunk, this thread uses its tree.
+unsafe fn state_of(raw: *mut c_void) -> Result<StateRef, RawError> {
+    // SAFETY: the caller's; any number may be asked about.
     unsafe {
+        let chunk = Chunk::check(raw).map_err(RawError::Fault)?;
+        if ops::is_shared(chunk) {
+            return Err(RawError::Shared);
+        }
         if let Some(own) = StateRef::held_by(chunk) {
             return Ok(own);
         }
@@ -148,8 +157,9 @@ unsafe fn state_of(chunk: Chunk) -> Result<StateRef, AllocError> {
         if let Some(found) = newest.find_map(|c| StateRef::held_by(c).filter(|s| s.chunk() == chunk)) {
             return Ok(found);
         }
-        let (least, most) = state::sizes(NAME.len())?;
-        let holder = ops::alloc(Some(chunk), most).or_else(|_| ops::alloc(Some(chunk), least))?;
+        let (least, most) = state::sizes(NAME.len()).map_err(RawError::Alloc)?;
+        let holder = ops::alloc(Some(chunk), most).or_else(|_| ops::alloc(Some(chunk), least));
+        let holder = holder.map_err(RawError::Alloc)?;
         Ok(StateRef::create(holder, chunk, NAME))
     }
 }

@@ -8,7 +8,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem;
 use core::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::context::{Context, or_panic};
 use super::kind::{Kind, Owns, Sendable};
@@ -196,7 +196,7 @@ impl SharedContext {
     /// Gives the context the value that `make` makes, before the lock is taken: `make` may use the context.
     ///
     /// # Panics
-    /// If there is no memory.
+    /// If there is no memory: see [`try_alloc_with`](Self::try_alloc_with).
     ///
     /// ```
     /// let table = tmempool::SharedContext::new("table");
@@ -206,6 +206,21 @@ impl SharedContext {
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
     pub fn alloc_with<T: Send + 'static>(&self, make: impl FnOnce() -> T) -> &mut T {
         self.alloc(make())
+    }
+
+    /// [`alloc_with`](Self::alloc_with), for those who can go on without. Without memory the value is dropped.
+    ///
+    /// # Errors
+    /// [`AllocError`].
+    ///
+    /// ```
+    /// let table = tmempool::SharedContext::new("table");
+    /// let row = table.try_alloc_with(|| table.alloc_str("row").len())?;
+    /// # Ok::<(), tmempool::AllocError>(())
+    /// ```
+    #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    pub fn try_alloc_with<T: Send + 'static>(&self, make: impl FnOnce() -> T) -> Result<&mut T, AllocError> {
+        self.try_alloc(make())
     }
 
     /// Gives the context a copy of `source`: see [`Context::alloc_slice_copy`].
@@ -284,7 +299,13 @@ impl Deref for SharedGuard<'_> {
 
 impl fmt::Debug for SharedContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SharedContext").field(&self.hold()).finish()
+        let mut shared = f.debug_tuple("SharedContext");
+        match self.inner.ctx.try_lock() {
+            Ok(ctx) => shared.field(&ctx),
+            Err(TryLockError::Poisoned(ctx)) => shared.field(&ctx.into_inner()),
+            Err(TryLockError::WouldBlock) => shared.field(&format_args!("<in use>")),
+        };
+        shared.finish()
     }
 }
 

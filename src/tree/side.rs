@@ -69,6 +69,14 @@ pub enum Running {
 }
 
 /// A memory limit, in bytes.
+///
+/// ```
+/// let ctx = tmempool::Context::new("request");
+/// ctx.set_limit(10_000)?;
+/// let limit = ctx.limit().unwrap();
+/// assert!(limit.current < limit.max);
+/// # Ok::<(), tmempool::AllocError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// What may be used.

@@ -5,6 +5,24 @@ use std::vec::Vec;
 use super::{Node, Report};
 
 /// Goes over a [`Report`]: see [`Report::visit`].
+///
+/// ```
+/// use tmempool::{Context, Node, Visitor, Walk};
+///
+/// /// The deepest node.
+/// struct Depth(usize);
+/// impl Visitor for Depth {
+///     fn enter(&mut self, node: Node<'_>) -> Walk {
+///         self.0 = self.0.max(node.depth());
+///         Walk::Into
+///     }
+/// }
+/// let server = Context::new("server");
+/// let request = server.child("request");
+/// let mut depth = Depth(0);
+/// server.report().visit(&mut depth);
+/// assert_eq!(depth.0, 1);
+/// ```
 pub trait Visitor {
     /// Comes to a node, before its children.
     ///
@@ -48,6 +66,24 @@ pub trait Visitor {
 }
 
 /// Where a [`Visitor`] goes next.
+///
+/// ```
+/// use tmempool::{Context, Node, Visitor, Walk};
+///
+/// /// Looks for a name.
+/// struct Find(&'static str, bool);
+/// impl Visitor for Find {
+///     fn enter(&mut self, node: Node<'_>) -> Walk {
+///         self.1 |= node.name() == self.0;
+///         if self.1 { Walk::Stop } else { Walk::Into }
+///     }
+/// }
+/// let server = Context::new("server");
+/// let request = server.child("request");
+/// let mut find = Find("request", false);
+/// server.report().visit(&mut find);
+/// assert!(find.1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Walk {
     /// To the children of the node.

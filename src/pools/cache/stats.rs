@@ -8,6 +8,14 @@ use super::{Cache, registry};
 use crate::mem::os;
 
 /// Numbers about a cache. While other threads use it, they are of slightly different moments.
+///
+/// ```
+/// let ctx = tmempool::Context::new("server");
+/// let numbers = ctx.cache::<u64>("numbers");
+/// let seven = numbers.alloc(7);
+/// let stats = numbers.stats();
+/// assert_eq!((stats.object_size, stats.active), (8, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Bytes of an object, as asked for.

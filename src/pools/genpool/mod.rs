@@ -45,6 +45,17 @@ use crate::process;
 use crate::tree::pool::Stats;
 
 /// Where a pool puts what it is asked for.
+///
+/// ```
+/// use tmempool::{Algo, Context};
+///
+/// let device = Context::new("device");
+/// let buffers = device.genpool("buffers", 12);
+/// buffers.add(0x8000_0000, 1 << 20).unwrap();
+/// buffers.set_algo(Algo::Buddy);
+/// let block = buffers.alloc(3 << 12).unwrap();
+/// assert_eq!(block % (4 << 12), 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algo {
     /// The first free run that is long enough.
@@ -66,6 +77,14 @@ pub enum Algo {
 }
 
 /// Why a range was not added.
+///
+/// ```
+/// use tmempool::{AddError, Context};
+///
+/// let device = Context::new("device");
+/// let buffers = device.genpool("buffers", 12);
+/// assert_eq!(buffers.add(0x8000_0001, 1 << 20), Err(AddError::Misaligned));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddError {
     /// It starts at address 0, or start or size is no multiple of the granule.
@@ -81,6 +100,15 @@ pub enum AddError {
 }
 
 /// Why no address was given.
+///
+/// ```
+/// use tmempool::{Context, PlaceError};
+///
+/// let device = Context::new("device");
+/// let buffers = device.genpool("buffers", 12);
+/// assert_eq!(buffers.alloc(1), Err(PlaceError::NoRoom));
+/// assert_eq!(buffers.alloc(0), Err(PlaceError::ZeroSize));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaceError {
     /// Nothing was asked for.
@@ -94,6 +122,14 @@ pub enum PlaceError {
 }
 
 /// Why nothing was given back.
+///
+/// ```
+/// use tmempool::{Context, ReleaseError};
+///
+/// let device = Context::new("device");
+/// let buffers = device.genpool("buffers", 12);
+/// assert_eq!(buffers.release(0x8000_0000, 1), Err(ReleaseError::Outside));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseError {
     /// The address is in no range of the pool.
@@ -110,6 +146,17 @@ pub enum ReleaseError {
 }
 
 /// A range as its user sees it.
+///
+/// ```
+/// use tmempool::{Context, RangeInfo};
+///
+/// let device = Context::new("device");
+/// let buffers = device.genpool("buffers", 12);
+/// buffers.add(0x8000_0000, 8 << 12).unwrap();
+/// buffers.alloc(1).unwrap();
+/// let range = RangeInfo { start: 0x8000_0000, size: 8 << 12, avail: 7 << 12 };
+/// assert_eq!(buffers.range(0), Some(range));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeInfo {
     /// The first address.

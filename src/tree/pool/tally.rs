@@ -5,6 +5,14 @@
 use core::cell::Cell;
 
 /// What was allocated and freed somewhere. Bytes are those of payloads, as they were asked for.
+///
+/// ```
+/// let ctx = tmempool::Context::new("parser");
+/// let pool = ctx.pool(64 << 10);
+/// drop(pool.boxed_named(c"buffer", [0u8; 1000]));
+/// let stats = pool.stats().unwrap();
+/// assert_eq!((stats.allocations, stats.frees, stats.peak), (1, 1, 1000));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Bytes allocated in all; what a realloc adds is part of it.

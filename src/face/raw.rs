@@ -58,8 +58,9 @@ impl core::error::Error for RawError {}
 impl<K: Kind> Context<K> {
     /// Gives the context to C, as a `TALLOC_CTX *` that C frees. Its values are dropped then.
     ///
-    /// Nothing is unsafe about this; what C does with it is. It must free the context on this thread,
-    /// unless it is [`Sendable`](crate::Sendable), and a value whose drop panics then aborts the process.
+    /// Nothing is unsafe about this; what C does with it is. It may move the context, refer to it, name it anew, and
+    /// allocate below it, but not change its size or its destructor. It must free it on this thread, unless it is
+    /// [`Sendable`](crate::Sendable), and a value whose drop panics then aborts the process.
     ///
     /// ```
     /// use tmempool::Context;

@@ -37,7 +37,7 @@ PC      := $(DIST)/lib/pkgconfig/tmempool.pc
 COMMAND := $(DIST)/bin/tmempool
 EXPORTER := $(DIST)/python/exporter.so
 
-.PHONY: all run examples check oldest-rust soak bench install headers clean FORCE
+.PHONY: all run examples check oldest-rust nightly-rust soak bench install headers clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND) $(EXPORTER)
@@ -133,12 +133,13 @@ check: all
 	scripts/setup.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(MAKE) --no-print-directory oldest-rust
+	$(MAKE) --no-print-directory oldest-rust nightly-rust
 	$(MAKE) --no-print-directory examples
 	python/check.sh
 	$(CARGO) test --workspace --no-fail-fast
 	$(CARGO) test -p tmempool --features serde,global-alloc --test global --test serde
 	$(CARGO) test -p tmempool --features serde,global-alloc --doc
+	$(CARGO) package -q -p tmempool --allow-dirty --offline
 	timeout 60 $(CARGO) run -q -p tmempool --example http_server > /dev/null
 	timeout 120 $(CARGO) run -q -p tmempool --example ast_compiler > /dev/null
 	scripts/miri.sh
@@ -151,6 +152,14 @@ oldest-rust:
 		rustup run $(OLDEST_RUST) cargo check --workspace --target-dir $(TARGET)/oldest-rust; \
 	else \
 		echo "skipped: Rust $(OLDEST_RUST), the oldest that will do, is not installed"; \
+	fi
+
+# The standard library's allocator trait, which only a nightly toolchain has.
+nightly-rust:
+	@if cargo +nightly --version > /dev/null 2>&1; then \
+		$(CARGO) +nightly test -q -p tmempool --features nightly --test nightly --target-dir $(TARGET)/nightly; \
+	else \
+		echo "skipped: the standard library's allocator trait for contexts: there is no nightly toolchain"; \
 	fi
 
 SECONDS ?= 3600

@@ -161,6 +161,6 @@ unsafe fn state_of(raw: *mut c_void) -> Result<StateRef, RawError> {
         let (least, most) = state::sizes(NAME.len()).map_err(RawError::Alloc)?;
         let holder = ops::alloc(Some(chunk), most).or_else(|_| ops::alloc(Some(chunk), least));
         let holder = holder.map_err(RawError::Alloc)?;
-        Ok(StateRef::create(holder, chunk, NAME))
+        Ok(StateRef::create(holder, chunk, NAME, 0))
     }
 }

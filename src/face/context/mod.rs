@@ -153,8 +153,12 @@ impl<K: Kind> Context<K> {
         };
         // Where memory is short, no more than what is needed.
         let chunk = chunk(most).or_else(|_| chunk(least))?;
+        let room = match room {
+            None => 0,
+            Some(Room::Fixed(bytes) | Room::Growing { first: bytes, .. }) => bytes,
+        };
         // SAFETY: the chunk is as large as the state wants it.
-        Ok(Context { state: unsafe { StateRef::create(chunk, chunk, name) }, kind: PhantomData })
+        Ok(Context { state: unsafe { StateRef::create(chunk, chunk, name, room) }, kind: PhantomData })
     }
 
     fn make_child(&self, name: &str, room: Option<Room>) -> Result<Child<'_, K>, AllocError> {

@@ -1,7 +1,8 @@
 //! Memory that values are cut from: first behind the name, then in blocks that double.
 //!
-//! Values are cut without headers, from the end of the free memory downwards. Invariant: `start..end` is free memory of
-//! the context's chunk or of its newest block, and `start` is aligned to 16.
+//! Upwards, because what was made in turn is most often looked at in turn, and processors fetch ahead that way.
+//! Values are cut without headers, one behind the other. Invariant: `start..end` is free memory of the context's chunk or
+//! of its newest block, and `end` is aligned to 16.
 
 use core::alloc::Layout;
 use core::ffi::CStr;
@@ -19,14 +20,37 @@ use crate::tree::chunk::HEADER;
 const BLOCK_NAME: &CStr = c"values";
 /// The name of the chunk of a value that is too large for a block.
 const LARGE_NAME: &CStr = c"value";
-/// Bytes of the first block, with its header.
-pub(in crate::face) const FIRST_BLOCK: usize = 1 << 10;
+/// Bytes of the smallest block, with its header.
+const FIRST_BLOCK: usize = 1 << 10;
 /// Bytes of the largest block, with its header.
 const LAST_BLOCK: usize = 256 << 10;
 /// Values of this size, in bytes, or above have a chunk of their own.
 const LARGE: usize = 8 << 10;
-/// What `start` is aligned to.
+/// What `end` is aligned to.
 pub(in crate::face) const GRAIN: usize = place::PAYLOAD_ALIGN;
+
+/// How large a block is, with its header: a power of two.
+#[derive(Clone, Copy)]
+pub(super) struct BlockSize {
+    log2: u8,
+}
+
+impl BlockSize {
+    /// The first block of a context with `room` bytes of its own: a quarter of them, so that boxes and contexts below
+    /// have room beside it.
+    pub(super) fn first_in(room: usize) -> BlockSize {
+        BlockSize { log2: (room / 4).clamp(FIRST_BLOCK, LAST_BLOCK).ilog2() as u8 }
+    }
+
+    fn bytes(self) -> usize {
+        1 << self.log2
+    }
+
+    /// The one after a block of `bytes`, which are at least those of the first block.
+    fn after(bytes: usize) -> BlockSize {
+        BlockSize { log2: (bytes * 2).min(LAST_BLOCK).ilog2() as u8 }
+    }
+}
 
 impl StateRef {
     /// Has values cut from the memory behind the name.
@@ -42,8 +66,7 @@ impl StateRef {
         }
     }
 
-    /// Memory for a value of `layout`, whose size is a multiple of its alignment. It lives as long as the
-    /// context.
+    /// Memory for a value of `layout`. It lives as long as the context.
     ///
     /// # Errors
     /// [`AllocError`]: nothing has changed.
@@ -66,16 +89,16 @@ impl StateRef {
 
     #[inline(always)]
     fn cut_quick(self, layout: Layout) -> Option<NonNull<u8>> {
-        debug_assert!(layout.size().is_multiple_of(layout.align()));
-        let start = self.start.get().addr().get();
-        let end = self.end.get().addr().get() & !(layout.align() - 1);
-        // With a larger alignment than that of `start`, `end` may come to lie below it.
-        if (layout.align() > GRAIN && end < start) || end - start < layout.size() {
+        // `end` is aligned to `GRAIN`, so that only a larger alignment can lead past it.
+        let end = self.end.get().addr().get();
+        let at = (self.start.get().addr().get() + (layout.align() - 1)) & !(layout.align() - 1);
+        if (layout.align() > GRAIN && at > end) || end - at < layout.size() {
             return None;
         }
-        // SAFETY: within the free memory, which is not at address 0.
-        let at = unsafe { NonNull::new_unchecked(self.end.get().as_ptr().with_addr(end - layout.size())) };
-        self.end.set(at);
+        // SAFETY: within the free memory, which is not at address 0, or at its end.
+        let at = unsafe { NonNull::new_unchecked(self.start.get().as_ptr().with_addr(at)) };
+        // SAFETY: no further than the end.
+        self.start.set(unsafe { at.add(layout.size()) });
         Some(at)
     }
 
@@ -98,9 +121,9 @@ impl StateRef {
             // SAFETY: the context is alive, and this thread uses its tree.
             return unsafe { place::alloc(self.chunk, layout, LARGE_NAME.as_ptr()) };
         }
-        let size = (self.next_block.get() as usize).max((room + HEADER).next_power_of_two()) - HEADER;
-        match self.add_block(size) {
-            Ok(()) => self.next_block.set(((size + HEADER) * 2).min(LAST_BLOCK) as u32),
+        let bytes = self.next_block.get().bytes().max((room + HEADER).next_power_of_two());
+        match self.add_block(bytes - HEADER) {
+            Ok(()) => self.next_block.set(BlockSize::after(bytes)),
             // Where memory is short, no more than what is needed.
             Err(_) => self.add_block(room)?,
         }

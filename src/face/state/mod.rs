@@ -2,9 +2,9 @@
 //! is to be dropped.
 //!
 //! ```text
-//! context's chunk:  header │ State │ name, NUL │ free …………│ value │ value │ value │
-//!                     │                          start      end     → older
-//!                     ├ child: block  header │ free …………│ value │ value │
+//! context's chunk:  header │ State │ name, NUL │ value │ value │ value │ free ……………│
+//!                     │                                             start      end
+//!                     ├ child: block  header │ value │ value │ free …………………………│
 //!                     ├ child: block, full
 //!                     └ child: anything else: large values, boxes and collections, named boxes, contexts
 //! ```
@@ -19,7 +19,7 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::NonNull;
 
-use self::blocks::FIRST_BLOCK;
+use self::blocks::BlockSize;
 use self::owned::Entry;
 pub(super) use self::rooms::LARGEST_ROOM;
 use self::rooms::Lists;
@@ -58,8 +58,9 @@ pub(super) struct State {
     block: Cell<Option<Chunk>>,
     /// How many entries there are.
     count: Cell<usize>,
-    /// Bytes of the next block, with its header.
-    next_block: Cell<u32>,
+    /// The next block, and the first one.
+    next_block: Cell<BlockSize>,
+    first_block: BlockSize,
     /// Whether the chunk that holds this has `finish` as its destructor.
     has_destructor: Cell<bool>,
     name_len: usize,
@@ -114,13 +115,15 @@ pub(super) fn sizes(name_len: usize) -> Result<(usize, usize), AllocError> {
 }
 
 impl StateRef {
-    /// Makes the fresh chunk `holder` hold the state of the context `chunk`, which is the same one or its parent.
+    /// Makes the fresh chunk `holder` hold the state of the context `chunk`, which is the same one or its parent, and has
+    /// `room` bytes of its own to begin with, or none.
     ///
     /// # Safety
     /// The holder has one of the [`sizes`] for `name`.
-    pub(super) unsafe fn create(holder: Chunk, chunk: Chunk, name: &str) -> StateRef {
+    pub(super) unsafe fn create(holder: Chunk, chunk: Chunk, name: &str, room: usize) -> StateRef {
         // SAFETY: a payload is not null.
         let at = unsafe { NonNull::new_unchecked(holder.ptr()) }.cast::<State>();
+        let first_block = BlockSize::first_in(room);
         let state = State {
             end: Cell::new(at.cast()),
             start: Cell::new(at.cast()),
@@ -134,7 +137,8 @@ impl StateRef {
             shadow: Cell::new(None),
             block: Cell::new(None),
             count: Cell::new(0),
-            next_block: Cell::new(FIRST_BLOCK as u32),
+            next_block: Cell::new(first_block),
+            first_block,
             has_destructor: Cell::new(false),
             name_len: name.len(),
         };
@@ -214,7 +218,10 @@ impl StateRef {
         // A block that has left its pool would be memory that the pool cannot use again.
         let in_pool = self.chunk.has(MEMBER | POOL);
         let block = self.block.take().filter(|_| !in_pool);
-        self.end.set(self.start.get());
+        self.start.set(self.end.get());
+        if in_pool {
+            self.next_block.set(self.first_block);
+        }
         // SAFETY: the caller's. The block has no children, and is nobody's while it is out of the tree. A state
         // that lies below its context (of C's) is out of it, too.
         unsafe {

@@ -87,7 +87,8 @@ fn rustsec_2022_0078_an_iterator_keeps_its_memory() {
     assert!(rest.all(|byte| byte == 1));
 }
 
-/// arenavec: a safe trait gave out pointers; reserving did not reserve; splitting doubled ownership.
+/// arenavec: a safe trait gave out pointers; reserving did not reserve; splitting doubled ownership. The traits here that
+/// lead to memory are unsafe to implement, or closed: see `rules/strangers_make_no_kinds.rs`.
 #[test]
 fn rustsec_2025_0053_capacity_is_memory_and_halves_share_nothing() {
     let notes = Rc::new(Cell::new(0));
@@ -155,6 +156,11 @@ fn rustsec_2021_0040_panics_neither_drop_twice_nor_what_is_not_there() {
     vec.extend((400..405).map(Fragile::new));
     assert!(quiet(&mut || vec.truncate(1)));
     drop(vec);
+    let mut vec = CtxVec::new_in(&ctx);
+    vec.extend((700..705).map(Fragile::new));
+    assert!(quiet(&mut || vec.resize_with(2, || unreachable!("it shrinks"))));
+    assert!(quiet(&mut || vec.resize_with(9, || Fragile::new(807))));
+    drop(vec);
     let shared = ctx.share(Fragile::new(503));
     let handle = ctx.handle(Fragile::new(603));
     assert!(quiet(&mut || _ = handle.free()));
@@ -203,7 +209,7 @@ fn rustsec_2020_0136_what_holds_a_value_is_no_more_send_than_it() {
     assert!(!implements!(SharedGuard<'static>: Sync));
 }
 
-/// syncpool: a bucket of a pool was `Send` whatever was in it.
+/// syncpool: a bucket of a pool was `Send` whatever was in it. See `rules/cached_value_may_not_go.rs`.
 #[test]
 fn rustsec_2020_0142_pooled_values_are_no_more_send_than_themselves() {
     assert!(implements!(CacheBox<'static, u8>: Send) && implements!(MempoolBox<'static, u8>: Send));
@@ -334,6 +340,21 @@ fn rustsec_2026_0088_a_recycled_place_shows_nothing_of_its_last_user() {
         let text = CtxString::from_str_in("secret", &pool).into_str().to_owned();
         let boxed = pool.boxed([0x5e_u8; 200]);
         drop(boxed);
+        // What was shrunk and grows again shows nothing of what lay there.
+        let (small, large) =
+            (Layout::from_size_align(40, 8).unwrap(), Layout::from_size_align(900, 8).unwrap());
+        // SAFETY: written before it is read, resized with its layout, and freed once.
+        unsafe {
+            let at = (&pool).allocate(large).unwrap().cast::<u8>();
+            at.write_bytes(0x5e, 900);
+            let at = (&pool).shrink(at, large, small).unwrap().cast::<u8>();
+            let at = (&pool).grow_zeroed(at, small, large).unwrap().cast::<u8>();
+            let bytes = std::slice::from_raw_parts(at.as_ptr(), 900);
+            assert!(
+                bytes[..40].iter().all(|&byte| byte == 0x5e) && bytes[40..].iter().all(|&byte| byte == 0)
+            );
+            (&pool).deallocate(at, large);
+        }
         // The same room, with a value of its own: all of it is that value.
         let next = pool.boxed([1_u8; 193]);
         assert!(next.iter().all(|&byte| byte == 1));

@@ -24,7 +24,7 @@ use super::child::Child;
 use super::kind::{Kind, Local, MovesTo, Sendable};
 use super::state::{self, StateRef};
 use super::unwind;
-use crate::error::AllocError;
+use crate::error::{AllocError, StealError};
 use crate::ops;
 use crate::tree::Chunk;
 #[cfg(feature = "std")]
@@ -249,11 +249,11 @@ impl<K: Kind> Context<K> {
     where
         K: MovesTo<P>,
     {
-        // The core would have the two change places, and `to` would lie where nobody keeps it alive.
-        assert!(!self.chunk().is_above(to.chunk()), "tmempool: a context cannot be moved below itself");
         // SAFETY: both are alive, and this thread uses their trees.
-        if let Err(error) = unsafe { ops::steal(Some(to.chunk()), self.chunk()) } {
-            panic!("tmempool: a context cannot be moved: {error:?}");
+        match unsafe { ops::steal(Some(to.chunk()), self.chunk()) } {
+            Ok(()) => {}
+            Err(StealError::Cycle) => panic!("tmempool: a context cannot be moved below itself"),
+            Err(error) => panic!("tmempool: a context cannot be moved: {error:?}"),
         }
         let state = self.state;
         mem::forget(self);

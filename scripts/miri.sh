@@ -4,7 +4,7 @@
 #   scripts/miri.sh [TEST...]
 #
 # Called by `make check`. There memory comes from malloc, block by block, so that Miri sees each one end. The two models
-# run side by side. What leaks is an error, but in the tests that leak on purpose (`attacks`).
+# run side by side. What leaks is an error, but in the tests that leak on purpose (`attacks`, `programs`).
 # Miri needs a nightly toolchain: rustup toolchain install nightly --component miri,rust-src
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +25,9 @@ export RUST_BACKTRACE=0
 # run_test TEST FLAGS
 run_test() {
     local flags="-Zmiri-disable-isolation -Zmiri-permissive-provenance $2"
-    [ "$1" != attacks ] || flags+=" -Zmiri-ignore-leaks"
+    case $1 in
+    attacks | programs) flags+=" -Zmiri-ignore-leaks" ;;
+    esac
     MIRIFLAGS="$flags" cargo +nightly miri test -q -p tmempool --target-dir "$target" --test "$1"
 }
 

@@ -127,9 +127,10 @@ pub(crate) unsafe fn create_front(at: NonNull<u8>) {
 
 /// Gives back all that lies in front of the pool `chunk`, with the malloc backend. It starts where this says.
 pub(crate) fn drop_front(chunk: Chunk) -> NonNull<u8> {
-    let larges = Larges::of_chunk(chunk);
-    larges.give_back();
-    NonNull::from(larges).cast()
+    Larges::of_chunk(chunk).give_back();
+    // From the chunk, and not from what lies there: it leads to all of the block.
+    // SAFETY: the list lies right before the header.
+    unsafe { chunk.address().sub(FRONT) }
 }
 
 impl Bare {

@@ -90,7 +90,7 @@ static void in_threads(struct pass *pass, size_t threads, uint64_t (*work)(size_
 
 /* --- each thread its own trees --- */
 
-enum { OWN_TREES = 2000 };
+enum { OWN_TREES = 10000 };
 
 ALWAYS_INLINE uint64_t own_trees(enum via via)
 {
@@ -128,7 +128,7 @@ BOTH(own, own)
 
 /* --- one makes, the other frees; a thread alone does both --- */
 
-enum { ROOM = 32, HANDED_TREES = 2016 };
+enum { ROOM = 32, HANDED_TREES = 9984 };
 
 static struct belt {
 	pthread_mutex_t lock;
@@ -235,7 +235,7 @@ BOTH(hand_over, hand_over)
  * ordinary one behind a mutex, as a program must do. malloc needs neither.
  */
 
-enum { SHARED_OPS = 50000, LIVE = 32 };
+enum { SHARED_OPS = 200000, LIVE = 32 };
 
 static struct {
 	void *context;

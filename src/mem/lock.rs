@@ -44,7 +44,7 @@ impl Lock {
     #[inline]
     pub fn take(&self) {
         if self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_err() {
-            self.take_contended();
+            self.take_contended(0);
         }
     }
 
@@ -68,20 +68,30 @@ impl Lock {
         }
     }
 
+    /// Waits for the lock, which was taken just now, and takes it. It is not looked at more often than after each
+    /// `patience` rests of the processor.
     #[cold]
-    fn take_contended(&self) {
-        for look in 0..SPINS {
-            if self.try_take() {
+    pub(super) fn take_contended(&self, patience: u32) {
+        // Once it has slept, it is not known who else does.
+        let mut mark = TAKEN;
+        loop {
+            for look in 0..SPINS {
+                // Looks ever more rarely: each look takes the line from the thread that works behind the lock, which
+                // takes it many times in a row meanwhile.
+                for _ in 0..(1 << (look / 4).min(7)).max(patience) {
+                    core::hint::spin_loop();
+                }
+                if self.0.load(Relaxed) == FREE
+                    && self.0.compare_exchange(FREE, mark, Acquire, Relaxed).is_ok()
+                {
+                    return;
+                }
+            }
+            if self.0.swap(WAITED_FOR, Acquire) == FREE {
                 return;
             }
-            // Looks ever more rarely: each look takes the line from the thread that works behind the lock, which
-            // takes it many times in a row meanwhile.
-            for _ in 0..1 << (look / 4).min(7) {
-                core::hint::spin_loop();
-            }
-        }
-        while self.0.swap(WAITED_FOR, Acquire) != FREE {
             os::wait(&self.0, WAITED_FOR);
+            mark = WAITED_FOR;
         }
     }
 }

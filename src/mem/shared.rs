@@ -8,13 +8,13 @@
 //! chunk before its heap has been entered may have changed since, even the heap: enter first, then look again.
 //!
 //! A heap stops being shared when the layer above has no use for it and nobody has paused in it. It is then like the heap
-//! of a thread that has ended, and waits for the next shared context or thread. So a `Shared` may be out of date, but
-//! never leads nowhere.
+//! of a thread that has ended, but waits for the next shared context: what lies in the heap of a thread, the null context
+//! for one, never finds itself in a shared one. So a `Shared` may be out of date, but never leads nowhere.
 
 use core::cell::Cell;
 use core::sync::atomic::{
-    AtomicBool,
-    Ordering::{Acquire, Release},
+    AtomicBool, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 use super::heap::HeapRef;
@@ -35,8 +35,14 @@ pub(super) struct Gate {
     pauses: Cell<u32>,
     /// The lock was taken for a fork.
     forks: Cell<bool>,
+    /// How often it was entered since a thread last had to wait for it.
+    tenure: Cell<u32>,
+    /// How long who waits leaves the lock alone; changed under it.
+    patience: AtomicU32,
     /// The place in the list of all heaps: the newer, the higher. Never changes.
     pub(super) rank: Cell<usize>,
+    /// Whether it is for shared contexts alone. Set before the heap is in the list of all, and never changes.
+    reserved: Cell<bool>,
     /// The next heap in the list of spare ones.
     next_spare: Cell<Option<HeapRef>>,
 }
@@ -57,6 +63,13 @@ pub enum Entering {
     Inside,
 }
 
+/// How many calls a thread should make before the next has its turn. Each turn costs some hundred nanoseconds, until
+/// what the lock guards has come from one processor's cache to the other's: more than ten calls do. So where threads take
+/// the lock from each other more often, those who wait learn to leave it alone for longer.
+const TENURE: u32 = 1000;
+/// The most that they learn, in rests of the processor: some microseconds.
+const PATIENCE_MAX: u32 = 511;
+
 /// Whether there ever was a shared heap.
 static USED: AtomicBool = AtomicBool::new(false);
 
@@ -65,16 +78,39 @@ pub fn has_been_used() -> bool {
     USED.load(Acquire)
 }
 
-/// Held while heaps become shared, and while the list of spare ones changes.
+/// Held while heaps become shared.
 static CREATION: Lock = Lock::new();
 
-/// Heaps that were shared; a thread may have adopted one since: guarded by [`CREATION`].
-struct Spares(Cell<Option<HeapRef>>);
+/// Heaps that were shared.
+struct Spares {
+    /// Guards the list. Taken after the locks of heaps: who leaves the last one of several adds to it.
+    lock: Lock,
+    first: Cell<Option<HeapRef>>,
+}
 
-// SAFETY: touched only while CREATION is held.
+// SAFETY: the list is touched only while the lock is held.
 unsafe impl Sync for Spares {}
 
-static SPARES: Spares = Spares(Cell::new(None));
+static SPARES: Spares = Spares { lock: Lock::new(), first: Cell::new(None) };
+
+impl Spares {
+    fn push(&self, heap: HeapRef) {
+        let _held = self.lock.hold();
+        heap.gate.next_spare.set(self.first.replace(Some(heap)));
+    }
+
+    fn pop(&self) -> Option<HeapRef> {
+        let _held = self.lock.hold();
+        let heap = self.first.take()?;
+        self.first.set(heap.gate.next_spare.take());
+        Some(heap)
+    }
+}
+
+/// The lock of the list of spare heaps, for the fork handlers.
+pub(super) fn spares_lock() -> &'static Lock {
+    &SPARES.lock
+}
 
 impl Gate {
     pub(super) const fn new() -> Gate {
@@ -84,7 +120,10 @@ impl Gate {
             used: Cell::new(false),
             pauses: Cell::new(0),
             forks: Cell::new(false),
+            tenure: Cell::new(0),
+            patience: AtomicU32::new(0),
             rank: Cell::new(0),
+            reserved: Cell::new(false),
             next_spare: Cell::new(None),
         }
     }
@@ -100,6 +139,7 @@ impl Shared {
             Some(spare) => spare,
             None => {
                 let heap = HeapRef::create(os::thread_pointer())?;
+                heap.gate.reserved.set(true);
                 threads::add(heap);
                 heap
             }
@@ -110,14 +150,14 @@ impl Shared {
         Some(Shared(heap))
     }
 
-    /// A heap that was shared, and that nobody has adopted since. The caller holds [`CREATION`], and owns it then.
+    /// A heap that was shared, which the calling thread owns from now on.
     fn take_spare() -> Option<HeapRef> {
-        while let Some(spare) = SPARES.0.take() {
-            SPARES.0.set(spare.gate.next_spare.take());
-            if spare.owner.adopt(os::thread_pointer()) {
-                return Some(spare);
-            }
+        let spare = SPARES.pop()?;
+        if spare.owner.adopt(os::thread_pointer()) || spare.adopt_lost() {
+            return Some(spare);
         }
+        // Somebody is collecting what was freed in it.
+        SPARES.push(spare);
         None
     }
 
@@ -150,8 +190,29 @@ impl Shared {
         if self.is_entered() && Shared::of(self.0).is_some() {
             return Entering::Inside;
         }
-        self.0.gate.lock.take();
+        self.take();
         self.admit()
+    }
+
+    #[inline]
+    fn take(self) {
+        let gate = &self.0.gate;
+        if gate.lock.try_take() {
+            gate.tenure.set(gate.tenure.get().saturating_add(1));
+        } else {
+            self.take_over();
+        }
+    }
+
+    /// Takes the lock after another thread. See [`TENURE`].
+    #[cold]
+    #[inline(never)]
+    fn take_over(self) {
+        let gate = &self.0.gate;
+        let patience = gate.patience.load(Relaxed);
+        gate.lock.take_contended(patience);
+        let now = if gate.tenure.replace(0) < TENURE { patience * 2 + 1 } else { patience / 2 };
+        gate.patience.store(now.min(PATIENCE_MAX), Relaxed);
     }
 
     /// [`enter`](Shared::enter), if the lock is free. Says whether the calling thread is in it now.
@@ -188,7 +249,7 @@ impl Shared {
 
     /// Comes back.
     pub fn resume(self) {
-        self.0.gate.lock.take();
+        self.take();
         self.0.owner.pass(os::thread_pointer());
         self.0.gate.pauses.set(self.0.gate.pauses.get() - 1);
     }
@@ -214,8 +275,7 @@ impl Shared {
         heap.gate.shared.store(false, Release);
         heap.gate.lock.release();
         heap.leave();
-        let _held = CREATION.hold();
-        heap.gate.next_spare.set(SPARES.0.replace(Some(heap)));
+        SPARES.push(heap);
     }
 }
 
@@ -253,7 +313,7 @@ pub(super) fn tidy(heaps: impl Iterator<Item = HeapRef>) {
     }
 }
 
-/// Whether nobody but who enters it may own `heap`.
+/// Whether `heap` is one for shared contexts, and no thread's own.
 pub(super) fn is_reserved(heap: HeapRef) -> bool {
-    heap.owner.is(SHARED) || Shared::of(heap).is_some()
+    heap.gate.reserved.get()
 }

@@ -24,7 +24,8 @@ use super::lock::Lock;
 use super::os;
 use super::owner::{LOST, NOBODY};
 use super::segment;
-use super::{shared, tags};
+use super::shared::{self, Shared};
+use super::tags;
 use crate::process;
 
 /// All heaps of the process.
@@ -112,11 +113,11 @@ fn attach() -> Option<HeapRef> {
 /// that nobody owns, or that was lost.
 fn find() -> Option<HeapRef> {
     let me = os::thread_pointer();
-    // A shared heap that the thread is in is not its own.
-    all()
-        .find(|&heap| heap.owner.is(me) && !shared::is_reserved(heap))
-        .or_else(|| all().find(|heap| heap.owner.adopt(me)))
-        .or_else(|| all().find(|heap| heap.owner.is(LOST) && heap.adopt_lost()))
+    let mut own = all().filter(|&heap| !shared::is_reserved(heap));
+    own.clone()
+        .find(|heap| heap.owner.is(me))
+        .or_else(|| own.clone().find(|heap| heap.owner.adopt(me)))
+        .or_else(|| own.find(|heap| heap.owner.is(LOST) && heap.adopt_lost()))
 }
 
 fn create() -> Option<HeapRef> {
@@ -138,7 +139,7 @@ pub(super) fn add(heap: HeapRef) {
     }
 }
 
-fn all() -> impl Iterator<Item = HeapRef> {
+fn all() -> impl Iterator<Item = HeapRef> + Clone {
     core::iter::successors(HeapRef::from_raw(HEAPS.load(Acquire)), |heap| {
         HeapRef::from_raw(heap.next.load(Acquire))
     })
@@ -250,7 +251,7 @@ unsafe extern "C" fn after_fork() {
 /// All locks of the library but those of shared heaps, which are taken before them, in the order in which they are
 /// taken.
 fn locks() -> impl Iterator<Item = &'static Lock> {
-    process::locks().chain([&SETUP, segment::lock()])
+    process::locks().chain([shared::spares_lock(), &SETUP, segment::lock()])
 }
 
 unsafe extern "C" fn in_child() {
@@ -260,7 +261,7 @@ unsafe extern "C" fn in_child() {
     unsafe { after_fork() };
     let me = os::thread_pointer();
     for heap in all() {
-        if !heap.owner.is(me) && !heap.owner.is(NOBODY) && !shared::is_reserved(heap) {
+        if !heap.owner.is(me) && !heap.owner.is(NOBODY) && Shared::of(heap).is_none() {
             heap.owner.lose();
         }
     }

@@ -109,7 +109,7 @@ fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
 /// [`alloc`] in a domain that has been entered.
 #[inline(never)]
 fn alloc_shared(shared: Shared, parent: Chunk, size: usize) -> Result<Chunk, AllocError> {
-    if let Some(chunk) = store::shared_child(shared, parent, size) {
+    if let Some(chunk) = store::shared_child(shared, parent, size, ptr::null()) {
         return Ok(chunk);
     }
     make(Some(parent), || store::shared_chunk(parent, shared, size))

@@ -264,8 +264,8 @@ impl Inner {
     /// Enters the shared context `child`, if it is one, and the free is outside of all.
     #[inline(always)]
     pub(super) fn come_to(&mut self, child: Chunk, held: Option<Shared>) {
-        if child.has(GUARDED) && self.or(held).is_none() {
-            self.0 = domain::of(child).filter(|&shared| enter_surely(shared)).map(|shared| (child, shared));
+        if self.or(held).is_none() {
+            self.0 = domain::peek(child).filter(|&shared| enter_surely(shared)).map(|shared| (child, shared));
         }
     }
 

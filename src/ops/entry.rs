@@ -15,7 +15,7 @@ use core::ffi::c_void;
 use crate::error::Fault;
 use crate::mem::shared::{Entering, Shared};
 use crate::process;
-use crate::tree::chunk::GUARDED;
+use crate::tree::chunk::SIDE;
 use crate::tree::{Chunk, domain, refs};
 
 /// The most chunks that a call is given.
@@ -169,24 +169,35 @@ pub(crate) fn referred<R>(handle: Chunk, look: impl FnOnce(Chunk) -> R) -> R {
     result
 }
 
-/// [`enter_one`], only if it goes the short way: for a chunk of the heap that it lies in, with at most a side
-/// record. `None` says nothing.
+/// [`enter_one`], only if it goes the short way: for a chunk with no flags but those of `allowed`, which is of the
+/// domain whose heap it lies in. `None` says nothing.
 ///
 /// # Safety
 /// As for [`enter`].
 #[inline(always)]
-pub(super) unsafe fn enter_quick(payload: *const c_void) -> Option<(Entry, Shared, Chunk, u32)> {
+pub(super) unsafe fn enter_quick(payload: *const c_void, allowed: u32) -> Option<(Inside, Chunk)> {
     // SAFETY: the caller's.
-    let (chunk, flags) = unsafe { Chunk::check_shared(payload) }?;
+    let (chunk, _) = unsafe { Chunk::check_shared(payload, allowed) }?;
     let shared = domain::heap_of(chunk)?;
     if shared.enter() != Entering::Done {
         return None;
     }
-    let entry = Entry::of(Some(shared));
+    let inside = Inside(shared);
     // SAFETY: the caller's.
-    let again = unsafe { Chunk::check_shared(payload) };
-    let stays = again == Some((chunk, flags)) && (flags == GUARDED || domain::of(chunk) == Some(shared));
-    stays.then_some((entry, shared, chunk, flags))
+    let (_, flags) = unsafe { Chunk::check_shared(payload, allowed) }?;
+    // Without a side record, it is of no other domain.
+    (flags & SIDE == 0 || domain::peek(chunk) == Some(shared)).then_some((inside, chunk))
+}
+
+/// The one shared context that the calling thread has entered; left when this is dropped.
+#[must_use]
+pub(super) struct Inside(pub(super) Shared);
+
+impl Drop for Inside {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 /// Waits for `shared`, which is no guess. What it is needed for cannot go on without it.

@@ -8,6 +8,7 @@ use super::{MAX_SIZE, alloc, pool, roots};
 use crate::error::AllocError;
 use crate::mem::shared::Shared;
 use crate::process;
+use crate::tree::chunk::SIDE;
 use crate::tree::pool::{Growth, PoolRef};
 use crate::tree::{Chunk, domain, links, store};
 
@@ -60,12 +61,12 @@ pub unsafe fn shared_pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, A
 /// As for [`enter`](super::enter); as for [`Chunk::set_name`].
 #[inline]
 pub unsafe fn alloc_shared_quick(payload: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+    if !store::goes_quickly(size) {
+        return None;
+    }
     // SAFETY: the caller's.
-    let (entry, shared, parent, _) = unsafe { enter_quick(payload) }?;
-    let chunk = store::shared_child(shared, parent, size)?;
-    chunk.set_name(name);
-    drop(entry);
-    Some(chunk)
+    let (inside, parent) = unsafe { enter_quick(payload, SIDE) }?;
+    store::shared_child(inside.0, parent, size, name)
 }
 
 /// Frees the chunk at `payload`, only if it belongs to a shared context and it goes the short way. If it does not,
@@ -76,8 +77,8 @@ pub unsafe fn alloc_shared_quick(payload: *const c_void, size: usize, name: *con
 #[inline]
 pub unsafe fn free_shared_quick(payload: *const c_void, location: *const c_char) -> bool {
     // SAFETY: the caller's.
-    match unsafe { enter_quick(payload) } {
-        Some((_entry, _, chunk, _)) => store::release_shared_leaf(chunk, location),
+    match unsafe { enter_quick(payload, 0) } {
+        Some((_inside, chunk)) => store::release_shared_leaf(chunk, location),
         None => false,
     }
 }

@@ -45,7 +45,7 @@ fn sum(root: Chunk, count: impl Fn(Chunk) -> usize) -> usize {
 /// Calls `look` inside the shared context `context`, which has not been entered. It calls no foreign code.
 #[cold]
 pub(crate) fn inside<R: Default>(context: Chunk, look: impl FnOnce() -> R) -> R {
-    let Some(shared) = domain::of(context).filter(|&shared| enter_surely(shared)) else {
+    let Some(shared) = domain::peek(context).filter(|&shared| enter_surely(shared)) else {
         return R::default();
     };
     let seen = look();

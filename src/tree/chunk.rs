@@ -188,18 +188,18 @@ impl Chunk {
         Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
     }
 
-    /// [`check`](Chunk::check), only for a chunk in the heap of a shared context, with at most a side record. Its
-    /// flags come along.
+    /// [`check`](Chunk::check), only for a shared chunk of the heap, with no other flags than those of `allowed`. Its
+    /// flags come along. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
-    pub(crate) unsafe fn check_shared(payload: *const c_void) -> Option<(Chunk, u32)> {
+    pub(crate) unsafe fn check_shared(payload: *const c_void, allowed: u32) -> Option<(Chunk, u32)> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         let expected = tags::tag_at(header.addr())?;
         // SAFETY: as in `check_flags`.
         let flags = unsafe { (*header).tag.peek() } ^ expected;
-        if flags & !SIDE != GUARDED {
+        if flags & !allowed != GUARDED {
             return None;
         }
         // SAFETY: as in `check_flags`.
@@ -519,7 +519,7 @@ impl Chunk {
     /// Whether `self` is `other` or lies above it. What lies above a shared context is not looked at from below: it
     /// may be another thread's.
     pub fn is_above(self, other: Chunk) -> bool {
-        let up = |c: &Chunk| if c.has(GUARDED) && domain::is_root(*c) { None } else { c.parent() };
+        let up = |c: &Chunk| if domain::is_root(*c) { None } else { c.parent() };
         core::iter::successors(Some(other), up).any(|c| c == self)
     }
 }

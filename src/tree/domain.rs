@@ -25,6 +25,7 @@ pub(crate) fn of(chunk: Chunk) -> Option<Shared> {
 
 /// The domain of `chunk`, of which nothing is known but that it lives: it may be another when this returns. Where the
 /// calling thread is in the heap that the chunk lies in, or in the domain that was found, that is certain.
+#[inline]
 pub(crate) fn peek(chunk: Chunk) -> Option<Shared> {
     let flags = chunk.peek_flags();
     // With the Release of who set the flags.
@@ -65,9 +66,11 @@ pub(crate) fn is_null_context(chunk: Chunk) -> bool {
     chunk.has(GUARDED) && of(chunk).is_none()
 }
 
-/// Whether `chunk` is a shared context itself.
+/// Whether `chunk` is a shared context itself. Who has the right to its parent's tree may ask, too.
 pub(crate) fn is_root(chunk: Chunk) -> bool {
-    chunk.has(GUARDED) && chunk.side().is_some_and(|side| side.is_shared_context.get())
+    const MARKS: u32 = GUARDED | SIDE;
+    // SAFETY: the flag says that there is a side record; one of a shared context is there from the beginning.
+    chunk.peek_flags() & MARKS == MARKS && unsafe { chunk.side_record() }.is_shared_context.get()
 }
 
 /// The fresh `chunk` belongs to `shared`.

@@ -157,16 +157,22 @@ fn heap_near(chunk: Chunk) -> Option<HeapRef> {
     if heap.is_mine() { Some(heap) } else { threads::current() }
 }
 
+/// Whether a chunk of `size` bytes can go the short way.
+#[inline(always)]
+pub(crate) fn goes_quickly(size: usize) -> bool {
+    size <= QUICK && process::mode() & MODE_MALLOC == 0
+}
+
 /// A new child of `parent`, whose `shared` heap the calling thread has entered: the short way, with no pool and no limit.
 #[inline]
-pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize) -> Option<Chunk> {
+pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     const SPECIAL: u32 = POOL | MEMBER | LIMITED;
-    if size > QUICK || parent.has(SPECIAL) || process::mode() & MODE_MALLOC != 0 {
+    if !goes_quickly(size) || parent.has(SPECIAL) {
         return None;
     }
     let (at, tag) = shared.heap().take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, ptr::null()) })
+    Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, name) })
 }
 
 /// A chunk for a child of `parent`, wherever it comes from; not in the tree yet, and not charged to any

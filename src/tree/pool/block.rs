@@ -28,7 +28,7 @@ pub const PADDING: u32 = TAG_FREED | 1;
 #[derive(Debug)]
 pub(crate) struct Block {
     /// The complement of the span's tag: this slot is a block.
-    mark: Cell<u32>,
+    mark: Tag,
     /// The tag of the members in it.
     tag: Cell<u32>,
     pool: Cell<NonNull<Pool>>,
@@ -128,7 +128,7 @@ impl Block {
         // SAFETY: the slice belongs to a span in use; all its memory can be read.
         unsafe {
             let block = Block::filling_slot_of(SpanRef::of(at), at);
-            let tag = (*ptr::with_exposed_provenance::<Header>(at)).tag.get();
+            let tag = (*ptr::with_exposed_provenance::<Header>(at)).tag.peek();
             (block.is_marked(slice.tag()) && tag == block.tag()).then_some(block)
         }
     }
@@ -165,7 +165,7 @@ impl Block {
         // SAFETY: the caller's.
         let span = unsafe { SpanRef::of(at.addr().get()) };
         let block = Block {
-            mark: Cell::new(!span.tag()),
+            mark: Tag::new(!span.tag()),
             tag: Cell::new(tag),
             pool: Cell::new(pool),
             next: Cell::new(None),
@@ -209,7 +209,7 @@ impl Block {
     /// Whether a slot whose first word is this block's belongs to a span with `span_tag`.
     #[inline(always)]
     pub(super) fn is_marked(&self, span_tag: u32) -> bool {
-        self.mark.get() == !span_tag
+        self.mark.peek() == !span_tag
     }
 
     /// Bytes that have not been cut off yet.

@@ -188,6 +188,101 @@ static void limits_and_pools(void)
 	end();
 }
 
+static int make_room_elsewhere(void *context, size_t used, size_t wanted, size_t limit, void *data)
+{
+	void *other = context == a ? b : a;
+
+	(void)used, (void)wanted, (void)limit, (void)data;
+	__atomic_add_fetch(&runs, 1, __ATOMIC_RELAXED);
+	check(talloc_free(talloc_steal(other, talloc_size(other, 1))) == 0);
+	return 0;
+}
+
+static void *refer_to_and_fro(void *from)
+{
+	void *to = from == a ? b : a;
+	int i;
+
+	for (i = 0; i < 5000; i++) {
+		char *p = (char *)talloc_size(to, 10), *holder = (char *)talloc_size(from, 10);
+
+		if (p != NULL && holder != NULL && talloc_reference(holder, p) != NULL) {
+			check(talloc_unlink(holder, p) == 0);
+		}
+		talloc_free(p);
+		talloc_free(holder);
+	}
+	return NULL;
+}
+
+/* The function of a limit on one end of a reference may use the other end's context. */
+static void references_under_limits(void)
+{
+	pthread_t threads[4];
+	char *p;
+	int i;
+
+	fresh();
+	p = node(a, "p");
+	check(tm_limit(b, 1, 0, make_room_elsewhere, NULL) == 0);
+	check(talloc_reference(b, p) == p && talloc_unlink(b, p) == 0);
+	check(tm_limit(b, 0, 1, make_room_elsewhere, NULL) == 0);
+	check(talloc_reference(b, p) == NULL && runs == 0);
+	check(talloc_size(b, 1) == NULL && runs > 0);
+	check(talloc_free(p) == 0);
+	check(tm_limit(a, 150, 400, make_room_elsewhere, NULL) == 0);
+	check(tm_limit(b, 150, 400, make_room_elsewhere, NULL) == 0);
+	for (i = 0; i < 4; i++) {
+		check(pthread_create(&threads[i], NULL, refer_to_and_fro, i % 2 ? a : b) == 0);
+	}
+	for (i = 0; i < 4; i++) {
+		check(pthread_join(threads[i], NULL) == 0);
+	}
+	end();
+}
+
+static void *track(void *unused)
+{
+	talloc_enable_null_tracking();
+	return unused;
+}
+
+static void *make_roots(void *unused)
+{
+	int i;
+
+	for (i = 0; i < 200000; i++) {
+		check(talloc_free(talloc_strdup(NULL, "root")) == 0);
+	}
+	return unused;
+}
+
+/*
+ * The null context lies in the heap of the thread that made it. That must not become a shared
+ * context's once the thread has ended, although it is the newest that nobody has.
+ */
+static void null_context_of_a_thread(void)
+{
+	pthread_t threads[4];
+	char *first = (char *)tm_shared_context(NULL, "first");
+	int i;
+
+	check(talloc_free(first) == 0);
+	check(pthread_create(&threads[0], NULL, track, NULL) == 0);
+	check(pthread_join(threads[0], NULL) == 0);
+	fresh();
+	check(talloc_total_blocks(NULL) == 4);
+	for (i = 0; i < 4; i++) {
+		check(pthread_create(&threads[i], NULL, make_roots, NULL) == 0);
+	}
+	for (i = 0; i < 4; i++) {
+		check(pthread_join(threads[i], NULL) == 0);
+	}
+	check(talloc_total_blocks(NULL) == 4);
+	end();
+	talloc_disable_null_tracking();
+}
+
 static void *hammer(void *context)
 {
 	char *mine = node(context, "mine");
@@ -309,6 +404,8 @@ int main(void)
 	must_pass("destructors that move", destructors_that_move);
 	must_pass("references across", references_across);
 	must_pass("limits and pools", limits_and_pools);
+	must_pass("references under limits", references_under_limits);
+	must_pass("the null context of a thread that has ended", null_context_of_a_thread);
 	must_pass("forks", forks);
 	must_pass("misuse in a signal handler", misuse_in_a_handler);
 	must_pass("many come and go", many_come_and_go);

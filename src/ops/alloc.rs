@@ -103,7 +103,17 @@ fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     {
         return Ok(chunk);
     }
-    make(parent, || store::chunk(parent.or_else(roots::null_context), size))
+    make(parent, Asked::new(), || store::chunk(parent.or_else(roots::null_context), size))
+}
+
+/// [`alloc`] of a small chunk, for which no function of a limit is called: the calling thread is in another domain
+/// than the parent's, too.
+#[cold]
+pub(super) fn alloc_unasked(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+    match parent.and_then(domain::of) {
+        Some(shared) => make(parent, Asked::nobody(), || store::shared_chunk(parent?, shared, size)),
+        None => make(parent, Asked::nobody(), || store::chunk(parent.or_else(roots::null_context), size)),
+    }
 }
 
 /// [`alloc`] in a domain that has been entered.
@@ -112,14 +122,17 @@ fn alloc_shared(shared: Shared, parent: Chunk, size: usize) -> Result<Chunk, All
     if let Some(chunk) = store::shared_child(shared, parent, size, ptr::null()) {
         return Ok(chunk);
     }
-    make(Some(parent), || store::shared_chunk(parent, shared, size))
+    make(Some(parent), Asked::new(), || store::shared_chunk(parent, shared, size))
 }
 
 /// Puts the chunk that `take` gives into the tree below `parent`, if the limits above allow it; asks
 /// those that have a say.
 #[inline(always)]
-fn make(parent: Option<Chunk>, take: impl Fn() -> Option<Chunk>) -> Result<Chunk, AllocError> {
-    let mut asked = Asked::new();
+fn make(
+    parent: Option<Chunk>,
+    mut asked: Asked,
+    take: impl Fn() -> Option<Chunk>,
+) -> Result<Chunk, AllocError> {
     loop {
         let Some(chunk) = take() else { return refuse(parent, AllocError::OutOfMemory) };
         let Some(parent) = parent.or_else(roots::null_context) else { return Ok(chunk) };
@@ -129,7 +142,8 @@ fn make(parent: Option<Chunk>, take: impl Fn() -> Option<Chunk>) -> Result<Chunk
             if asked.may_go_on(parent) {
                 continue;
             }
-            return refuse(Some(parent), error);
+            asked.failed(Some(parent), error);
+            return Err(error);
         }
         links::attach(chunk, parent);
         return Ok(chunk);
@@ -240,8 +254,9 @@ fn pool_with(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) ->
     }
     process::setup();
     let shared = parent.and_then(domain::of);
-    let pool =
-        make(parent, || store::pool_chunk(parent.or_else(roots::null_context), shared, size, room, growth))?;
+    let pool = make(parent, Asked::new(), || {
+        store::pool_chunk(parent.or_else(roots::null_context), shared, size, room, growth)
+    })?;
     Ok(counting(pool))
 }
 

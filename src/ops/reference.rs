@@ -2,16 +2,18 @@
 
 use core::ffi::c_char;
 
+use super::alloc::{alloc, alloc_unasked};
 use super::drain::drop_reference;
 use super::entry::gain;
 use super::free::kill;
-use super::{alloc, reparent, roots};
+use super::{reparent, roots};
 use crate::error::{AllocError, FreeError};
 use crate::tree::chunk::{DYING, MEMBER};
 use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, domain, links, refs, store};
 
-/// Lets `context` keep `chunk` alive too. `location` says where, for messages.
+/// Lets `context` keep `chunk` alive too. `location` says where, for messages. Where `chunk` belongs to a shared
+/// context, and `context` does not belong to the same one, no function of a limit is asked for room.
 ///
 /// # Errors
 /// [`AllocError`]; [`AllocError::Refused`] when the chunk is being freed. Nothing has changed then.
@@ -26,12 +28,20 @@ pub unsafe fn reference(
     if chunk.has(DYING) || chunk.is_running() {
         return Err(AllocError::Refused);
     }
-    // SAFETY: the caller's.
-    let handle = unsafe { alloc(context, refs::SIZE)? };
+    let home = domain::of(chunk);
+    let handle = if home.is_some() && context.and_then(domain::of) != home {
+        alloc_unasked(context, refs::SIZE)?
+    } else {
+        // SAFETY: the caller's.
+        unsafe { alloc(context, refs::SIZE)? }
+    };
     if handle.has(MEMBER) {
         PoolRef::of_member(handle).set_irregular();
     }
-    if let Err(error) = refs::hook(handle, chunk, location) {
+    // The function of a limit may have been called, and have done anything.
+    let intact = chunk.verify().is_ok() && domain::peek(chunk) == home && !chunk.has(DYING);
+    let hooked = if intact { refs::hook(handle, chunk, location) } else { Err(AllocError::Refused) };
+    if let Err(error) = hooked {
         links::detach(handle);
         store::release(handle, location);
         return Err(error);

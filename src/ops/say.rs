@@ -20,11 +20,28 @@ const ENOUGH: usize = 1000;
 /// What has been asked on behalf of one allocation.
 pub(super) struct Asked {
     times: usize,
+    /// No function may be called.
+    nobody: bool,
+    /// What the allocation is for has gone to another shared context meanwhile.
+    gone: bool,
 }
 
 impl Asked {
     pub(super) fn new() -> Asked {
-        Asked { times: 0 }
+        Asked { times: 0, nobody: false, gone: false }
+    }
+
+    /// For an allocation for which no function may be called: soft limits are passed, hard ones are not.
+    pub(super) fn nobody() -> Asked {
+        Asked { times: 0, nobody: true, gone: false }
+    }
+
+    /// The allocation below `parent` was refused in the end: those who count are told.
+    #[cold]
+    pub(super) fn failed(&self, parent: Option<Chunk>, error: AllocError) {
+        if !self.gone {
+            failed(parent, error);
+        }
     }
 
     /// An allocation at `at` was refused by a limit: asks its function. Says whether it may be tried again.
@@ -34,41 +51,42 @@ impl Asked {
         let mut meters = meter::above(Some(at), None);
         let Some((chunk, meter)) = meters.find(|(_, meter)| meter.wanted.get() > 0) else { return false };
         let wanted = meter.wanted.take();
-        if self.times > ENOUGH {
+        if self.times > ENOUGH || self.nobody && meter.is_full(wanted) {
             return false;
         }
         if !meter.is_full(wanted) {
             meter.warned.set(true);
-            return ask(at, chunk, meter, wanted, meter.soft.get());
+            return self.nobody || self.ask(at, chunk, meter, wanted, meter.soft.get());
         }
         let (current, hard) = (meter.current.get(), meter.hard.get());
         // Only who has found room, or made it, is asked again.
-        ask(at, chunk, meter, wanted, hard) && (meter.current.get() < current || meter.hard.get() != hard)
+        self.ask(at, chunk, meter, wanted, hard)
+            && (meter.current.get() < current || meter.hard.get() != hard)
     }
-}
 
-/// Calls the function of `meter`, which `chunk` has, for an allocation at `at`.
-fn ask(at: Chunk, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> bool {
-    let Some(say) = meter.say.get().filter(|_| !meter.asking.get()) else { return false };
-    let Ok(first) = shield(at) else { return false };
-    let Ok(second) = shield(chunk) else {
+    /// Calls the function of `meter`, which `chunk` has, for an allocation at `at`.
+    fn ask(&mut self, at: Chunk, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> bool {
+        let Some(say) = meter.say.get().filter(|_| !meter.asking.get()) else { return false };
+        let Ok(first) = shield(at) else { return false };
+        let Ok(second) = shield(chunk) else {
+            unshield(first);
+            return false;
+        };
+        meter.asking.set(true);
+        let (held, used, data) = (domain::of(at), meter.current.get(), meter.data.get());
+        if let Some(held) = held {
+            held.pause();
+        }
+        // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
+        let goes_on = unsafe { say(chunk.ptr(), used, wanted, limit, data) } == 0;
+        let away = come_back(held, at);
+        // In another shared context, the allocation is a matter of other limits.
+        self.gone = away.is_some();
+        meter.asking.set(false);
+        unshield(second);
         unshield(first);
-        return false;
-    };
-    meter.asking.set(true);
-    let (held, used, data) = (domain::of(at), meter.current.get(), meter.data.get());
-    if let Some(held) = held {
-        held.pause();
+        goes_on && !self.gone
     }
-    // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
-    let goes_on = unsafe { say(chunk.ptr(), used, wanted, limit, data) } == 0;
-    let away = come_back(held, at);
-    // In another shared context, the allocation is a matter of other limits.
-    let answer = goes_on && away.is_none();
-    meter.asking.set(false);
-    unshield(second);
-    unshield(first);
-    answer
 }
 
 /// Keeps `chunk` from being freed or resized, unless something does so already.

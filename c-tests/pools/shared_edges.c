@@ -99,6 +99,19 @@ static void destructors_that_move(void)
 	talloc_set_destructor(p, to_b);
 	talloc_set_destructor(q, to_b);
 	check(talloc_free(p) == 0 && runs == 4);
+	/* What refuses to die with it goes to where it has gone; to nobody, if that was for its parent to say. */
+	for (int from = 0; from < 3; from++) {
+		top = from == 2 ? node(a, "top") : from ? plain : (char *)a;
+		p = node(top, "p");
+		q = node(p, "q");
+		talloc_set_destructor(p, to_b);
+		talloc_set_destructor(q, refuse);
+		check(talloc_free(from == 2 ? top : p) == 0 && runs == 6 + 2 * from);
+		check(talloc_parent(q) == (from == 2 ? NULL : b));
+		talloc_set_destructor(q, (int (*)(char *))NULL);
+		check(talloc_free(q) == 0);
+	}
+	runs = 4;
 	/* It refuses, from where it has gone. */
 	top = node(a, "top");
 	p = node(top, "p");

@@ -43,7 +43,8 @@ const UNDER_TSAN: &[Watched] = &[
         arguments: &[],
         environment: &[("ROUNDS", "400")],
     },
-    Watched { source: "c-tests/ours/shared_contexts.c", arguments: &["3000"], environment: &[] },
+    Watched { source: "c-tests/pools/shared_contexts.c", arguments: &["3000"], environment: &[] },
+    Watched { source: "c-tests/pools/shared_model.c", arguments: &["2"], environment: &[] },
     Watched { source: "c-tests/pools/cache.c", arguments: &[], environment: &[("NO_LIMITS", "1")] },
     Watched { source: "c-tests/pools/genpool.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched {

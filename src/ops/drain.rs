@@ -80,12 +80,15 @@ impl Refusal {
 
 /// The first half of a free, up to the point of no return: references and the destructor. The calling thread is in
 /// `held` and in nothing else, but not while foreign code runs.
+///
+/// Where the destructor has agreed and taken the chunk to another domain, that has been entered, too, and the first half
+/// is to be begun again there.
 pub(super) fn begin(
     chunk: Chunk,
     location: *const c_char,
     root: Option<&Root>,
     held: Option<Shared>,
-) -> Result<(), Refusal> {
+) -> Result<Option<Gained>, Refusal> {
     if chunk.has(DYING) {
         return Err(Refusal::VETO);
     }
@@ -94,7 +97,10 @@ pub(super) fn begin(
             return Err(Refusal::VETO);
         }
         drop_references_to(chunk, location, held)?;
-        run_destructor(chunk, side, root, held).map_err(Refusal::unless)?;
+        let away = run_destructor(chunk, side, root, held).map_err(Refusal::unless)?;
+        if away.is_some() {
+            return Ok(away);
+        }
         if let Some(finalizer) = side.finalizer.take() {
             run_finalizer(chunk, side, root, held, finalizer);
         }
@@ -103,10 +109,11 @@ pub(super) fn begin(
         let _gained = gain(held, refs::target(chunk)).ok_or(Refusal::AGAIN)?;
         refs::unhook(chunk);
     }
-    Ok(())
+    Ok(None)
 }
 
-/// [`begin`], by a shorter way for a leaf with a destructor.
+/// [`begin`] of a chunk that dies with its parent, by a shorter way for a leaf with a destructor. It comes back from
+/// wherever the destructor has taken it: then it has no parent and is of no domain.
 #[inline(always)]
 fn begin_leaf_or_tree(
     chunk: Chunk,
@@ -114,12 +121,18 @@ fn begin_leaf_or_tree(
     root: Option<&Root>,
     held: Option<Shared>,
 ) -> Result<(), Refusal> {
-    match leaf_with_side(chunk) {
+    let away = match leaf_with_side(chunk) {
         Some(side) if side.running.get() == Running::No => {
-            run_destructor(chunk, side, root, held).map_err(Refusal::unless)
+            run_destructor(chunk, side, root, held).map_err(Refusal::unless)?
         }
-        _ => begin(chunk, location, root, held),
+        _ => begin(chunk, location, root, held)?,
+    };
+    if let Some(gained) = away {
+        take_back(chunk);
+        drop(gained);
+        return begin(chunk, location, root, held).map(drop);
     }
+    Ok(())
 }
 
 /// Drops the references to `chunk` that come from below it. One that comes from elsewhere is dropped, too, and saves it.
@@ -145,17 +158,18 @@ pub(super) enum Unless {
     Gone,
 }
 
-/// Runs the destructor of `chunk`, if it has one, outside of `held`.
+/// Runs the destructor of `chunk`, if it has one, outside of `held`. The chunk is of that domain, or of none.
 ///
-/// When it agrees, and has taken the chunk to another domain, the chunk has no parent and is of no domain.
+/// When it agrees, and has taken the chunk to another domain, that has been entered, too, and is returned.
 #[inline(always)]
 pub(super) fn run_destructor(
     chunk: Chunk,
     side: SideRef,
     root: Option<&Root>,
     held: Option<Shared>,
-) -> Result<(), Unless> {
-    let Some(destructor) = side.destructor.take() else { return Ok(()) };
+) -> Result<Option<Gained>, Unless> {
+    let Some(destructor) = side.destructor.take() else { return Ok(None) };
+    let home = domain::of(chunk);
     side.running.set(Running::Yes);
     if let Some(root) = root {
         root.list();
@@ -165,7 +179,7 @@ pub(super) fn run_destructor(
     }
     // SAFETY: set for this chunk, whose payload is intact; the tree is valid, whatever it does to it.
     let verdict = unsafe { destructor(chunk.ptr()) };
-    let away = if held.is_some() || chunk.has(GUARDED) { come_back(held, chunk) } else { None };
+    let away = if held.is_some() || chunk.has(GUARDED) { come_back(held, home, chunk) } else { None };
     let replaced = side.running.replace(Running::No) == Running::Replaced;
     if verdict == -1 {
         if !replaced {
@@ -174,9 +188,10 @@ pub(super) fn run_destructor(
         return Err(if away.is_some() { Unless::Gone } else { Unless::Vetoed });
     }
     if away.is_some() {
-        take_back(chunk);
+        // One that it has set meanwhile is not asked.
+        side.destructor.set(None);
     }
-    Ok(())
+    Ok(away)
 }
 
 #[cold]
@@ -187,6 +202,7 @@ fn run_finalizer(
     held: Option<Shared>,
     finalizer: Finalizer,
 ) {
+    let home = domain::of(chunk);
     side.running.set(Running::Yes);
     if let Some(root) = root {
         root.list();
@@ -196,7 +212,7 @@ fn run_finalizer(
     }
     // SAFETY: set for this chunk, whose payload is intact and never null.
     unsafe { finalizer(NonNull::new_unchecked(chunk.ptr())) };
-    let away = come_back(held, chunk);
+    let away = come_back(held, home, chunk);
     side.running.set(Running::No);
     if away.is_some() {
         take_back(chunk);

@@ -257,18 +257,18 @@ fn wait_for(shared: Shared, held: Shared) {
     held.resume();
 }
 
-/// Comes back into `held` after foreign code has run, which was given `chunk`, and also into the domain of that, if it
-/// has been moved to another: then that is returned.
-pub(super) fn come_back(held: Option<Shared>, chunk: Chunk) -> Option<Gained> {
+/// Comes back into `held` after foreign code has run, which was given `chunk`, and also into the domain of that, if it is
+/// another than its `home` before, which is `held` or none: then that is returned.
+pub(super) fn come_back(held: Option<Shared>, home: Option<Shared>, chunk: Chunk) -> Option<Gained> {
     if let Some(held) = held {
         held.resume();
     }
     loop {
-        if domain::guess(chunk).is_none() && held.is_some() {
-            return Some(Gained(None));
+        if domain::guess(chunk).is_none() {
+            return home.map(|_| Gained(None));
         }
         if let Some(gained) = gain(held, chunk) {
-            return if domain::of(chunk) == held { None } else { Some(gained) };
+            return if domain::of(chunk) == home { None } else { Some(gained) };
         }
     }
 }

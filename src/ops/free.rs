@@ -121,7 +121,9 @@ fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError
     match leaf_with_side(chunk) {
         Some(side) if side.running.get() == Running::No => {
             // That it may be gone is all the same to the caller.
-            run_destructor(chunk, side, None, None).map_err(|_| FreeError::Vetoed)?;
+            if run_destructor(chunk, side, None, None).map_err(|_| FreeError::Vetoed)?.is_some() {
+                return free_elsewhere(chunk, location, None);
+            }
         }
         _ => return free_slow(chunk, location),
     }
@@ -162,8 +164,25 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let held = domain::of(chunk);
-    begin(chunk, location, None, held).map_err(|refusal| refusal.error)?;
+    if begin(chunk, location, None, held).map_err(|refusal| refusal.error)?.is_some() {
+        return free_elsewhere(chunk, location, held);
+    }
     finish(chunk, location, held)
+}
+
+/// Frees `chunk`, whose destructor has agreed, in the domain to which it has taken it. The calling thread is in `held`
+/// and in nothing else.
+#[cold]
+fn free_elsewhere(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result<(), FreeError> {
+    if let Some(held) = held {
+        held.pause();
+    }
+    // SAFETY: the right to the chunk is the caller's; the calling thread is in no shared context now.
+    let freed = unsafe { free_anywhere(chunk, location) };
+    if let Some(held) = held {
+        held.resume();
+    }
+    freed
 }
 
 /// The second half of a free. The calling thread is in `held` and in nothing else.

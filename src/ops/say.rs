@@ -79,7 +79,7 @@ impl Asked {
         }
         // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
         let goes_on = unsafe { say(chunk.ptr(), used, wanted, limit, data) } == 0;
-        let away = come_back(held, at);
+        let away = come_back(held, held, at);
         // In another shared context, the allocation is a matter of other limits.
         self.gone = away.is_some();
         meter.asking.set(false);

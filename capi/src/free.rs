@@ -39,7 +39,7 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
 unsafe fn free_member(ptr: *mut c_void, location: *const c_char) -> c_int {
     // SAFETY: contract.
     unsafe {
-        if ops::free_shared_quick(ptr, location) || ops::free_member_quick(ptr, location) {
+        if ops::free_member_quick(ptr, location) || ops::free_shared_quick(ptr, location) {
             0
         } else {
             free_slow(ptr, location)

@@ -17,7 +17,7 @@ use super::Pool;
 use crate::mem::span::{NO_TAG, SpanRef};
 use crate::offsets::offsets;
 use crate::process::TAG_FREED;
-use crate::tree::chunk::{Chunk, HEADER, Header, Tag};
+use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, Tag};
 use crate::tree::store;
 
 /// The tag of padding.
@@ -122,13 +122,15 @@ impl Block {
     /// `slice` is the descriptor of the slice that `at`, aligned like a header, lies in.
     #[inline(always)]
     pub(super) unsafe fn around_plain_member(slice: SpanRef, at: usize) -> Option<&'static Block> {
-        if slice.tag() == NO_TAG {
+        // SAFETY: the slice lies in a mapped segment; all its memory can be read.
+        let tag = unsafe { (*ptr::with_exposed_provenance::<Header>(at)).tag.peek() };
+        // What is shared, or no member at all, is turned down before its slot is looked for.
+        if tag & FLAGS != MEMBER || slice.tag() == NO_TAG {
             return None;
         }
-        // SAFETY: the slice belongs to a span in use; all its memory can be read.
+        // SAFETY: the slice belongs to a span in use.
         unsafe {
             let block = Block::filling_slot_of(SpanRef::of(at), at);
-            let tag = (*ptr::with_exposed_provenance::<Header>(at)).tag.peek();
             (block.is_marked(slice.tag()) && tag == block.tag()).then_some(block)
         }
     }

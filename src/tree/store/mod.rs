@@ -1,0 +1,137 @@
+//! Where chunks get their bytes: the one crossing from the tree to the memory below.
+//!
+//! A chunk comes from the pool that serves its parent, or from the heap of the calling thread, or,
+//! with the malloc backend, from the C library's malloc.
+
+mod create;
+mod quick;
+mod release;
+mod resize;
+
+pub(crate) use create::{chunk, pool_chunk, shared_chunk, shared_context, successor};
+pub(crate) use quick::{
+    goes_quickly, larger_child, member_child, pool_child, quick_child, quick_release, quick_release_member,
+    quick_root, ready_child, release_shared_leaf, shared_child, unready_child,
+};
+pub(crate) use release::{
+    discard, drop_bare, forget_members, is_regular_pool, release, release_leaf, release_pool,
+    release_with_side,
+};
+pub(crate) use resize::{
+    can_move_pages, capacity, has_slices_beyond, is_wasted_on, is_zeroed, move_pages, resize_in_place, slide,
+    take_identity,
+};
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use super::chunk::Chunk;
+use super::pool::PoolRef;
+use crate::mem::heap::{self, HeapRef};
+use crate::mem::segment;
+use crate::mem::shared::Shared;
+use crate::mem::size::{self, SLOT_MAX};
+use crate::mem::span::SpanRef;
+use crate::mem::threads;
+use crate::process::{self, MODE_MALLOC};
+
+/// The heap that `chunk` lies in, whoever owns it.
+#[inline(always)]
+pub(super) fn heap_of(chunk: Chunk) -> HeapRef {
+    // SAFETY: but for the malloc backend, which never comes here, chunks lie in spans.
+    HeapRef::of_span(unsafe { SpanRef::slice_of(chunk.address().addr().get()) })
+}
+
+/// The shared heap that `chunk` lies in, if it does.
+pub(super) fn shared_heap_of(chunk: Chunk) -> Option<Shared> {
+    if segment::covers(chunk.address().addr().get()) { Shared::of(heap_of(chunk)) } else { None }
+}
+
+/// Whether `chunk` lies in the heap of `shared`.
+pub(super) fn lies_in(chunk: Chunk, shared: Shared) -> bool {
+    segment::covers(chunk.address().addr().get()) && heap_of(chunk) == shared.heap()
+}
+
+/// The calling thread's heap, which is most likely that of `chunk`.
+pub(crate) fn own_heap(chunk: Chunk) -> Option<HeapRef> {
+    if process::mode() & MODE_MALLOC != 0 {
+        return threads::current();
+    }
+    heap_near(chunk)
+}
+
+/// [`own_heap`], without the malloc backend.
+#[inline(always)]
+fn heap_near(chunk: Chunk) -> Option<HeapRef> {
+    let heap = heap_of(chunk);
+    if heap.is_mine() { Some(heap) } else { threads::current() }
+}
+
+/// A slot or block of at least `bytes` from the calling thread's `heap`, and the tag of its span.
+fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+    if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }
+}
+
+/// Memory for a record of `bytes`, at most a small slot's, about `chunk`.
+#[inline]
+pub(super) fn take_record(chunk: Chunk, bytes: usize) -> Option<NonNull<u8>> {
+    if process::mode() & MODE_MALLOC != 0 {
+        return take_malloc(bytes);
+    }
+    Some(heap_near(chunk)?.take(size::class_of(bytes))?.0)
+}
+
+fn take_malloc(bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: any size may be asked for.
+    NonNull::new(unsafe { libc::malloc(bytes) }.cast())
+}
+
+/// Memory of `bytes`, however many, for a record of a pool of the domain `shared`.
+pub(super) fn take_raw(bytes: usize, shared: Option<Shared>) -> Option<NonNull<u8>> {
+    if process::mode() & MODE_MALLOC != 0 { take_malloc(bytes) } else { Some(take_block(bytes, shared)?.0) }
+}
+
+/// Gives back what [`take_record`], [`take_raw`] or [`take_block`] gave.
+///
+/// # Safety
+/// Nobody uses it any more.
+pub(super) unsafe fn give_raw(at: NonNull<u8>) {
+    if process::mode() & MODE_MALLOC != 0 {
+        // SAFETY: with this backend it came from malloc.
+        unsafe { libc::free(at.as_ptr().cast::<c_void>()) };
+    } else {
+        // SAFETY: the caller's.
+        unsafe { heap::give(at) };
+    }
+}
+
+/// Memory for a block of a pool of the domain `shared`, and how much it is.
+pub(super) fn take_block(bytes: usize, shared: Option<Shared>) -> Option<(NonNull<u8>, usize)> {
+    let heap = shared.map_or_else(threads::current, |shared| Some(shared.heap()))?;
+    let (at, _) = take(heap, bytes)?;
+    // SAFETY: taken just now.
+    Some((at, unsafe { heap::bytes_of(at) }))
+}
+
+/// A tag that no pool of this thread has had for long.
+pub(super) fn new_tag() -> u32 {
+    process::tag_of_generation(threads::current().map_or(0, |heap| heap.next_use()))
+}
+
+/// Visits the chunks that are alive in `span`, in pools too.
+///
+/// # Safety
+/// Nobody changes the span meanwhile.
+pub(crate) unsafe fn for_each_chunk(span: SpanRef, visit: &mut dyn FnMut(Chunk)) {
+    for start in span.slots() {
+        // SAFETY: slots that have been handed out start with a chunk's tag, a block's mark, a record's
+        // 0, or what a free left there.
+        unsafe {
+            if let Some(chunk) = Chunk::at_slot(start, span.tag()) {
+                visit(chunk);
+            } else if let Some(pool) = PoolRef::starting_at(start, span.tag()) {
+                pool.for_each_chunk(visit);
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The short ways: a chunk that is made or freed as most are, inlined where the verb is. Each gives up before anything
+//! has happened where something is not ordinary; then the long way (`create`, `release`) is gone.
+
+use core::ffi::{c_char, c_void};
+use core::ptr::NonNull;
+
+use super::{heap_near, heap_of};
+use crate::mem::heap;
+use crate::mem::segment;
+use crate::mem::shared::Shared;
+use crate::mem::size;
+use crate::mem::span::SpanRef;
+use crate::mem::threads;
+use crate::process::{self, MODE_MALLOC};
+use crate::tree::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, is_plain_parent};
+use crate::tree::links;
+use crate::tree::pool::PoolRef;
+
+/// The largest payload of the short way.
+const QUICK: usize = size::SMALL_MAX - HEADER;
+
+/// The largest payload of the next shortest way: above it, touching the memory costs more.
+const LARGER: usize = (8 << 10) - HEADER;
+
+/// Whether a chunk of `size` bytes can go the short way.
+#[inline(always)]
+pub(crate) fn goes_quickly(size: usize) -> bool {
+    size <= QUICK && process::mode() & MODE_MALLOC == 0
+}
+
+/// A new child of `parent`, which has `flags`, the short way that most allocations go: no pool, no limit, the parent's
+/// heap is the calling thread's, and has a free slot at hand. `None` says nothing.
+#[inline(always)]
+pub(crate) fn ready_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
+    if size > QUICK || !is_plain_parent(flags) || process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
+    let heap = heap_of(parent);
+    if !heap.is_mine() {
+        return None;
+    }
+    let (at, tag) = heap.take_ready(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// [`ready_child`], or where there is no free slot at hand; or from the pool that serves `parent`, without a limit.
+#[inline(always)]
+pub(crate) fn quick_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
+    match ready_child(parent, flags, size, name) {
+        Some(child) => Some(child),
+        None => unready_child_apart(parent, size, name),
+    }
+}
+
+#[inline(never)]
+fn unready_child_apart(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    unready_child(parent, size, name)
+}
+
+/// [`quick_child`] where [`ready_child`] gives none.
+#[inline(always)]
+pub(crate) fn unready_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    if size > QUICK || process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
+    if !is_plain_parent(parent.flags()) {
+        return pool_child(parent, size, name);
+    }
+    let heap = heap_of(parent);
+    if !heap.is_mine() {
+        return None;
+    }
+    let (at, tag) = heap.take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// [`quick_child`] for what is somewhat larger. `None` says nothing.
+pub(crate) fn larger_child(parent: Chunk, size: usize) -> Option<Chunk> {
+    if size > LARGER || process::mode() & MODE_MALLOC != 0 || !is_plain_parent(parent.flags()) {
+        return None;
+    }
+    let (at, tag) = heap_near(parent)?.take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, core::ptr::null()) })
+}
+
+/// A new chunk without a parent, the short way.
+#[inline(always)]
+pub(crate) fn quick_root(size: usize, name: *const c_char) -> Option<Chunk> {
+    if size > QUICK {
+        return None;
+    }
+    // The first call of all reads the options; they are asked for after that.
+    let heap = threads::current()?;
+    if process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
+    let (at, tag) = heap.take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    let chunk = unsafe { Chunk::create(at, tag, size) };
+    chunk.set_name(name);
+    Some(chunk)
+}
+
+/// A new child of `parent` from the pool that serves it, if one does, without a limit, and has room.
+#[inline(always)]
+pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    if parent.has(LIMITED | GUARDED) {
+        return None;
+    }
+    let (at, tag) = PoolRef::serving(parent)?.cut(size)?;
+    // SAFETY: room for a member, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// A new child of the chunk whose payload is at `payload`, if that is a member of a pool without flags, and its pool
+/// has room. `None` says nothing, not even that it is a chunk.
+#[inline(never)]
+pub(crate) fn member_child(payload: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+    let header = NonNull::new(payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut())?;
+    if size > QUICK || process::mode() != 0 || !segment::covers(header.addr().get()) || !header.is_aligned() {
+        return None;
+    }
+    // SAFETY: as was just seen.
+    let (parent, at, tag) = unsafe { PoolRef::cut_below(header, size) }?;
+    // SAFETY: room for a member, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// A new child of `parent`, whose `shared` heap the calling thread has entered: the short way, with no pool and no limit.
+#[inline]
+pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    const SPECIAL: u32 = POOL | MEMBER | LIMITED;
+    if !goes_quickly(size) || parent.has(SPECIAL) {
+        return None;
+    }
+    let (at, tag) = shared.heap().take(size::class_of(HEADER + size))?;
+    // SAFETY: a slot of the class, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, name) })
+}
+
+/// Takes `chunk`, which has `flags`, out of the tree and gives its bytes back, if that goes the short way: it is a plain
+/// chunk without children, of the calling thread's heap, in a list without a guard.
+#[inline(always)]
+pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -> bool {
+    if flags != 0 || chunk.child.get().is_some() || process::mode() != 0 {
+        return false;
+    }
+    // SAFETY: a plain chunk lies in a span.
+    let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
+    if !heap::holds_my_slots(span) {
+        return false;
+    }
+    if let Some(parent) = chunk.parent.get() {
+        if parent.has(GUARDED) {
+            return false;
+        }
+        links::bridge(chunk, parent);
+    }
+    chunk.stamp_freed(location);
+    // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+    unsafe { heap::give_mine(span, chunk.address()) };
+    true
+}
+
+/// [`quick_release`] for a chunk of a shared context, whose domain has been entered.
+#[inline]
+pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool {
+    if !chunk.has_only(GUARDED) || chunk.child.get().is_some() || process::mode() != 0 {
+        return false;
+    }
+    // Below the null context, what is guarded has a side record.
+    let Some(parent) = chunk.parent.get() else { return false };
+    links::bridge(chunk, parent);
+    chunk.stamp_freed(location);
+    // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+    unsafe { heap::give(chunk.address()) };
+    true
+}
+
+/// [`quick_release`] for what may be the payload of a member of a pool.
+#[inline(never)]
+pub(crate) fn quick_release_member(payload: *const c_void, location: *const c_char) -> bool {
+    let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+    let Some(header) = NonNull::new(header) else { return false };
+    process::mode() == 0
+        && segment::covers(header.addr().get())
+        && header.is_aligned()
+        // SAFETY: as was just seen.
+        && unsafe { PoolRef::release_quick(header, location) }
+}

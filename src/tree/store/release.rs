@@ -1,0 +1,201 @@
+//! The bytes of a chunk go back to where they came from.
+
+use core::ffi::c_char;
+
+use super::give_raw;
+use crate::mem::heap;
+use crate::mem::segment;
+use crate::mem::span::SpanRef;
+use crate::process::{self, MODE_FILL};
+use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, SIDE};
+use crate::tree::pool::{PoolRef, bare};
+use crate::tree::side::SideRef;
+use crate::tree::{domain, limit, meter};
+
+/// Gives back what a link of a tree that is being freed leads to, if it is a chunk with nothing to act on
+/// and no children, and says what its next sibling is. If not, nothing has happened, and it is not known to
+/// be a chunk at all. The list is the caller's to mend. `many` says that it is a long one: then those that come
+/// soon, most likely right before this one, are fetched ahead.
+#[inline(always)]
+pub(crate) fn release_leaf(leaf: Chunk, location: *const c_char, many: bool) -> Option<Option<Chunk>> {
+    if process::mode() != 0 {
+        return release_leaf_in_mode(leaf, location);
+    }
+    // SAFETY: any address may be asked about, and the tree is this thread's.
+    match unsafe { Chunk::check_flags(leaf.ptr()) } {
+        Some((chunk, 0)) if chunk.child.get().is_none() => {
+            let next = chunk.next.get();
+            // SAFETY: a plain chunk lies in a span.
+            let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
+            if many {
+                span.prefetch_before(chunk.address());
+            }
+            chunk.stamp_freed(location);
+            // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+            unsafe { heap::give_to(span, chunk.address()) };
+            Some(next)
+        }
+        Some(_) => None,
+        None => release_member_leaf(leaf, location),
+    }
+}
+
+#[inline(never)]
+fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    let header = leaf.address().cast::<Header>();
+    if !segment::covers(header.addr().get()) || !header.is_aligned() {
+        return None;
+    }
+    // SAFETY: as was just seen.
+    unsafe {
+        // A freed one, which the tag would tell, has no flags.
+        if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.get().is_none() {
+            let next = leaf.next.get();
+            leaf.stamp_freed(location);
+            heap::give(leaf.address());
+            return Some(next);
+        }
+        PoolRef::release_leaf(header, location)
+    }
+}
+
+#[cold]
+fn release_leaf_in_mode(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    if leaf.verify().is_err() || !leaf.is_simple() || leaf.child.get().is_some() {
+        return None;
+    }
+    let next = leaf.next.get();
+    release(leaf, location);
+    Some(next)
+}
+
+/// Gives a chunk's bytes back. It is out of the tree and has no children.
+#[inline(always)]
+pub(crate) fn release(chunk: Chunk, location: *const c_char) {
+    if chunk.has(POOL | SIDE | LIMITED | MEMBER) || process::mode() != 0 {
+        return release_special(chunk, location);
+    }
+    chunk.stamp_freed(location);
+    // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+    unsafe { heap::give(chunk.address()) };
+}
+
+/// [`release`] of a chunk with the side record `side` and no other flag.
+#[inline(always)]
+pub(crate) fn release_with_side(chunk: Chunk, side: SideRef, location: *const c_char) {
+    if process::mode() != 0 {
+        return release_special(chunk, location);
+    }
+    chunk.stamp_freed(location);
+    // SAFETY: the record is the chunk's alone; a chunk that is no member starts at its slot, and it is freed now.
+    unsafe {
+        heap::give(side.address());
+        heap::give(chunk.address());
+    }
+}
+
+#[inline(never)]
+fn release_special(chunk: Chunk, location: *const c_char) {
+    if chunk.has(LIMITED) && !domain::is_root(chunk) {
+        limit::discharge(chunk.parent(), None, limit::weight(chunk));
+        let (bytes, blocks) = meter::contents_of(chunk);
+        meter::freed(chunk.parent(), None, bytes, blocks);
+    }
+    chunk.drop_side();
+    if process::mode() != 0 {
+        return release_in_mode(chunk, location);
+    }
+    if chunk.has(MEMBER) {
+        PoolRef::put_back(chunk, location);
+    } else if let Some(pool) = PoolRef::of_chunk(chunk) {
+        chunk.stamp_freed(location);
+        pool.chunk_freed(location);
+    } else {
+        chunk.stamp_freed(location);
+        // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+        unsafe { heap::give(chunk.address()) };
+    }
+}
+
+/// [`release_special`] for a chunk without a side record, under options that change what a free does.
+#[cold]
+fn release_in_mode(chunk: Chunk, location: *const c_char) {
+    if process::mode() & MODE_FILL != 0 {
+        // SAFETY: the payload, which nobody uses any more.
+        unsafe { chunk.ptr().cast::<u8>().write_bytes(process::fill_byte(), chunk.size()) };
+    }
+    if chunk.has(MEMBER) {
+        return PoolRef::put_back(chunk, location);
+    }
+    let pool = PoolRef::of_chunk(chunk);
+    let start = if pool.is_none() && chunk.has(POOL) { bare::drop_front(chunk) } else { chunk.address() };
+    chunk.stamp_freed(location);
+    match pool {
+        Some(pool) => pool.chunk_freed(location),
+        // SAFETY: what is no member starts at its slot, or is a block of malloc's; it is freed now.
+        None => unsafe { give_raw(start) },
+    }
+}
+
+/// Gives a regular pool back with all that is in it. Its chunk is out of the tree.
+pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
+    let pool = PoolRef::of_chunk(chunk);
+    if chunk.has(LIMITED) {
+        let (weight, bytes, members) = pool.map_or((0, 0, 0), PoolRef::contents);
+        limit::discharge(chunk.parent(), None, limit::weight(chunk) + weight);
+        meter::freed(chunk.parent(), None, chunk.size() + bytes, 1 + members);
+    }
+    chunk.drop_side();
+    chunk.stamp_freed(location);
+    if let Some(pool) = pool {
+        pool.give_back(location);
+    }
+}
+
+/// Forgets all that lies below the regular pool `chunk`, but for its child `name`, and keeps the pool's room. Says
+/// whether it could; if not, nothing has happened.
+pub(crate) fn forget_members(chunk: Chunk, name: Option<Chunk>, location: *const c_char) -> bool {
+    let Some(pool) = PoolRef::of_chunk(chunk) else { return false };
+    let before = if chunk.has(LIMITED) { pool.contents() } else { (0, 0, 0) };
+    let bare = if chunk.has(LIMITED) { bare::weight(chunk) } else { 0 };
+    let done = pool.forget_members(name, location);
+    if done {
+        if chunk.has(LIMITED) {
+            let after = pool.contents();
+            limit::discharge(Some(chunk), None, before.0 + bare - after.0);
+            meter::freed(Some(chunk), None, before.1 - after.1, before.2 - after.2);
+        }
+        chunk.child.set(name);
+        if let Some(name) = name {
+            name.prev.set(None);
+            name.next.set(None);
+            name.child.set(None);
+        }
+    }
+    done
+}
+
+/// All bare bytes of `chunk` are gone, if it is a pool.
+pub(crate) fn drop_bare(chunk: Chunk, location: *const c_char) {
+    let (bytes, pieces) = bare::contents(chunk);
+    if pieces == 0 {
+        return;
+    }
+    let weight = bare::weight(chunk);
+    bare::drop_all(chunk, location);
+    if chunk.has(LIMITED) {
+        limit::discharge(Some(chunk), None, weight);
+        meter::freed(Some(chunk), None, bytes, pieces);
+    }
+}
+
+/// Whether `chunk` can be given back without a look at what lies below it.
+pub(crate) fn is_regular_pool(chunk: Chunk) -> bool {
+    process::mode() == 0 && PoolRef::of_chunk(chunk).is_some_and(PoolRef::is_regular)
+}
+
+/// Gives back the bytes of `chunk`, whose identity another has taken.
+pub(crate) fn discard(chunk: Chunk, location: *const c_char) {
+    chunk.give_up_identity();
+    release(chunk, location);
+}

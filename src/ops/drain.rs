@@ -14,6 +14,7 @@ use crate::error::{Fault, FreeError};
 use crate::mem::shared::Shared;
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE};
 use crate::tree::side::{Running, SideRef};
+use crate::tree::store::Leaves;
 use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
 
 /// Lists of up to this many leaves lie in the cache, most likely.
@@ -333,21 +334,22 @@ fn free_simple_leaves(
 ) -> Result<(), Fault> {
     let mut next = at.child.get();
     let mut verified = Ok(());
+    let mut leaves = Leaves::new(location);
     let mut freed = 0_usize;
     while let Some(child) = next {
         if child.ptr().cast_const() == but || freed >= most {
             break;
         }
-        match store::release_leaf(child, location, freed > FEW) {
-            Some(after) => {
-                next = after;
-                freed += 1;
-            }
-            None => {
-                verified = child.verify();
-                break;
-            }
+        if let Some(leaf) = leaves.plain(child) {
+            next = leaf.next.get();
+            leaves.release(leaf, freed > FEW);
+        } else if let Some(after) = leaves.release_other(child) {
+            next = after;
+        } else {
+            verified = child.verify();
+            break;
         }
+        freed += 1;
     }
     at.child.set(next);
     if let Some(next) = next

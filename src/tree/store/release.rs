@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 
 use super::give_raw;
-use crate::mem::heap;
+use crate::mem::heap::{self, Mine};
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
@@ -12,35 +12,60 @@ use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
 use crate::tree::{domain, limit, meter};
 
-/// Gives back what a link of a tree that is being freed leads to, if it is a chunk with nothing to act on
-/// and no children, and says what its next sibling is. If not, nothing has happened, and it is not known to
-/// be a chunk at all. The list is the caller's to mend. `many` says that it is a long one: then those that come
-/// soon, most likely right before this one, are fetched ahead.
-#[inline(always)]
-pub(crate) fn release_leaf(leaf: Chunk, location: *const c_char, many: bool) -> Option<Option<Chunk>> {
-    if process::mode() != 0 {
-        return release_leaf_in_mode(leaf, location);
+/// Gives back one leaf after another of a list that is being freed. What is the same for all of them is looked up once,
+/// so it is for a time in which no foreign code runs. The list is the caller's to mend.
+pub(crate) struct Leaves {
+    location: *const c_char,
+    in_mode: bool,
+    mine: Mine,
+}
+
+impl Leaves {
+    #[inline(always)]
+    pub(crate) fn new(location: *const c_char) -> Leaves {
+        Leaves { location, in_mode: process::mode() != 0, mine: Mine::default() }
     }
-    // SAFETY: any address may be asked about, and the tree is this thread's.
-    match unsafe { Chunk::check_flags(leaf.ptr()) } {
-        Some((chunk, 0)) if chunk.child.get().is_none() => {
-            let next = chunk.next.get();
-            // SAFETY: a plain chunk lies in a span.
-            let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
-            if many {
-                span.prefetch_before(chunk.address());
-            }
-            chunk.stamp_freed(location);
-            // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-            unsafe { heap::give_to(span, chunk.address()) };
-            Some(next)
+
+    /// What a link leads to, if it is a plain chunk of the heap without children. `None` says nothing, not even that it is
+    /// a chunk.
+    #[inline(always)]
+    pub(crate) fn plain(&self, leaf: Chunk) -> Option<Chunk> {
+        if self.in_mode {
+            return None;
         }
-        Some(_) => None,
-        None => release_member_leaf(leaf, location),
+        // SAFETY: any address may be asked about, and the tree is this thread's.
+        match unsafe { Chunk::check_flags(leaf.ptr()) } {
+            Some((chunk, 0)) if chunk.child.get().is_none() => Some(chunk),
+            _ => None,
+        }
+    }
+
+    /// Gives back what [`plain`](Leaves::plain) has found. `many` says that the list is a long one: then those that come
+    /// soon, most likely right before this one, are fetched ahead.
+    #[inline(always)]
+    pub(crate) fn release(&mut self, leaf: Chunk, many: bool) {
+        // SAFETY: a plain chunk lies in a span.
+        let span = unsafe { SpanRef::of(leaf.address().addr().get()) };
+        if many {
+            span.prefetch_before(leaf.address());
+        }
+        leaf.stamp_freed(self.location);
+        // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+        unsafe { self.mine.give(span, leaf.address()) };
+    }
+
+    /// Gives back what a link leads to, if it is a chunk with nothing to act on and no children, and says what its next
+    /// sibling is. If not, nothing has happened.
+    #[inline(never)]
+    pub(crate) fn release_other(&self, leaf: Chunk) -> Option<Option<Chunk>> {
+        if self.in_mode {
+            release_leaf_in_mode(leaf, self.location)
+        } else {
+            release_member_leaf(leaf, self.location)
+        }
     }
 }
 
-#[inline(never)]
 fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
     let header = leaf.address().cast::<Header>();
     if !segment::covers(header.addr().get()) || !header.is_aligned() {

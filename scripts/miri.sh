@@ -9,7 +9,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! cargo +nightly miri --version >/dev/null 2>&1; then
+has_miri() { cargo +nightly miri --version >/dev/null 2>&1; }
+
+# Where there is a nightly toolchain, Miri is a part of it that is missing.
+if ! has_miri && rustup run nightly rustc --version >/dev/null 2>&1; then
+    echo "adding Miri to the nightly toolchain"
+    timeout 300 rustup component add --toolchain nightly miri rust-src >/dev/null 2>&1 || true
+fi
+if ! has_miri; then
     echo "skipped: the safe Rust API under Miri (rustup toolchain install nightly --component miri,rust-src)"
     exit 0
 fi

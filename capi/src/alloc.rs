@@ -83,10 +83,7 @@ unsafe fn named_slow(context: *const c_void, size: usize, name: *const c_char) -
                 None => named_below(None, size, name),
             };
         }
-        if let Some(chunk) = ops::alloc_below_member(context, size, name) {
-            return chunk.ptr();
-        }
-        if let Some(chunk) = ops::alloc_shared_quick(context, size, name) {
+        if let Some(chunk) = ops::alloc_below_other(context, size, name) {
             return chunk.ptr();
         }
         with_slow(context, |parent| named_below(Some(parent), size, name)).unwrap_or(null_mut())

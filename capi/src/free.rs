@@ -26,7 +26,7 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
         match Chunk::check_flags(ptr) {
             Some(checked) if ops::free_checked(checked, location) => 0,
             Some((chunk, _)) => free_checked(chunk, ptr, location),
-            None => free_member(ptr, location),
+            None => free_other(ptr, location),
         }
     }
 }
@@ -36,15 +36,9 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
 /// # Safety
 /// Contract.
 #[inline(never)]
-unsafe fn free_member(ptr: *mut c_void, location: *const c_char) -> c_int {
+unsafe fn free_other(ptr: *mut c_void, location: *const c_char) -> c_int {
     // SAFETY: contract.
-    unsafe {
-        if ops::free_member_quick(ptr, location) || ops::free_shared_quick(ptr, location) {
-            0
-        } else {
-            free_slow(ptr, location)
-        }
-    }
+    unsafe { if ops::free_other(ptr, location) { 0 } else { free_slow(ptr, location) } }
 }
 
 /// [`_talloc_free`], the whole of it: kept apart, so that the short way needs no room on the stack.

@@ -3,12 +3,12 @@
 use core::ffi::{c_char, c_void};
 use core::ptr;
 
-use super::roots;
 use super::say::{self, Asked};
+use super::{roots, shared};
 use crate::error::AllocError;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{HEADER, LIMITED};
+use crate::tree::chunk::{Guess, HEADER, LIMITED};
 use crate::tree::pool::Growth;
 use crate::tree::{Chunk, domain, limit, links, meter, store};
 
@@ -64,14 +64,20 @@ pub unsafe fn alloc_unready(parent: Chunk, size: usize, name: *const c_char) -> 
     store::unready_child(parent, size, name)
 }
 
-/// [`alloc_quick`] for a parent that [`Chunk::check_quick`] has turned down: it may be a member of a pool. `None`
-/// says nothing.
+/// [`alloc_quick`] for a parent that [`Chunk::check_quick`] has turned down: it may be a member of a pool, or belong to a
+/// shared context. `None` says nothing.
 ///
 /// # Safety
-/// See the [module](super); as for [`Chunk::set_name`].
+/// As for [`enter`](super::enter); as for [`Chunk::set_name`].
 #[inline(always)]
-pub unsafe fn alloc_below_member(parent: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
-    store::member_child(parent, size, name)
+pub unsafe fn alloc_below_other(parent: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+    // SAFETY: the caller's.
+    unsafe {
+        match Chunk::guess(parent)? {
+            Guess::Member(header) => store::member_child(header, size, name),
+            Guess::Shared => shared::alloc_quick(parent, size, name),
+        }
+    }
 }
 
 /// [`alloc`] without a parent, of a chunk named `name`, only if it goes the short way. `None` says nothing.

@@ -6,10 +6,10 @@ use super::drain::{
     Inner, begin, bury, descend, drain, drain_root, free_leaves, leaf_with_side, leave, run_destructor,
 };
 use super::entry::{enter_one, gain};
-use super::{reference, roots};
+use super::{reference, roots, shared};
 use crate::error::{AllocError, FreeError};
 use crate::mem::shared::Shared;
-use crate::tree::chunk::DYING;
+use crate::tree::chunk::{DYING, Guess};
 use crate::tree::side::Running;
 use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
 
@@ -106,13 +106,20 @@ pub unsafe fn free_checked((chunk, flags): (Chunk, u32), location: *const c_char
 }
 
 /// [`free_quick`] for a pointer that [`Chunk::check_quick`] has turned down: it may lead to a member of a
-/// pool. If it does not, nothing has happened.
+/// pool, or into a shared context. If it does not, nothing has happened.
 ///
 /// # Safety
-/// See the [module](super).
+/// As for [`enter`](super::enter).
 #[inline(always)]
-pub unsafe fn free_member_quick(payload: *const c_void, location: *const c_char) -> bool {
-    store::quick_release_member(payload, location)
+pub unsafe fn free_other(payload: *const c_void, location: *const c_char) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        match Chunk::guess(payload) {
+            Some(Guess::Member(header)) => store::quick_release_member(header, location),
+            Some(Guess::Shared) => shared::free_quick(payload, location),
+            None => false,
+        }
+    }
 }
 
 /// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor.

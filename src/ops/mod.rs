@@ -22,15 +22,14 @@ mod shared;
 mod totals;
 
 pub use alloc::{
-    MAX_SIZE, alloc, alloc_below_member, alloc_checked, alloc_quick, alloc_root_quick, alloc_unready,
+    MAX_SIZE, alloc, alloc_below_other, alloc_checked, alloc_quick, alloc_root_quick, alloc_unready,
     alloc_zeroed, growable_object, growable_pool, pool, pooled_object,
 };
 pub use bare::{bare, bare_quick};
 pub(crate) use entry::referred;
 pub use entry::{Entry, enter, enter_one};
 pub use free::{
-    free, free_anywhere, free_checked, free_children, free_member_quick, free_quick, set_destructor,
-    set_finalizer,
+    free, free_anywhere, free_checked, free_children, free_other, free_quick, set_destructor, set_finalizer,
 };
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_locations, unlink};
@@ -38,7 +37,7 @@ pub use reparent::{change_places, reparent, steal, steal_checked};
 pub use reset::{reset, set_keep};
 pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};
-pub use shared::{alloc_shared_quick, free_shared_quick, is_shared, shared_context, shared_pool};
+pub use shared::{is_shared, shared_context, shared_pool};
 pub(crate) use totals::{bytes, inside};
 pub use totals::{total_blocks, total_size};
 

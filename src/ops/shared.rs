@@ -60,7 +60,7 @@ pub unsafe fn shared_pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, A
 /// # Safety
 /// As for [`enter`](super::enter); as for [`Chunk::set_name`].
 #[inline]
-pub unsafe fn alloc_shared_quick(payload: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+pub(super) unsafe fn alloc_quick(payload: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
     if !store::goes_quickly(size) {
         return None;
     }
@@ -75,7 +75,7 @@ pub unsafe fn alloc_shared_quick(payload: *const c_void, size: usize, name: *con
 /// # Safety
 /// As for [`enter`](super::enter).
 #[inline]
-pub unsafe fn free_shared_quick(payload: *const c_void, location: *const c_char) -> bool {
+pub(super) unsafe fn free_quick(payload: *const c_void, location: *const c_char) -> bool {
     // SAFETY: the caller's.
     match unsafe { enter_quick(payload, 0) } {
         Some((_inside, chunk)) => store::release_shared_leaf(chunk, location),

@@ -123,6 +123,13 @@ impl Tag {
     }
 }
 
+/// See [`Chunk::guess`].
+pub(crate) enum Guess {
+    /// The header is aligned, and lies in a slice in use.
+    Member(NonNull<Header>),
+    Shared,
+}
+
 /// A live chunk. Copies are handles: whoever makes one ([`Chunk::check`], or the verbs that create
 /// chunks) knows that the chunk lives, and nobody keeps one across a free of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +211,24 @@ impl Chunk {
         }
         // SAFETY: as in `check_flags`.
         Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
+    }
+
+    /// What may lie before `payload` that [`check_flags`](Chunk::check_flags) has turned down: a member of a pool, or a
+    /// chunk of a shared context. `None` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub(crate) unsafe fn guess(payload: *const c_void) -> Option<Guess> {
+        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+        let expected = tags::tag_at(header.addr())?;
+        // SAFETY: as in `check_flags`.
+        let tag = unsafe { (*header).tag.peek() };
+        if tag & MEMBER != 0 {
+            // SAFETY: an address in a slice is not null.
+            return Some(Guess::Member(unsafe { NonNull::new_unchecked(header) }));
+        }
+        ((tag ^ expected) & !SIDE == GUARDED).then_some(Guess::Shared)
     }
 
     /// Whether a chunk that a link leads to is still one.

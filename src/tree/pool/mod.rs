@@ -278,19 +278,11 @@ impl PoolRef {
         if block.overflow.get() { &self.overflow } else { &self.announced }
     }
 
-    /// Room for a member of `size` bytes in a tree that threads do not share, and its tag.
+    /// Room for a member of `size` bytes, and its tag, if only one tree draws on the pool, which threads do not share. There
+    /// is no header yet, and nobody looks before there is one.
     #[inline(always)]
     pub(super) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        if self.shared.get() { self.cut_for(size, None) } else { self.cut_held(size) }
-    }
-
-    /// Room for a member of `size` bytes and the domain `shared`, and its tag. A member may have left for another domain
-    /// than the pool's; then it is not served.
-    #[cold]
-    #[inline(never)]
-    fn cut_for(self, size: usize, shared: Option<Shared>) -> Option<(NonNull<u8>, u32)> {
-        let _held = self.hold();
-        if self.home.get() == shared { self.cut_held(size) } else { None }
+        if self.shared.get() { None } else { self.cut_held(size) }
     }
 
     #[inline(always)]
@@ -305,9 +297,15 @@ impl PoolRef {
         Some((NonNull::new(at as *mut u8)?, self.first().tag()))
     }
 
-    /// A new member of `size` bytes for a tree of the domain `shared`, not in the tree yet.
+    /// A new member of `size` bytes for a tree of the domain `shared`, not in the tree yet. A member may have left for
+    /// another domain than the pool's; then it is not served.
     pub(super) fn member(self, size: usize, shared: Option<Shared>) -> Option<Chunk> {
-        let (at, tag) = self.cut_for(size, shared)?;
+        // Until the header is written: others walk from one to the next.
+        let _held = self.hold();
+        if self.home.get() != shared {
+            return None;
+        }
+        let (at, tag) = self.cut_held(size)?;
         // SAFETY: the room is free and nobody else's.
         Some(unsafe { Chunk::create(at, tag, size) })
     }

@@ -1,12 +1,11 @@
 //! The short ways: a chunk that is made or freed as most are, inlined where the verb is. Each gives up before anything
 //! has happened where something is not ordinary; then the long way (`create`, `release`) is gone.
 
-use core::ffi::{c_char, c_void};
+use core::ffi::c_char;
 use core::ptr::NonNull;
 
 use super::{heap_near, heap_of};
 use crate::mem::heap;
-use crate::mem::segment;
 use crate::mem::shared::Shared;
 use crate::mem::size;
 use crate::mem::span::SpanRef;
@@ -115,15 +114,21 @@ pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Opt
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
 
-/// A new child of the chunk whose payload is at `payload`, if that is a member of a pool without flags, and its pool
+/// A new child of the chunk whose header is at `header`, if that is a member of a pool without flags, and its pool
 /// has room. `None` says nothing, not even that it is a chunk.
+///
+/// # Safety
+/// The address is aligned, and lies in a slice in use.
 #[inline(never)]
-pub(crate) fn member_child(payload: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
-    let header = NonNull::new(payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut())?;
-    if size > QUICK || process::mode() != 0 || !segment::covers(header.addr().get()) || !header.is_aligned() {
+pub(crate) unsafe fn member_child(
+    header: NonNull<Header>,
+    size: usize,
+    name: *const c_char,
+) -> Option<Chunk> {
+    if size > QUICK || process::mode() != 0 {
         return None;
     }
-    // SAFETY: as was just seen.
+    // SAFETY: the caller's.
     let (parent, at, tag) = unsafe { PoolRef::cut_below(header, size) }?;
     // SAFETY: room for a member, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
@@ -180,14 +185,12 @@ pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool
     true
 }
 
-/// [`quick_release`] for what may be the payload of a member of a pool.
+/// [`quick_release`] for what may be the header of a member of a pool.
+///
+/// # Safety
+/// The address is aligned, and lies in a slice in use.
 #[inline(never)]
-pub(crate) fn quick_release_member(payload: *const c_void, location: *const c_char) -> bool {
-    let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-    let Some(header) = NonNull::new(header) else { return false };
-    process::mode() == 0
-        && segment::covers(header.addr().get())
-        && header.is_aligned()
-        // SAFETY: as was just seen.
-        && unsafe { PoolRef::release_quick(header, location) }
+pub(crate) unsafe fn quick_release_member(header: NonNull<Header>, location: *const c_char) -> bool {
+    // SAFETY: the caller's.
+    process::mode() == 0 && unsafe { PoolRef::release_quick(header, location) }
 }

@@ -232,7 +232,7 @@ pub(crate) unsafe fn resized(
     }
 }
 
-/// [`grown`] of what is no live chunk of the heap.
+/// [`grown`] of what the short way has turned down.
 ///
 /// # Safety
 /// Contract; `size` is not 0.

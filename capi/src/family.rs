@@ -54,7 +54,7 @@ pub unsafe extern "C" fn talloc_parent(ptr: *const c_void) -> *mut c_void {
     }
 }
 
-/// [`talloc_parent`] of what is no live chunk of the heap.
+/// [`talloc_parent`] of what the short way has turned down.
 ///
 /// # Safety
 /// Contract.

@@ -143,7 +143,7 @@ pub unsafe extern "C" fn _talloc_set_destructor(
     }
 }
 
-/// [`_talloc_set_destructor`] of what is no live chunk of the heap.
+/// [`_talloc_set_destructor`] of what the short way has turned down.
 ///
 /// # Safety
 /// Contract.

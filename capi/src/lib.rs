@@ -35,6 +35,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { libc::abort() }
 }
 
+mod drop_in;
 mod exit_report;
 mod fault;
 mod handle_chunk;

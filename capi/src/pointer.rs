@@ -35,7 +35,7 @@ pub(crate) unsafe fn with<R>(ptr: *const c_void, use_it: impl FnOnce(Chunk) -> R
     }
 }
 
-/// [`with`], of what is no live chunk of the heap: it may be shared, or a member of a pool, or no chunk at all, which
+/// [`with`], of what the short way has turned down: it may be shared, or a member of a pool, or no chunk at all, which
 /// is reported.
 ///
 /// # Safety

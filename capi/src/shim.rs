@@ -2,24 +2,15 @@
 //!
 //! Each takes the number of bytes of text, and in `*text` the text if it is ready, else NULL. A ready text is put in
 //! its place, before other threads can see that, and `*text` becomes NULL; for one that is to come, `*text` becomes the
-//! place (with a NUL behind it already). Each gives what the caller's caller is to get, or NULL with nothing changed. They are declared for C in `shim/shim.h`, and hidden from users of the library.
+//! place (with a NUL behind it already). Each gives what the caller's caller is to get, or NULL with nothing changed. They
+//! are declared for C in `shim/shim.h`, and hidden from users of the library.
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_char, c_void};
 use core::ptr::null_mut;
 use tmempool::ops;
 
 use crate::pointer::{refused, with};
 use crate::string::{End, fresh, room_behind};
-
-unsafe extern "C" {
-    safe fn tmempool_shim_is_drop_in() -> c_int;
-}
-
-/// Whether this is the drop-in, under programs that were compiled for libtalloc.
-#[cold]
-pub(crate) fn is_drop_in() -> bool {
-    tmempool_shim_is_drop_in() != 0
-}
 
 /// Room in a new string under `parent`.
 #[unsafe(no_mangle)]

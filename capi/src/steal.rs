@@ -6,15 +6,16 @@ use tmempool::error::{AllocError, StealError};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
+use crate::drop_in::is_drop_in;
 use crate::fault;
 use crate::pointer::{with_both, with_three};
-use crate::shim;
 
 /// Moves `ptr`, with the tree below it, to `new_ctx`. It becomes the first of its children.
 ///
 /// A chunk with references is moved, with a warning in the log, for it may be meant to move one of
 /// those: `talloc_reparent()` says which. A move to what lies below it is refused and logged. (In the drop-in
-/// `libtalloc.so.2`, where programs depend on it, the two change places if the chunk has a parent.)
+/// `libtalloc.so.2`, where programs depend on it, the two change places if the chunk has a parent that is no shared context
+/// and not the null context.)
 ///
 /// @param new_ctx   the new parent; NULL for none.
 /// @param ptr       a chunk; NULL gives NULL.
@@ -86,9 +87,7 @@ unsafe fn or_ring(
 ) -> Result<(), StealError> {
     match (moved, parent) {
         // SAFETY: as the caller promises.
-        (Err(StealError::Cycle), Some(below)) if shim::is_drop_in() => unsafe {
-            ops::change_places(below, chunk)
-        },
+        (Err(StealError::Cycle), Some(below)) if is_drop_in() => unsafe { ops::change_places(below, chunk) },
         _ => moved,
     }
 }
@@ -120,7 +119,7 @@ pub unsafe extern "C" fn _talloc_move(new_ctx: *const c_void, pptr: *const c_voi
 /// @param old_parent  the parent of `ptr`, or a context that refers to it; NULL for none.
 /// @param new_parent  the context that takes over; NULL for none.
 /// @param ptr         a chunk; NULL gives NULL.
-/// @return            `ptr`; NULL if `old_parent` has no hold on it.
+/// @return            `ptr`; NULL if it stays where it is: `old_parent` has no hold on it, or as for `talloc_steal()`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_reparent(
     old_parent: *const c_void,

@@ -278,7 +278,8 @@ int talloc_increase_ref_count(const void *ptr);
  *
  * A chunk with references is moved, with a warning in the log, for it may be meant to move one of
  * those: `talloc_reparent()` says which. A move to what lies below it is refused and logged. (In the drop-in
- * `libtalloc.so.2`, where programs depend on it, the two change places if the chunk has a parent.)
+ * `libtalloc.so.2`, where programs depend on it, the two change places if the chunk has a parent that is no shared context
+ * and not the null context.)
  *
  * @param new_ctx   the new parent; NULL for none.
  * @param ptr       a chunk; NULL gives NULL.
@@ -305,9 +306,11 @@ void *_talloc_move(const void *new_ctx, const void *pptr);
  * @param old_parent  the parent of `ptr`, or a context that refers to it; NULL for none.
  * @param new_parent  the context that takes over; NULL for none.
  * @param ptr         a chunk; NULL gives NULL.
- * @return            `ptr`; NULL if `old_parent` has no hold on it.
+ * @return            `ptr`; NULL if it stays where it is: `old_parent` has no hold on it, or as for `talloc_steal()`.
  */
-void *talloc_reparent(const void *old_parent, const void *new_parent, const void *ptr);
+void *talloc_reparent(const void *old_parent,
+                      const void *new_parent,
+                      const void *ptr);
 
 /**
  * Names `ptr` with `name`.

@@ -1,8 +1,8 @@
 //! Bytes: pages, segments, spans, slots and the heaps of threads. Knows nothing of contexts.
 //!
 //! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
-//! arithmetic; [`queue`] is where threads wait; [`tags`] says what a pointer is checked by; [`span`] describes a run of slices, [`segment`] hands them out
-//! (and `budget` says which go back to the kernel), [`heap`] cuts them
+//! arithmetic; [`queue`] is where threads wait; [`tags`] says what a pointer is checked by; [`span`] describes a run of
+//! slices, [`segment`] hands them out (and `budget` says which go back to the kernel), [`heap`] cuts them
 //! into slots for one thread (whose that is stands in its `owner`, and what others free comes back by
 //! `remote`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (and
 //! `exit` whether there is anything left to do for them).

@@ -21,7 +21,7 @@ use core::sync::atomic::{
     compiler_fence,
 };
 
-use super::geometry::{self, DESCRIPTOR, SLICE};
+use super::geometry::{self, DESCRIPTOR, SLICE, USABLE_SLICES};
 use super::heap::Heap;
 use super::remote::{Mailed, Remote, Slot};
 use super::{size, tags};
@@ -198,19 +198,20 @@ impl SpanRef {
         self.set_state(State::Full);
     }
 
-    /// Makes this the head of a span that is one block of `len` bytes.
-    pub(super) fn become_single(
-        self,
-        heap: NonNull<Heap>,
-        tag: u32,
-        slices: usize,
-        len: usize,
-        zeroed: bool,
-    ) {
+    /// Makes this the head of a span that is one block of `slices` slices.
+    pub(super) fn become_single(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
         self.become_span(heap, tag, slices, zeroed);
+        self.reciprocal.set(0);
+        self.set_state(State::Single);
+    }
+
+    /// Makes this the head of a span that is one block of `len` bytes with a mapping of its own.
+    pub(super) fn become_alone(self, heap: NonNull<Heap>, tag: u32, len: usize, zeroed: bool) {
+        self.reset(zeroed);
         self.len.store(len, Relaxed);
         self.reciprocal.set(0);
         self.set_state(State::Single);
+        self.cover_alone(heap, tag);
     }
 
     /// Makes this the head of a slab, of which somebody keeps `record`. Each of its slices says so.
@@ -226,34 +227,51 @@ impl SpanRef {
 
     fn set_all_states(self, state: State) {
         for i in 0..geometry::slices_for(self.len()) {
-            // SAFETY: as in `cover`.
+            // SAFETY: as in `mark`.
             unsafe { self.0.add(i).as_ref() }.set_state(state);
         }
     }
 
     fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
-        self.free.set(None);
-        self.zeroed.set(zeroed);
+        self.reset(zeroed);
         self.len.store(slices * SLICE, Relaxed);
         self.cover(heap, tag, 0, slices);
+    }
+
+    fn reset(self, zeroed: bool) {
+        self.free.set(None);
+        self.zeroed.set(zeroed);
     }
 
     /// Marks the slices `from..to` of this span as belonging to it.
     pub(super) fn cover(self, heap: NonNull<Heap>, tag: u32, from: usize, to: usize) {
         for i in from..to {
-            // SAFETY: the span's slices lie in one segment, whose descriptors are side by side.
-            let slice = unsafe { self.0.add(i).as_ref() };
-            slice.key.store(tag ^ NO_TAG, Relaxed);
-            slice.heap.store(heap.as_ptr(), Relaxed);
-            slice.back.set(i as u8);
+            self.mark(heap, tag, i);
             tags::set(self.start() + i * SLICE, tag);
         }
+    }
+
+    /// Marks the slices of this span, one block with a mapping of its own, as belonging to it. Chunks begin in the first
+    /// one alone, so that no other needs an entry among the tags.
+    pub(super) fn cover_alone(self, heap: NonNull<Heap>, tag: u32) {
+        for i in 0..USABLE_SLICES {
+            self.mark(heap, tag, i);
+        }
+        tags::set(self.start(), tag);
+    }
+
+    fn mark(self, heap: NonNull<Heap>, tag: u32, index: usize) {
+        // SAFETY: the span's slices lie in one segment, whose descriptors are side by side.
+        let slice = unsafe { self.0.add(index).as_ref() };
+        slice.key.store(tag ^ NO_TAG, Relaxed);
+        slice.heap.store(heap.as_ptr(), Relaxed);
+        slice.back.set(index as u8);
     }
 
     /// Takes the tags from the slices `from..to`: from now on no pointer into them passes a check.
     pub(super) fn uncover(self, from: usize, to: usize) {
         for i in from..to {
-            // SAFETY: as in `cover`.
+            // SAFETY: as in `mark`.
             unsafe { self.0.add(i).as_ref() }.key.store(0, Relaxed);
             tags::clear(self.start() + i * SLICE);
         }

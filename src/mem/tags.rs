@@ -5,10 +5,10 @@
 //! the one that was covered last has it, and the other is looked up the long way, by the map of segments and its
 //! descriptor. An entry names a slice only while that is part of a span, so its memory is mapped.
 //!
-//! The entries are atomics; nobody needs a lock to read them. Who has a pointer to a chunk has it from the
-//! thread that covered the slice, and with it sees the entry. They are written by whoever has the span, which for two
-//! that want the same entry are two: a reader that meets the number of one with the tag of the other finds that the tag
-//! is wrong, and goes the long way.
+//! Entries are written under the lock of the segments. They are atomics, and nobody needs a lock to read them: who has a
+//! pointer into a slice has it from the thread that covered it, and with it sees the entry. While another slice takes the
+//! entry, its number may be met with the wrong tag; then no header agrees with that, and the long way decides. Who asks only
+//! whether the slice is in use has the right answer from the number alone.
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
@@ -17,7 +17,7 @@ use super::geometry::SLICE;
 /// As many slices as lie side by side in 8 GiB.
 const ENTRIES: usize = 1 << 17;
 
-/// An entry without a slice has the number [`nothing`].
+/// An entry without a slice has the number 0, which is no slice's.
 struct Tags {
     numbers: [AtomicUsize; ENTRIES],
     tags: [AtomicU32; ENTRIES],
@@ -26,23 +26,11 @@ struct Tags {
 static TAGS: Tags =
     Tags { numbers: [const { AtomicUsize::new(0) }; ENTRIES], tags: [const { AtomicU32::new(0) }; ENTRIES] };
 
-/// A number that no address has whose slice wants `entry`. Zeros say so in all entries but one; [`begin`] sees to that.
-const fn nothing(entry: usize) -> usize {
-    if entry == 0 { 1 } else { 0 }
-}
-
-/// Makes the table one without slices, if it has never been used. Called before pointers are checked.
-pub(super) fn begin() {
-    if TAGS.numbers[0].load(Relaxed) == 0 {
-        let _ = TAGS.numbers[0].compare_exchange(0, nothing(0), Relaxed, Relaxed);
-    }
-}
-
-/// The number of the slice that `address` lies in, with the four lowest bits of the address above it, all of them set if
-/// it is a multiple of 16: one compare finds the slice and the alignment right.
+/// The number of the slice that `address` lies in, plus one, with the four lowest bits of the address above it, all of them
+/// set if it is a multiple of 16: one compare finds the slice and the alignment right. Never 0.
 #[inline(always)]
 fn number(address: usize) -> usize {
-    address.wrapping_add(15).rotate_right(4) >> (SLICE.trailing_zeros() - 4)
+    (address.wrapping_add(15).rotate_right(4) >> (SLICE.trailing_zeros() - 4)) + 1
 }
 
 /// The tag of the span that `address` lies in, if it is a multiple of 16 and the table knows its slice. `None` says
@@ -54,21 +42,20 @@ pub fn tag_at(address: usize) -> Option<u32> {
     if TAGS.numbers[entry].load(Relaxed) == number { Some(TAGS.tags[entry].load(Relaxed)) } else { None }
 }
 
-/// The slice at `address` is part of a span with this tag now.
+/// The slice at `address` is part of a span with this tag now. The caller holds the lock of the segments.
 pub(super) fn set(address: usize, tag: u32) {
     let number = number(address);
     let entry = number % ENTRIES;
-    begin();
     TAGS.tags[entry].store(tag, Relaxed);
     TAGS.numbers[entry].store(number, Relaxed);
 }
 
-/// The slice at `address` is part of no span any more.
+/// The slice at `address` is part of no span any more. The caller holds the lock of the segments.
 pub(super) fn clear(address: usize) {
     let number = number(address);
     let entry = number % ENTRIES;
     if TAGS.numbers[entry].load(Relaxed) == number {
-        TAGS.numbers[entry].store(nothing(entry), Relaxed);
+        TAGS.numbers[entry].store(0, Relaxed);
     }
 }
 
@@ -101,7 +88,6 @@ mod tests {
 
     #[test]
     fn low_addresses_and_those_around_0_are_in_no_slice() {
-        begin();
         for wild in -200..70_000_isize {
             assert_eq!(tag_at(wild as usize), None, "{wild:#x}");
         }

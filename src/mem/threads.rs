@@ -25,7 +25,6 @@ use super::os;
 use super::owner::{LOST, NOBODY};
 use super::segment;
 use super::shared::{self, Shared};
-use super::tags;
 use crate::process;
 
 /// All heaps of the process.
@@ -178,10 +177,9 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
-/// Called when the library is loaded, before pointers are checked that are not known to be chunks.
+/// Called when the library is loaded. Not to call it does no harm.
 pub fn begin() {
     let _held = SETUP.hold();
-    tags::begin();
     exit::watch();
 }
 

@@ -238,7 +238,8 @@ impl Chunk {
         unsafe { Chunk::check(self.ptr()) }.map(|_| ())
     }
 
-    /// Shared chunks, members of pools, chunks of the malloc backend, and all that is no live chunk.
+    /// What the short way has turned down: shared chunks, members of pools, chunks of the malloc backend, those whose slice
+    /// the table of tags does not know, and all that is no live chunk.
     #[inline(never)]
     unsafe fn check_slow(payload: *const c_void) -> Result<Chunk, Fault> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();

@@ -184,7 +184,7 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let (span, zeroed) = lists.take(slices, false)?;
-    span.become_single(heap, lists.new_tag(), slices, slices * SLICE, zeroed);
+    span.become_single(heap, lists.new_tag(), slices, zeroed);
     Some(span)
 }
 

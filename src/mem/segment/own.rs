@@ -34,7 +34,7 @@ pub(in crate::mem) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> 
     segment.used.set(u64::MAX);
     lists.extend(segment, 0, slices);
     let span = segment.descriptor(1);
-    span.become_single(heap, lists.new_tag(), USABLE_SLICES, slices * SLICE, zeroed);
+    span.become_alone(heap, lists.new_tag(), slices * SLICE, zeroed);
     Some(span)
 }
 
@@ -93,7 +93,7 @@ pub(in crate::mem) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     let moved = unsafe { os::move_pages(segment.bytes(), old, len, SEGMENT) };
     let now = moved.map_or(segment, |to| SegmentRef(to.cast()));
     set_covered(now.base(), true);
-    now.descriptor(1).cover(heap, tag, 0, USABLE_SLICES);
+    now.descriptor(1).cover_alone(heap, tag);
     lists.link(now);
     moved?;
     SEGMENTS.mapped.fetch_add(len - old, Relaxed);

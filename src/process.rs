@@ -219,7 +219,8 @@ fn read_environment() {
         FILL.store(fill as u32, Relaxed);
         mode |= MODE_FILL;
     }
-    if option("backend") == Some(b"malloc") {
+    // Memcheck is to see every chunk, also those in pools.
+    if option("backend").map_or_else(os::is_memchecked, |backend| backend == b"malloc") {
         mode |= MODE_MALLOC;
     }
     MODE.store(mode, Relaxed);

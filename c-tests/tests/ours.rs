@@ -48,6 +48,22 @@ fn on_malloc(valgrind: bool, compiler: Compiler, dist: &Dist, test: &str) -> Res
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }
 
+/// Valgrind's memcheck sees a use after free inside a pool, without being told how.
+fn freed_member(compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
+    let at = scratch(Path::new(SCRATCH), test)?;
+    let program = at.join("program");
+    let includes = [dist.include(), directory("programs")];
+    compiler.build(&directory("ours").join("freed_member.c"), &includes, &[dist.drop_in()], &program)?;
+    let mut command = with_library(Path::new("valgrind"), Some(&dist.drop_in()), &at.join("witness"));
+    command.args(["--quiet", "--error-exitcode=9"]).arg(&program).arg("read");
+    let seen = run(command)?;
+    let message = "Invalid read of size 1";
+    if !seen.stderr.contains(message) || !seen.stderr.contains("free'd") {
+        return Err(format!("memcheck did not see it:\n{}", seen.stderr));
+    }
+    fs::remove_dir_all(&at).map_err(|e| e.to_string())
+}
+
 /// Limits that nothing ever reaches change nothing, whatever a program does. (In
 /// talloc they do: it loses count and hangs.)
 fn unreached_limits(compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
@@ -106,7 +122,7 @@ fn main() -> ExitCode {
     };
     let valgrind = Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success());
     if !valgrind {
-        eprintln!("note: valgrind is not installed: `chaos under valgrind` is skipped");
+        eprintln!("note: valgrind is not installed: `chaos` and `freed_member` under valgrind are skipped");
     }
     let mut trials = Vec::new();
     let mut add = |test: String, body: Body| {
@@ -128,6 +144,13 @@ fn main() -> ExitCode {
             add(
                 format!("chaos under valgrind ({})", compiler.name),
                 Box::new(move |test| on_malloc(true, compiler, &this, test)),
+            );
+        }
+        if valgrind {
+            let this = dist.clone();
+            add(
+                format!("freed_member under valgrind ({})", compiler.name),
+                Box::new(move |test| freed_member(compiler, &this, test)),
             );
         }
         let this = dist.clone();

@@ -24,7 +24,8 @@ fn runs(source: &Path, library: &Path, compiler: Compiler, dist: &Dist, test: &s
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }
 
-/// Runs a program of `pools/` under Valgrind, without what its limits on memory would do to Valgrind.
+/// Runs a program of `pools/` under Valgrind, with tmempool's own memory, and without what its limits on memory would do
+/// to Valgrind.
 fn under_valgrind(program: &str, compiler: Compiler, dist: &Dist, test: &str) -> Result<(), String> {
     let at = scratch(Path::new(SCRATCH), test)?;
     let binary = at.join("program");
@@ -33,6 +34,7 @@ fn under_valgrind(program: &str, compiler: Compiler, dist: &Dist, test: &str) ->
     compiler.build(&source, &includes, &[dist.shared()], &binary)?;
     let mut command = with_library(Path::new("valgrind"), Some(&dist.shared()), &at.join("witness"));
     command.args(["--quiet", "--error-exitcode=9"]).arg(&binary).env("NO_LIMITS", "1");
+    command.env("TMEMPOOL_OPTIONS", "backend=slots");
     run(command)?.clean()?;
     fs::remove_dir_all(&at).map_err(|e| e.to_string())
 }

@@ -68,6 +68,24 @@ fn free(chunk: Chunk) {
     unsafe { ops::free(chunk, c"here".as_ptr()).unwrap() }
 }
 
+/// The pool goes to the shared context that `data` is, in the middle of an allocation.
+unsafe extern "C" fn move_away(
+    ctx: *mut c_void,
+    _: usize,
+    _: usize,
+    _: usize,
+    data: *mut c_void,
+) -> std::ffi::c_int {
+    // SAFETY: live chunks; the calling thread is in no shared context.
+    unsafe {
+        let (entry, [ctx, to]) = ops::enter([ctx.cast_const(), data]).unwrap();
+        let pool = ctx.unwrap().children().next().unwrap();
+        ops::steal(to, pool).unwrap();
+        drop(entry);
+    }
+    0
+}
+
 fn is_chunk(at: NonNull<u8>) -> bool {
     // SAFETY: one thread; any address may be asked about.
     unsafe { Chunk::check(at.as_ptr().cast::<c_void>()) }.is_ok()
@@ -266,6 +284,26 @@ fn a_pool_that_is_reset_again_and_again_keeps_its_size() {
     }
     assert!(before < 500 * 300 * 2, "{before}: the large one is still there");
     free(pool);
+}
+
+/// A pool that a limit's function moves to another shared context is that one's, and is left alone.
+#[test]
+fn a_pool_may_move_away_while_a_limit_is_asked() {
+    // SAFETY: for all of it: live chunks; what is shared is entered before.
+    unsafe {
+        let [from, to] = [c"from", c"to"].map(|name| ops::shared_context(None, name.as_ptr()).unwrap());
+        let (entry, ctx) = ops::enter_one(from.ptr()).unwrap();
+        let pool = ops::growable_pool(Some(ctx), 1000, 0).unwrap();
+        ops::set_limits(ctx, 0, 2000, Some(move_away), to.ptr()).unwrap();
+        assert_eq!(ops::bare(pool, 3000), Err(AllocError::LimitReached));
+        drop(entry);
+        let (entry, pool) = ops::enter_one(pool.ptr()).unwrap();
+        assert_eq!((pool.parent(), ops::stats(pool)), (Some(to), Some(Stats::default())));
+        drop(entry);
+        for context in [from, to] {
+            ops::free_anywhere(context, c"here".as_ptr()).unwrap();
+        }
+    }
 }
 
 /// Members are freed down to none again and again; their room must not be given to others while bare bytes are in it.

@@ -292,6 +292,38 @@ static void limits(void)
 	check(talloc_free(ctx) == 0);
 }
 
+static void *leaving;
+
+static int move_away(void *ctx, size_t used, size_t wanted, size_t limit, void *to)
+{
+	check(ctx != to && used + wanted > limit);
+	check(talloc_steal(to, leaving) == leaving);
+	return 0;
+}
+
+/* What goes to another shared context while a limit is asked is left alone, and refused. */
+static void moves_away(void)
+{
+	void *from = tm_shared_context(NULL, "from"), *to = tm_shared_context(NULL, "to");
+	void *pool = tm_pool_growable(from, KIB, 0);
+	char *plain = node(from, "plain");
+	struct tm_stats s;
+
+	check(tm_limit(from, 0, 8 * KIB, move_away, to) == 0);
+	leaving = pool;
+	errno = 0;
+	check(tm_palloc(pool, 9 * KIB) == NULL && errno == ENOMEM);
+	check(talloc_parent(pool) == to);
+	check(tm_stats(pool, &s) == 0 && s.failed_count == 0 && s.allocation_count == 0);
+	leaving = plain;
+	errno = 0;
+	check(talloc_realloc_size(from, plain, 9 * KIB) == NULL && errno == ENOMEM);
+	check(talloc_parent(plain) == to);
+	expect_silence();
+	expect_refused(tm_palloc(plain, 8) == NULL, "tm_palloc: plain is not a pool");
+	check(talloc_free(from) == 0 && talloc_free(to) == 0);
+}
+
 /* Members that moved to another thread's tree are freed there, while bare bytes are taken and given up here. */
 static void *free_them(void *arg)
 {
@@ -370,6 +402,7 @@ int main(void)
 	they_go_last();
 	counts();
 	limits();
+	moves_away();
 	members_elsewhere();
 	shared();
 	expect_no_fault();

@@ -61,23 +61,40 @@ unsafe fn slow(pool: *mut c_void, size: usize) -> *mut c_void {
     unsafe { take(c"tm_palloc", pool, size) }
 }
 
-/// The whole way, for `function`.
+/// The whole way, for `function`. What the limits' functions have done to the pool meanwhile is not known: it is looked
+/// at no more.
 ///
 /// # Safety
 /// Contract.
 unsafe fn take(function: &CStr, pool: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        let Ok((taken, name)) = with(pool, |chunk| (ops::bare(chunk, size), name_of(chunk))) else {
-            return null_mut();
-        };
-        match taken {
-            Ok(at) => at.as_ptr().cast(),
-            Err(AllocError::Refused) => {
-                fault::misuse(function, &[Piece::Foreign(name), Piece::Text(c" is not a pool")]);
+        match with(pool, |chunk| ops::bare(chunk, size)) {
+            Ok(Ok(at)) => at.as_ptr().cast(),
+            Ok(Err(AllocError::Refused)) => {
+                no_pool(function, pool);
                 null_mut()
             }
-            Err(error) => refused(error),
+            Ok(Err(error)) => refused(error),
+            Err(_) => null_mut(),
+        }
+    }
+}
+
+/// Says that `ptr`, for which no function of a limit was called, is a chunk, but no pool.
+///
+/// # Safety
+/// Contract.
+#[cold]
+#[inline(never)]
+unsafe fn no_pool(function: &CStr, ptr: *mut c_void) {
+    // SAFETY: contract.
+    unsafe {
+        let why = |chunk| {
+            fault::misused(function, &[Piece::Foreign(name_of(chunk)), Piece::Text(c" is not a pool")])
+        };
+        if let Ok(misuse) = with(ptr, why) {
+            misuse.report();
         }
     }
 }

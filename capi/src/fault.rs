@@ -39,6 +39,28 @@ impl Message {
         message
     }
 
+    /// `function`, and `why` it says no.
+    fn of_refusal(function: &CStr, why: &[Piece<'_>]) -> Message {
+        let mut message = Message { text: [0; Message::CAPACITY], length: 0 };
+        message.add(function);
+        message.add(c": ");
+        message.add_pieces(why);
+        message
+    }
+
+    fn add_pieces(&mut self, pieces: &[Piece<'_>]) {
+        for piece in pieces {
+            match *piece {
+                Piece::Text(text) => self.add(text),
+                Piece::Foreign(text) if text.is_null() => self.add(c"(null)"),
+                // SAFETY: a C string, as its type says.
+                Piece::Foreign(text) => self.add(unsafe { CStr::from_ptr(text) }),
+                Piece::Address(address) => self.add_digits(address.addr(), 16, c"0x"),
+                Piece::Number(number) => self.add_digits(number, 10, c""),
+            }
+        }
+    }
+
     fn add_digits(&mut self, mut value: usize, base: usize, prefix: &CStr) {
         let mut digits = [0u8; 21];
         let mut from = digits.len() - 1;
@@ -92,16 +114,7 @@ pub(crate) enum Piece<'a> {
 #[inline(never)]
 pub(crate) fn say(pieces: &[Piece<'_>]) {
     let mut message = Message { text: [0; Message::CAPACITY], length: 0 };
-    for piece in pieces {
-        match *piece {
-            Piece::Text(text) => message.add(text),
-            Piece::Foreign(text) if text.is_null() => message.add(c"(null)"),
-            // SAFETY: a C string, as its type says.
-            Piece::Foreign(text) => message.add(unsafe { CStr::from_ptr(text) }),
-            Piece::Address(address) => message.add_digits(address.addr(), 16, c"0x"),
-            Piece::Number(number) => message.add_digits(number, 10, c""),
-        }
-    }
+    message.add_pieces(pieces);
     // SAFETY: a line is a C string.
     unsafe { hooks::log(message.line()) }
 }
@@ -109,25 +122,35 @@ pub(crate) fn say(pieces: &[Piece<'_>]) {
 /// Says that `function` was called with what makes no sense, and why: a log line, and `errno` is `EINVAL`.
 #[cold]
 pub(crate) fn misuse(function: &CStr, why: &[Piece<'_>]) {
-    refusal(function, why);
-    invalid();
+    misused(function, why).report();
+}
+
+/// What [`misuse`] is to say, with all names copied: for chunks of shared contexts, whose names others may free as soon
+/// as these are left, while nothing can be logged before.
+pub(crate) struct Misuse(Message);
+
+/// The misuse of `function`, and why it is one.
+#[cold]
+pub(crate) fn misused(function: &CStr, why: &[Piece<'_>]) -> Misuse {
+    Misuse(Message::of_refusal(function, why))
+}
+
+impl Misuse {
+    /// Says it, as [`misuse`] does. Nothing is entered.
+    #[cold]
+    pub(crate) fn report(mut self) {
+        // SAFETY: a line is a C string.
+        unsafe { hooks::log(self.0.line()) }
+        invalid();
+    }
 }
 
 /// Says that `function` cannot do what it should at the moment, and why: a log line, and `errno` is `EBUSY`.
 #[cold]
 pub(crate) fn busy(function: &CStr, why: &[Piece<'_>]) {
-    refusal(function, why);
+    // SAFETY: a line is a C string.
+    unsafe { hooks::log(Message::of_refusal(function, why).line()) }
     set_errno(libc::EBUSY);
-}
-
-fn refusal(function: &CStr, why: &[Piece<'_>]) {
-    let mut pieces = [const { Piece::Text(c"") }; 8];
-    pieces[0] = Piece::Text(function);
-    pieces[1] = Piece::Text(c": ");
-    for (place, piece) in pieces[2..].iter_mut().zip(why) {
-        *place = *piece;
-    }
-    say(&pieces);
 }
 
 /// [`misuse`]: `ptr` is no `what` that is alive.

@@ -148,7 +148,7 @@ fn make(
             if asked.may_go_on(parent) {
                 continue;
             }
-            asked.failed(Some(parent), error);
+            asked.failed(|| Some(parent), error);
             return Err(error);
         }
         links::attach(chunk, parent);

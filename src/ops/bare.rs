@@ -39,7 +39,8 @@ pub unsafe fn bare(chunk: Chunk, size: usize) -> Result<NonNull<u8>, AllocError>
             Err(error) => {
                 bare::take_back(chunk, &taken);
                 if !asked.may_go_on(chunk) {
-                    return refuse(chunk, error);
+                    asked.failed(|| Some(chunk), error);
+                    return Err(error);
                 }
             }
         }

@@ -99,7 +99,7 @@ fn insist(chunk: Chunk, size: usize, mut error: AllocError) -> Result<(Chunk, bo
             Err(again) => error = again,
         }
     }
-    asked.failed(chunk.parent(), error);
+    asked.failed(|| chunk.parent(), error);
     Err(error)
 }
 

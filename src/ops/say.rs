@@ -36,11 +36,12 @@ impl Asked {
         Asked { times: 0, nobody: true, gone: false }
     }
 
-    /// The allocation below `parent` was refused in the end: those who count are told.
+    /// The allocation below `parent` was refused in the end: those who count are told. If what it was for is gone, the
+    /// calling thread has no right to look at that, not even for its parent.
     #[cold]
-    pub(super) fn failed(&self, parent: Option<Chunk>, error: AllocError) {
+    pub(super) fn failed(&self, parent: impl FnOnce() -> Option<Chunk>, error: AllocError) {
         if !self.gone {
-            failed(parent, error);
+            failed(parent(), error);
         }
     }
 

@@ -286,6 +286,41 @@ fn a_pool_that_is_reset_again_and_again_keeps_its_size() {
     free(pool);
 }
 
+/// What a limit has refused holds nothing in a pool: the room of members comes back with the last of them, and a block
+/// that was made for it goes when the pool is emptied.
+#[test]
+fn what_was_refused_leaves_nothing_behind() {
+    for grows in [false, true] {
+        // SAFETY: for all of it: one thread, live chunks.
+        unsafe {
+            let pool = match grows {
+                false => ops::pool(None, 1000),
+                true => ops::growable_pool(None, 1000, 0),
+            }
+            .unwrap();
+            ops::set_keep(pool, 0);
+            let held = || PoolRef::of_chunk(pool).unwrap().bytes_held();
+            let before = held();
+            ops::set_limit(pool, 1).unwrap();
+            for size in [2000, 4 << 20] {
+                assert_eq!(ops::bare(pool, size), Err(AllocError::LimitReached));
+                assert_eq!(held(), before, "nothing was in the pool");
+            }
+            let members = [(); 2].map(|()| ops::alloc(Some(pool), 100).unwrap());
+            assert_eq!(ops::bare(pool, 2000), Err(AllocError::LimitReached));
+            members.into_iter().for_each(free);
+            assert_eq!(ops::alloc(Some(pool), 800).map(Chunk::ptr), Ok(members[0].ptr()));
+            // What was there before stays.
+            let kept = Written::over(bare(pool, 16), 16, 7);
+            assert_eq!(ops::bare(pool, 2000), Err(AllocError::LimitReached));
+            kept.check();
+            ops::free_children(pool, c"free".as_ptr()).unwrap();
+            assert_eq!(held(), before);
+            free(pool);
+        }
+    }
+}
+
 /// A pool that a limit's function moves to another shared context is that one's, and is left alone.
 #[test]
 fn a_pool_may_move_away_while_a_limit_is_asked() {

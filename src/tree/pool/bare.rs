@@ -53,22 +53,25 @@ pub(crate) fn take(chunk: Chunk, size: usize) -> Option<Bare> {
     }
 }
 
-/// Gives back what was taken from `chunk` just now.
+/// Gives back what was taken from `chunk` just now. If there was nothing before, no zone holds anything afterwards.
 pub(crate) fn take_back(chunk: Chunk, bare: &Bare) {
     let pool = PoolRef::of_chunk(chunk);
-    let _held = pool.and_then(PoolRef::hold);
+    let held = pool.and_then(PoolRef::hold);
     if bare.is_large {
         Larges::of_chunk(chunk).take_back();
     }
-    if let Some(pool) = pool {
-        pool.tally.take_back_bare(bare.size);
-        if !bare.is_large
-            && let Some(block) = pool.bare.get()
-        {
-            pool.close_window();
-            // SAFETY: a block of one of the pool's zones (see the module).
-            unsafe { block.as_ref() }.take_back_bare(bare.size.next_multiple_of(16));
-        }
+    let Some(pool) = pool else { return };
+    pool.tally.take_back_bare(bare.size);
+    if !bare.is_large
+        && let Some(block) = pool.bare.get()
+    {
+        pool.close_window();
+        // SAFETY: a block of one of the pool's zones (see the module).
+        unsafe { block.as_ref() }.take_back_bare(bare.size.next_multiple_of(16));
+    }
+    if pool.tally.bare() == (0, 0) {
+        pool.drop_bare();
+        pool.zone_emptied(held, ptr::null());
     }
 }
 

@@ -416,8 +416,8 @@ class memory_resource : public std::pmr::memory_resource {
 /*
  * A std::pmr::memory_resource for what goes all at once, as std::pmr::monotonic_buffer_resource is: it cuts what is
  * allocated off blocks of a growable pool of its own, and to give something back does nothing. release() takes all
- * back and keeps the memory for the next use. The pool is freed with the resource, or with `parent`, which must not
- * be used from then on. Used by one thread at a time. Any alignment; less than 256 MiB at a time.
+ * back and keeps the memory for the next use. The pool is freed with the resource, or with `parent`: the resource must
+ * not be used from then on, nor outlive it. Used by one thread at a time. Any alignment; less than 256 MiB at a time.
  */
 class monotonic_resource : public std::pmr::memory_resource {
     public:
@@ -452,6 +452,8 @@ class monotonic_resource : public std::pmr::memory_resource {
 
 	void *do_allocate(std::size_t bytes, std::size_t align) override
 	{
+		/* Nothing, too, has a place of its own. */
+		bytes += bytes == 0;
 		std::size_t rest = static_cast<std::size_t>(high_ - low_);
 		std::size_t skip = -reinterpret_cast<std::uintptr_t>(low_) & (align - 1);
 		if (bytes > rest || skip > rest - bytes)

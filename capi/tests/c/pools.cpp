@@ -272,6 +272,14 @@ void a_monotonic_resource_takes_all_back_at_once()
 			struct tm_stats stats = {};
 			CHECK(tm_stats(resource.pool(), &stats) == 0 && stats.current_allocated == 0);
 		}
+		/* Nothing has a place of its own, at first and after a release. */
+		for (int round = 0; round < 2; ++round) {
+			void *nothing = other.allocate(0);
+			CHECK(nothing != nullptr && nothing != other.allocate(0, 1));
+			CHECK(nothing != other.allocate(1, 1));
+			other.deallocate(nothing, 0);
+			other.release();
+		}
 		for (std::size_t huge : {std::size_t{1} << 40, static_cast<std::size_t>(-8)}) {
 			volatile std::size_t size = huge;
 			try {

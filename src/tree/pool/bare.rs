@@ -1,8 +1,9 @@
 //! Bare bytes: what a pool hands out without a header, as nginx's pools do.
 //!
 //! They are cut off the far end of a block, towards its members (`block.rs`), by way of a window there (`window.rs`);
-//! what no block has room for is large (`large.rs`). There is nothing to say where one ends and the next begins: none can be freed, resized, moved or
-//! named, and all go at once, when the pool's children are freed, or the pool. So they leave a regular pool regular.
+//! what no block has room for is large (`large.rs`). There is nothing to say where one ends and the next begins: none
+//! can be freed, resized, moved or named, and all go at once, when the pool's children are freed, or the pool. So they
+//! leave a regular pool regular.
 //!
 //! Invariant: the block that they are cut from lies in a zone that holds them (`Zone::hold_bare`), and is therefore
 //! not emptied when the last member in it goes.

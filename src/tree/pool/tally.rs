@@ -21,9 +21,9 @@ pub struct Stats {
     pub current: usize,
     /// The most that `current` has been.
     pub peak: usize,
-    /// How many chunks were allocated.
+    /// How many chunks were allocated; each piece of a pool's bare bytes (`tm_palloc()`) is one more.
     pub allocations: usize,
-    /// How many of them were freed.
+    /// How many of these are gone.
     pub frees: usize,
     /// How many allocations were refused.
     pub failures: usize,
@@ -40,9 +40,9 @@ pub(super) struct Tally {
     served: Cell<usize>,
     /// Bare bytes that there are, as they were asked for. They are no part of `total` yet.
     bare_bytes: Cell<usize>,
-    failures: Cell<usize>,
     /// In how many allocations, which are no part of `served` yet.
     bare: Cell<usize>,
+    failures: Cell<usize>,
 }
 
 impl Tally {
@@ -52,9 +52,9 @@ impl Tally {
             returned: Cell::new(0),
             peak: Cell::new(0),
             served: Cell::new(0),
-            failures: Cell::new(0),
             bare_bytes: Cell::new(0),
             bare: Cell::new(0),
+            failures: Cell::new(0),
         }
     }
 

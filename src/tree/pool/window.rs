@@ -3,9 +3,9 @@
 //! ```text
 //! block: … members ┼ bump → … ← end ┼ gap ┼ low … ← high ┼ bare bytes ┤
 //! ```
-//! An open window begins where the bare bytes of the block do, so that what is left of it can go back to the block. It carries a seal
-//! made of the process's secret and its address, from when it was first opened until the pool's chunk is freed: so a
-//! pointer to a pool is told from any other with two loads.
+//! An open window begins where the bare bytes of the block do, so that what is left of it can go back to the block. It
+//! carries a seal made of the process's secret and its address, from when it was first opened until the pool's chunk is
+//! freed: so a pointer to a pool is told from any other with two loads.
 //!
 //! A window is open only while one thread draws on the pool and nothing above counts: it is closed before a member is
 //! moved to another tree, before the pool becomes part of a shared context, and when something above begins to count.
@@ -102,7 +102,7 @@ impl PoolRef {
     }
 
     /// Opens the window, which is closed, at the end of `block`, which bare bytes are cut from; it leaves half of what
-    /// the block has left to members.
+    /// the block has left to members, or less, down to nothing, where half is less than [`LEAST`].
     pub(super) fn open_window(self, block: &Block) {
         if self.shared.get() || self.chunk().has(LIMITED | GUARDED) {
             return;

@@ -71,14 +71,20 @@ pub unsafe extern "C" fn tm_reset(ctx: *mut c_void) -> c_int {
 pub unsafe extern "C" fn tm_pool_set_keep(pool: *mut c_void, bytes: usize) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok((is_pool, name)) = with(pool, |chunk| (ops::set_keep(chunk, bytes), name_of(chunk))) else {
-            return -1;
+        // Said of the chunk while it is entered, and said aloud when nothing is.
+        let no_pool = |chunk| {
+            fault::misused(
+                c"tm_pool_set_keep",
+                &[Piece::Foreign(name_of(chunk)), Piece::Text(c" is not a pool")],
+            )
         };
-        if is_pool {
-            return 0;
+        match with(pool, |chunk| (!ops::set_keep(chunk, bytes)).then(|| no_pool(chunk))) {
+            Ok(None) => 0,
+            Ok(Some(misuse)) => {
+                misuse.report();
+                -1
+            }
+            Err(_) => -1,
         }
-        let why = [Piece::Foreign(name), Piece::Text(c" is not a pool")];
-        fault::misuse(c"tm_pool_set_keep", &why);
-        -1
     }
 }

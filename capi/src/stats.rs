@@ -69,9 +69,7 @@ pub unsafe extern "C" fn tm_stats_enable(ctx: *mut c_void) -> c_int {
 pub unsafe extern "C" fn tm_stats(ctx: *const c_void, out: *mut tm_stats) -> c_int {
     // SAFETY: contract.
     unsafe {
-        let Ok((counted, name)) = with(ctx, |chunk| (ops::stats(chunk), name_of(chunk))) else {
-            return -1;
-        };
+        let Ok(counted) = with(ctx, |chunk| ops::stats(chunk)) else { return -1 };
         if out.is_null() {
             fault::misuse(c"tm_stats", &[Piece::Text(c"nowhere to write to")]);
             return -1;
@@ -85,8 +83,13 @@ pub unsafe extern "C" fn tm_stats(ctx: *const c_void, out: *mut tm_stats) -> c_i
         let stats = match counted.map(numbers).or_else(resident) {
             Some(stats) => stats,
             None => {
-                let why = [Piece::Foreign(name), Piece::Text(c" was not asked to count")];
-                fault::misuse(c"tm_stats", &why);
+                let uncounted = |chunk| {
+                    let why = [Piece::Foreign(name_of(chunk)), Piece::Text(c" was not asked to count")];
+                    fault::misused(c"tm_stats", &why)
+                };
+                if let Ok(misuse) = with(ctx, uncounted) {
+                    misuse.report();
+                }
                 return -1;
             }
         };

@@ -99,12 +99,29 @@ impl Spares {
         heap.gate.next_spare.set(self.first.replace(Some(heap)));
     }
 
-    fn pop(&self) -> Option<HeapRef> {
+    /// Takes out the first that can be had, as `adopt` says.
+    fn take(&self, adopt: impl Fn(HeapRef) -> bool) -> Option<HeapRef> {
         let _held = self.lock.hold();
-        let heap = self.first.take()?;
-        self.first.set(heap.gate.next_spare.take());
-        Some(heap)
+        let (mut before, mut at) = (None::<HeapRef>, self.first.get());
+        while let Some(heap) = at {
+            if adopt(heap) {
+                let after = heap.gate.next_spare.take();
+                match before {
+                    Some(before) => before.gate.next_spare.set(after),
+                    None => self.first.set(after),
+                }
+                return Some(heap);
+            }
+            (before, at) = (at, heap.gate.next_spare.get());
+        }
+        None
     }
+}
+
+/// No heap is spare: all are about to be destroyed.
+pub(super) fn forget_spares() {
+    let _held = SPARES.lock.hold();
+    SPARES.first.set(None);
 }
 
 /// The lock of the list of spare heaps, for the fork handlers.
@@ -152,13 +169,8 @@ impl Shared {
 
     /// A heap that was shared, which the calling thread owns from now on.
     fn take_spare() -> Option<HeapRef> {
-        let spare = SPARES.pop()?;
-        if spare.owner.adopt(os::thread_pointer()) || spare.adopt_lost() {
-            return Some(spare);
-        }
-        // Somebody is collecting what was freed in it.
-        SPARES.push(spare);
-        None
+        // Not one in which somebody is just collecting what was freed, or that a fork has left behind for good.
+        SPARES.take(|spare| spare.owner.adopt(os::thread_pointer()) || spare.adopt_lost())
     }
 
     /// `heap`, if it is shared.
@@ -316,4 +328,26 @@ pub(super) fn tidy(heaps: impl Iterator<Item = HeapRef>) {
 /// Whether `heap` is one for shared contexts, and no thread's own.
 pub(super) fn is_reserved(heap: HeapRef) -> bool {
     heap.gate.reserved.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spare_heap_that_cannot_be_had_hides_no_other() {
+        let spares = Spares { lock: Lock::new(), first: Cell::new(None) };
+        let heaps = [(); 3].map(|()| HeapRef::create(os::thread_pointer()).unwrap());
+        heaps.iter().for_each(|&heap| spares.push(heap));
+        let [oldest, middle, newest] = heaps;
+        assert_eq!(spares.take(|heap| heap == middle), Some(middle));
+        assert_eq!(spares.take(|heap| heap != newest), Some(oldest));
+        assert_eq!(spares.take(|_| false), None);
+        assert_eq!(spares.take(|_| true), Some(newest));
+        assert_eq!(spares.take(|_| true), None);
+        for heap in heaps {
+            // SAFETY: it is in no list, and nothing lies in it.
+            unsafe { heap.destroy() };
+        }
+    }
 }

@@ -205,6 +205,7 @@ pub fn end() -> bool {
     }
     segment::release_free_memory();
     if segment::mapped_bytes() == 0 {
+        shared::forget_spares();
         let mut heap = HeapRef::from_raw(HEAPS.swap(core::ptr::null_mut(), AcqRel));
         while let Some(gone) = heap {
             heap = HeapRef::from_raw(gone.next.load(Acquire));

@@ -69,8 +69,15 @@ pub(crate) fn is_null_context(chunk: Chunk) -> bool {
 /// Whether `chunk` is a shared context itself. Who has the right to its parent's tree may ask, too.
 pub(crate) fn is_root(chunk: Chunk) -> bool {
     const MARKS: u32 = GUARDED | SIDE;
-    // SAFETY: the flag says that there is a side record; one of a shared context is there from the beginning.
-    chunk.peek_flags() & MARKS == MARKS && unsafe { chunk.side_record() }.is_shared_context.get()
+    if chunk.peek_flags() & MARKS != MARKS {
+        return false;
+    }
+    // With the Release of who set the flags.
+    fence(Acquire);
+    // SAFETY: the flag says that there is a side record, and after the fence it is to be seen. One of a shared context is
+    // there from the beginning; the null context, which every walk up may come to, may just have been given one by
+    // another thread.
+    unsafe { chunk.side_record() }.is_shared_context.get()
 }
 
 /// The fresh `chunk` belongs to `shared`.

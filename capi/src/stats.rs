@@ -132,11 +132,11 @@ fn of_cache(stats: &tmempool::pools::cache::Stats) -> tm_stats {
 /// - `soft`: once, and again only after what is in use has been at or below `soft`. With an answer of 0 the allocation
 ///   goes on; any other refuses it.
 ///
-/// `say` may free, allocate, move and reset anything, and may set the limits anew. Two chunks are safe from it as if
-/// their destructors were running, so that freeing them gives -1: `ctx`, and the parent of what is being allocated (or
-/// the chunk that is being resized); what lies around them may go. `say` is not called for the same `ctx` from within
-/// itself: allocations that it makes there may pass `soft`, and are refused beyond `hard`. It must return, and must not
-/// throw. For one allocation, no more than a thousand calls are made.
+/// `say` may free, allocate, move and reset anything, and may set the limits anew. Some chunks are safe from it as if
+/// their destructors were running, so that freeing them gives -1: `ctx`, the parent of what is being allocated (or the
+/// chunk that is being resized), and what a reference is being made to; what lies around them may go. `say` is not
+/// called for the same `ctx` from within itself: allocations that it makes there may pass `soft`, and are refused beyond
+/// `hard`. It must return, and must not throw. For one allocation, no more than a thousand calls are made.
 ///
 /// It runs in the thread that allocates; the tree is that thread's, as ever.
 ///

@@ -6,7 +6,7 @@ use super::alloc::{alloc, alloc_unasked};
 use super::drain::drop_reference;
 use super::entry::gain;
 use super::free::kill;
-use super::{reparent, roots};
+use super::{reparent, roots, say};
 use crate::error::{AllocError, FreeError};
 use crate::tree::chunk::{DYING, MEMBER};
 use crate::tree::pool::PoolRef;
@@ -32,21 +32,59 @@ pub unsafe fn reference(
     let handle = if home.is_some() && context.and_then(domain::of) != home {
         alloc_unasked(context, refs::SIZE)?
     } else {
-        // SAFETY: the caller's.
-        unsafe { alloc(context, refs::SIZE)? }
+        alloc_shielding(context, chunk, location)?
     };
     if handle.has(MEMBER) {
         PoolRef::of_member(handle).set_irregular();
     }
-    // The function of a limit may have been called, and have done anything.
-    let intact = chunk.verify().is_ok() && domain::peek(chunk) == home && !chunk.has(DYING);
-    let hooked = if intact { refs::hook(handle, chunk, location) } else { Err(AllocError::Refused) };
-    if let Err(error) = hooked {
-        links::detach(handle);
-        store::release(handle, location);
-        return Err(error);
+    // The function of a limit may have been called, and have begun to free what is below.
+    let hooked =
+        if chunk.has(DYING) { Err(AllocError::Refused) } else { refs::hook(handle, chunk, location) };
+    if hooked.is_err() {
+        give_up(handle, location);
     }
-    Ok(())
+    hooked
+}
+
+/// Room for a reference to `chunk`, which the function of a limit cannot free meanwhile: what might lie in its place
+/// afterwards would not be told from it.
+///
+/// # Errors
+/// [`AllocError`]; [`AllocError::Refused`] when `chunk` is in another domain afterwards.
+fn alloc_shielding(
+    context: Option<Chunk>,
+    chunk: Chunk,
+    location: *const c_char,
+) -> Result<Chunk, AllocError> {
+    let (home, held) = (domain::of(chunk), context.and_then(domain::of));
+    let shielded = say::shield(chunk)?;
+    // SAFETY: the caller of `reference` has the right to both.
+    let handle = unsafe { alloc(context, refs::SIZE) };
+    if domain::peek(chunk) == home {
+        say::unshield(shielded);
+        return handle;
+    }
+    // Given up first, for others may come into the context while this one waits.
+    let refused = match handle {
+        Ok(handle) => {
+            give_up(handle, location);
+            AllocError::Refused
+        }
+        Err(error) => error,
+    };
+    let _gained = loop {
+        if let Some(gained) = gain(held, chunk) {
+            break gained;
+        }
+    };
+    say::unshield(shielded);
+    Err(refused)
+}
+
+/// Frees `handle`, which was to be a reference.
+fn give_up(handle: Chunk, location: *const c_char) {
+    links::detach(handle);
+    store::release(handle, location);
 }
 
 /// How many references there are to `chunk`.

@@ -2,8 +2,8 @@
 //! limit is passed, and may free something.
 //!
 //! It is foreign code: nothing has been taken for the allocation when it is called, and afterwards the verb begins
-//! anew. The chunk that the allocation is for, and the one with the limit, cannot be freed or resized meanwhile, as
-//! if their destructors were running; all else may happen to the tree.
+//! anew. The chunk that the allocation is for, the one with the limit, and the target of a reference (`reference.rs`)
+//! cannot be freed or resized meanwhile, as if their destructors were running; all else may happen to the tree.
 
 use super::entry::come_back;
 use crate::error::AllocError;
@@ -91,7 +91,7 @@ impl Asked {
 }
 
 /// Keeps `chunk` from being freed or resized, unless something does so already.
-fn shield(chunk: Chunk) -> Result<Option<SideRef>, AllocError> {
+pub(super) fn shield(chunk: Chunk) -> Result<Option<SideRef>, AllocError> {
     if chunk.has(DYING) {
         return Ok(None);
     }
@@ -103,7 +103,8 @@ fn shield(chunk: Chunk) -> Result<Option<SideRef>, AllocError> {
     Ok(Some(side))
 }
 
-fn unshield(side: Option<SideRef>) {
+/// Ends what [`shield`] has begun. The calling thread has the right to the chunk, wherever that is now.
+pub(super) fn unshield(side: Option<SideRef>) {
     if let Some(side) = side {
         side.running.set(Running::No);
     }

@@ -5,9 +5,9 @@ use core::ffi::{c_char, c_void};
 use super::drain::{
     Inner, begin, bury, descend, drain, drain_root, free_leaves, leaf_with_side, leave, run_destructor,
 };
-use super::entry::{enter_one, gain};
+use super::entry::{Gained, enter_one, gain};
 use super::{reference, roots, shared};
-use crate::error::{AllocError, FreeError};
+use crate::error::{AllocError, Fault, FreeError};
 use crate::mem::shared::Shared;
 use crate::tree::chunk::{DYING, Guess};
 use crate::tree::side::Running;
@@ -128,8 +128,8 @@ fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError
     match leaf_with_side(chunk) {
         Some(side) if side.running.get() == Running::No => {
             // That it may be gone is all the same to the caller.
-            if run_destructor(chunk, side, None, None).map_err(|_| FreeError::Vetoed)?.is_some() {
-                return free_elsewhere(chunk, location, None);
+            if let Some(there) = run_destructor(chunk, side, None, None).map_err(|_| FreeError::Vetoed)? {
+                return free_elsewhere(chunk, location, None, there);
             }
         }
         _ => return free_slow(chunk, location),
@@ -171,21 +171,35 @@ fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
 /// Frees a chunk that may have anything, references included: one held from outside saves it.
 pub(super) fn kill(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let held = domain::of(chunk);
-    if begin(chunk, location, None, held).map_err(|refusal| refusal.error)?.is_some() {
-        return free_elsewhere(chunk, location, held);
+    if let Some(there) = begin(chunk, location, None, held).map_err(|refusal| refusal.error)? {
+        return free_elsewhere(chunk, location, held, there);
     }
     finish(chunk, location, held)
 }
 
-/// Frees `chunk`, whose destructor has agreed, in the domain to which it has taken it. The calling thread is in `held`
-/// and in nothing else.
+/// Frees `chunk`, whose destructor has agreed, in the domain to which it has taken it. The calling thread is `there`, too,
+/// besides `held`, and stays until it is done: who frees all that is there, from another thread, cannot know of the chunk.
 #[cold]
-fn free_elsewhere(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result<(), FreeError> {
+fn free_elsewhere(
+    chunk: Chunk,
+    location: *const c_char,
+    held: Option<Shared>,
+    there: Gained,
+) -> Result<(), FreeError> {
     if let Some(held) = held {
         held.pause();
     }
-    // SAFETY: the right to the chunk is the caller's; the calling thread is in no shared context now.
-    let freed = unsafe { free_anywhere(chunk, location) };
+    // SAFETY: the calling thread has the right to the chunk, and is nowhere else.
+    let mut freed = unsafe { free(chunk, location) };
+    drop(there);
+    if freed == Err(FreeError::Again) {
+        // It had to leave after all, before anything was done.
+        // SAFETY: the right to the chunk is the caller's; the calling thread is in no shared context now.
+        freed = match unsafe { free_anywhere(chunk, location) } {
+            Err(FreeError::Corrupt(Fault::Freed { .. })) => Ok(()),
+            freed => freed,
+        };
+    }
     if let Some(held) = held {
         held.resume();
     }

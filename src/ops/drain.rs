@@ -113,11 +113,12 @@ pub(super) fn begin(
     Ok(None)
 }
 
-/// [`begin`] of a chunk that dies with its parent, by a shorter way for a leaf with a destructor. It comes back from
+/// [`begin`] of a chunk that dies with its `parent`, by a shorter way for a leaf with a destructor. It comes back from
 /// wherever the destructor has taken it: then it has no parent and is of no domain.
 #[inline(always)]
 fn begin_leaf_or_tree(
     chunk: Chunk,
+    parent: Chunk,
     location: *const c_char,
     root: Option<&Root>,
     held: Option<Shared>,
@@ -128,11 +129,29 @@ fn begin_leaf_or_tree(
         }
         _ => begin(chunk, location, root, held)?,
     };
-    if let Some(gained) = away {
-        take_back(chunk);
-        drop(gained);
-        return begin(chunk, location, root, held).map(drop);
+    match away {
+        Some(there) => begin_again(chunk, parent, there, location, root, held),
+        None => Ok(()),
     }
+}
+
+/// [`begin_leaf_or_tree`] from where the destructor has agreed, and has taken the chunk `there`. Below its parent again,
+/// it is met again, or given to somebody else, whatever its refusal. What others are busy with there stays.
+#[cold]
+fn begin_again(
+    chunk: Chunk,
+    parent: Chunk,
+    there: Gained,
+    location: *const c_char,
+    root: Option<&Root>,
+    held: Option<Shared>,
+) -> Result<(), Refusal> {
+    if !reparent::bring_back(chunk, parent) {
+        return Err(Refusal::GONE);
+    }
+    drop(there);
+    begin(chunk, location, root, held)?;
+    take_out(chunk);
     Ok(())
 }
 
@@ -180,7 +199,8 @@ pub(super) fn run_destructor(
     }
     // SAFETY: set for this chunk, whose payload is intact; the tree is valid, whatever it does to it.
     let verdict = unsafe { destructor(chunk.ptr()) };
-    let away = if held.is_some() || chunk.has(GUARDED) { come_back(held, home, chunk) } else { None };
+    let away =
+        if held.is_some() || domain::peek(chunk).is_some() { come_back(held, home, chunk) } else { None };
     let replaced = side.running.replace(Running::No) == Running::Replaced;
     if verdict == -1 {
         if !replaced {
@@ -216,13 +236,13 @@ fn run_finalizer(
     let away = come_back(held, home, chunk);
     side.running.set(Running::No);
     if away.is_some() {
-        take_back(chunk);
+        take_out(chunk);
     }
 }
 
-/// Takes a dying chunk out of the domain that its destructor has put it into, which has been entered.
+/// Takes a dying chunk out of the domain that it is in, which has been entered.
 #[cold]
-fn take_back(chunk: Chunk) {
+fn take_out(chunk: Chunk) {
     reparent::relink(chunk, None);
 }
 
@@ -370,7 +390,7 @@ pub(super) fn descend(
     held: Option<Shared>,
 ) -> bool {
     if !child.is_simple() {
-        if let Err(refusal) = begin_leaf_or_tree(child, location, root, held) {
+        if let Err(refusal) = begin_leaf_or_tree(child, parent, location, root, held) {
             let to = match refusal.heir {
                 Heir::Owner(owner) => Some(owner),
                 Heir::Nobody => None,

@@ -11,6 +11,7 @@
 //! ```
 
 use core::ffi::c_void;
+use core::sync::atomic::{Ordering::Acquire, fence};
 
 use crate::error::Fault;
 use crate::mem::shared::{Entering, Shared};
@@ -265,6 +266,8 @@ pub(super) fn come_back(held: Option<Shared>, home: Option<Shared>, chunk: Chunk
     }
     loop {
         if domain::guess(chunk).is_none() {
+            // With the Release of who took it out of its domain, perhaps another thread.
+            fence(Acquire);
             return home.map(|_| Gained(None));
         }
         if let Some(gained) = gain(held, chunk) {

@@ -129,6 +129,18 @@ pub(super) fn relink_survivor(chunk: Chunk, to: Option<Chunk>) {
     relink(chunk, if goes { to } else { roots::null_context() });
 }
 
+/// [`relink`] of a chunk whose destructor has agreed to its death, and has taken it to another domain, back to its dying
+/// `parent`. If it cannot go there, it has no parent; but it stays where it is, and the answer is no, while another thread
+/// frees children of it, or of something below it.
+pub(super) fn bring_back(chunk: Chunk, parent: Chunk) -> bool {
+    match prepare(chunk, Some(parent)) {
+        Ok(()) => relink(chunk, Some(parent)),
+        Err(StealError::Dying) => return false,
+        Err(_) => relink(chunk, roots::null_context()),
+    }
+    true
+}
+
 /// Moves `chunk`, and with it all below it, to `to`, or out of every tree.
 #[inline]
 pub(super) fn relink(chunk: Chunk, to: Option<Chunk>) {

@@ -12,6 +12,7 @@
 
 static void *a, *b, *plain;
 static int runs;
+static pthread_t another;
 
 static void fresh(void)
 {
@@ -129,6 +130,111 @@ static void destructors_that_move(void)
 	check(talloc_parent(p) == plain);
 	talloc_set_destructor(p, (int (*)(char *))NULL);
 	check(talloc_free(p) == 0);
+	end();
+}
+
+static int stage;
+
+static void reach(int wanted)
+{
+	__atomic_store_n(&stage, wanted, __ATOMIC_RELEASE);
+}
+
+static void wait_until(int wanted)
+{
+	while (__atomic_load_n(&stage, __ATOMIC_ACQUIRE) < wanted) {
+		usleep(100);
+	}
+}
+
+static int die_slowly(char *p)
+{
+	(void)p;
+	reach(1);
+	wait_until(2);
+	return 0;
+}
+
+static void *free_children_of(void *p)
+{
+	talloc_free_children(p);
+	return NULL;
+}
+
+static int to_b_where_another_is_busy(char *p)
+{
+	check(talloc_steal(b, p) == p);
+	check(pthread_create(&another, NULL, free_children_of, p) == 0);
+	wait_until(1);
+	return 0;
+}
+
+/* It agrees to die, but another thread frees its children just then, so it stays where it has gone. */
+static void destructors_that_move_what_is_in_use(void)
+{
+	int shared;
+
+	for (shared = 0; shared < 2; shared++) {
+		char *top, *p, *child;
+
+		fresh();
+		reach(0);
+		top = node(shared ? a : plain, "top");
+		p = node(top, "p");
+		child = node(p, "child");
+		talloc_set_destructor(p, to_b_where_another_is_busy);
+		talloc_set_destructor(child, die_slowly);
+		check(talloc_free(top) == 0);
+		check(talloc_parent(p) == b && talloc_total_blocks(p) == 2);
+		reach(2);
+		check(pthread_join(another, NULL) == 0);
+		check(talloc_total_blocks(p) == 1 && talloc_free(p) == 0);
+		end();
+	}
+}
+
+static pthread_mutex_t coming_and_going = PTHREAD_MUTEX_INITIALIZER;
+static void *of_the_moment;
+
+static int to_what_is_there(char *p)
+{
+	check(pthread_mutex_lock(&coming_and_going) == 0);
+	check(talloc_steal(of_the_moment, p) == p);
+	check(pthread_mutex_unlock(&coming_and_going) == 0);
+	return 0;
+}
+
+static void *come_and_go(void *unused)
+{
+	while (!__atomic_load_n(&runs, __ATOMIC_RELAXED)) {
+		check(pthread_mutex_lock(&coming_and_going) == 0);
+		check(talloc_free(of_the_moment) == 0);
+		of_the_moment = tm_shared_context(NULL, "of the moment");
+		check(pthread_mutex_unlock(&coming_and_going) == 0);
+	}
+	return unused;
+}
+
+/* Who frees a shared context cannot know of a chunk that a destructor in another thread has just taken there. */
+static void destructors_that_move_to_what_goes(void)
+{
+	int i;
+
+	fresh();
+	of_the_moment = tm_shared_context(NULL, "of the moment");
+	check(pthread_create(&another, NULL, come_and_go, NULL) == 0);
+	for (i = 0; i < 100000; i++) {
+		char *p = node(i % 2 ? a : plain, "p");
+
+		if (i % 3 == 0) {
+			node(p, "child");
+		}
+		talloc_set_destructor(p, to_what_is_there);
+		check(talloc_free(p) == 0);
+	}
+	__atomic_store_n(&runs, 1, __ATOMIC_RELAXED);
+	check(pthread_join(another, NULL) == 0);
+	check(talloc_free(of_the_moment) == 0);
 	end();
 }
 
@@ -255,6 +361,54 @@ static void references_under_limits(void)
 		check(pthread_join(threads[i], NULL) == 0);
 	}
 	end();
+}
+
+static int free_what_it_is_given(void *context, size_t used, size_t wanted, size_t limit, void *data)
+{
+	void **given = (void **)data;
+
+	(void)used, (void)wanted, (void)limit;
+	runs++;
+	/* If that were gone, this would lie in its place. */
+	check(talloc_free(*given) == -1);
+	check(talloc_parent(talloc_size(talloc_parent(context), 10)) == talloc_parent(context));
+	return 0;
+}
+
+static int move_what_it_is_given(void *context, size_t used, size_t wanted, size_t limit, void *data)
+{
+	void **given = (void **)data;
+
+	(void)context, (void)used, (void)wanted, (void)limit;
+	runs++;
+	check(talloc_steal(b, *given) == *given);
+	return 0;
+}
+
+/* What a reference is made to is not freed by the function of a limit; it may move. */
+static void references_to_what_goes(void)
+{
+	int shared;
+
+	for (shared = 0; shared < 2; shared++) {
+		void *tree, *given;
+		char *holder;
+
+		fresh();
+		tree = shared ? a : plain;
+		holder = (char *)talloc_size(tree, 10);
+		given = talloc_size(tree, 10);
+		check(tm_limit(holder, 100, 0, free_what_it_is_given, &given) == 0);
+		check(talloc_reference(holder, given) == given && runs == 1);
+		check(talloc_reference_count(given) == 1 && talloc_unlink(holder, given) == 0);
+		check(tm_limit(holder, 100, 0, move_what_it_is_given, &given) == 0);
+		check(talloc_reference(holder, given) == NULL && runs == 2);
+		check(talloc_parent(given) == b && talloc_reference_count(given) == 0);
+		check(talloc_free(given) == 0);
+		check(talloc_free(holder) == 0);
+		talloc_free_children(tree);
+		end();
+	}
 }
 
 static void *track(void *unused)
@@ -418,9 +572,12 @@ int main(void)
 	catch_faults();
 	must_pass("what is refused", what_is_refused);
 	must_pass("destructors that move", destructors_that_move);
+	must_pass("destructors that move what is in use", destructors_that_move_what_is_in_use);
+	must_pass("destructors that move to what goes", destructors_that_move_to_what_goes);
 	must_pass("references across", references_across);
 	must_pass("limits and pools", limits_and_pools);
 	must_pass("references under limits", references_under_limits);
+	must_pass("references to what goes", references_to_what_goes);
 	must_pass("the null context of a thread that has ended", null_context_of_a_thread);
 	must_pass("forks", forks);
 	must_pass("misuse in a signal handler", misuse_in_a_handler);

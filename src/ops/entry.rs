@@ -11,7 +11,6 @@
 //! ```
 
 use core::ffi::c_void;
-use core::sync::atomic::{Ordering::Acquire, fence};
 
 use crate::error::Fault;
 use crate::mem::shared::{Entering, Shared};
@@ -265,9 +264,8 @@ pub(super) fn come_back(held: Option<Shared>, home: Option<Shared>, chunk: Chunk
         held.resume();
     }
     loop {
-        if domain::guess(chunk).is_none() {
-            // With the Release of who took it out of its domain, perhaps another thread.
-            fence(Acquire);
+        // Another thread may have taken it out of its domain: a peek sees what that has done.
+        if domain::guess(chunk).is_none() && domain::peek(chunk).is_none() {
             return home.map(|_| Gained(None));
         }
         if let Some(gained) = gain(held, chunk) {

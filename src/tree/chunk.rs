@@ -20,7 +20,7 @@ use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
     AtomicU32,
-    Ordering::{Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 use super::domain;
@@ -109,7 +109,13 @@ impl Tag {
         self.word().load(Relaxed)
     }
 
-    /// Whoever peeks at a flag sees what was written before it was set, after a fence of its own.
+    /// [`Tag::peek`] for who goes by it to something that was written before.
+    #[inline(always)]
+    pub(super) fn see(&self) -> u32 {
+        self.word().load(Acquire)
+    }
+
+    /// Whoever [sees](Tag::see) a flag sees what was written before it was set.
     #[inline(always)]
     pub(super) fn set(&self, tag: u32) {
         self.word().store(tag, Release);
@@ -450,6 +456,12 @@ impl Chunk {
     #[inline(always)]
     pub(super) fn peek_flags(self) -> u32 {
         self.tag.peek() & FLAGS
+    }
+
+    /// The same, and from now on the calling thread sees what was written before they were set.
+    #[inline(always)]
+    pub(super) fn see_flags(self) -> u32 {
+        self.tag.see() & FLAGS
     }
 
     /// The flags.

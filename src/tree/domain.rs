@@ -8,8 +8,6 @@
 //! lie in each other. The links of a shared context itself are its parent's affair, all the rest of it is the domain's.
 //! A chunk changes its domain only while both are entered.
 
-use core::sync::atomic::{Ordering::Acquire, fence};
-
 use super::chunk::{Chunk, GUARDED, POOL, SIDE};
 use super::pool::PoolRef;
 use super::store;
@@ -27,9 +25,7 @@ pub(crate) fn of(chunk: Chunk) -> Option<Shared> {
 /// calling thread is in the heap that the chunk lies in, or in the domain that was found, that is certain.
 #[inline]
 pub(crate) fn peek(chunk: Chunk) -> Option<Shared> {
-    let flags = chunk.peek_flags();
-    // With the Release of who set the flags.
-    fence(Acquire);
+    let flags = chunk.see_flags();
     if flags & GUARDED != 0 { with_flags(chunk, flags) } else { None }
 }
 
@@ -69,15 +65,10 @@ pub(crate) fn is_null_context(chunk: Chunk) -> bool {
 /// Whether `chunk` is a shared context itself. Who has the right to its parent's tree may ask, too.
 pub(crate) fn is_root(chunk: Chunk) -> bool {
     const MARKS: u32 = GUARDED | SIDE;
-    if chunk.peek_flags() & MARKS != MARKS {
-        return false;
-    }
-    // With the Release of who set the flags.
-    fence(Acquire);
-    // SAFETY: the flag says that there is a side record, and after the fence it is to be seen. One of a shared context is
-    // there from the beginning; the null context, which every walk up may come to, may just have been given one by
-    // another thread.
-    unsafe { chunk.side_record() }.is_shared_context.get()
+    // SAFETY: the flag says that there is a side record, and what was written before the flag is to be seen. The record of a
+    // shared context is there from the beginning; the null context, which every walk up may come to, may just have been
+    // given one by another thread.
+    chunk.see_flags() & MARKS == MARKS && unsafe { chunk.side_record() }.is_shared_context.get()
 }
 
 /// The fresh `chunk` belongs to `shared`.

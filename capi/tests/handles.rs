@@ -2,8 +2,8 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tmempool_capi::alloc::{_talloc_realloc, talloc_named_const};
 use tmempool_capi::free::{_talloc_free, _talloc_set_destructor};
@@ -39,6 +39,20 @@ fn free(handle: u64, place: &'static CStr) -> c_int {
     unsafe { tm_handle_free(handle, place.as_ptr()) }
 }
 
+/// What was freed is remembered until some thousand others have been, so a test that makes very many has the process to
+/// itself.
+static MANY: RwLock<()> = RwLock::new(());
+
+/// For a test that makes a few handles.
+fn few() -> RwLockReadGuard<'static, ()> {
+    MANY.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a test that makes very many.
+fn many() -> RwLockWriteGuard<'static, ()> {
+    MANY.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What is told of a handle: the verdict, the name and the place.
 fn ended(handle: u64) -> (c_int, Option<String>, Option<String>) {
     let (mut name, mut place): (*const c_char, *const c_char) = (null(), null());
@@ -53,6 +67,7 @@ fn ended(handle: u64) -> (c_int, Option<String>, Option<String>) {
 
 #[test]
 fn the_whole_tree_ends_and_tells_where() {
+    let _turn = few();
     let root = new(0, 0, c"root");
     let inner = new(root, 0, c"inner");
     let leaf = new(inner, 100, c"a leaf with a name that is longer than a slot has room for");
@@ -82,6 +97,7 @@ fn the_whole_tree_ends_and_tells_where() {
 
 #[test]
 fn numbers_that_never_were_handles_are_refused() {
+    let _turn = few();
     for number in [0, 1, 12_345, u64::MAX, u64::MAX - 1, 7 << 32 | 500_000_000] {
         assert!(get(number).is_null());
         assert_eq!(free(number, c"x"), -1);
@@ -91,6 +107,7 @@ fn numbers_that_never_were_handles_are_refused() {
 
 #[test]
 fn a_free_by_pointer_ends_handles_too() {
+    let _turn = few();
     let root = new(0, 0, c"root");
     let leaf = new(root, 8, c"leaf");
     // SAFETY: a live chunk.
@@ -100,6 +117,7 @@ fn a_free_by_pointer_ends_handles_too() {
 
 #[test]
 fn a_chunk_at_the_same_address_is_another() {
+    let _turn = many();
     let mut before = 0;
     let mut same = 0;
     for _ in 0..40_000 {
@@ -122,6 +140,7 @@ fn a_chunk_at_the_same_address_is_another() {
 /// In a process of its own, as the other tests free many, too.
 #[test]
 fn what_was_freed_lately_is_remembered() {
+    let _turn = many();
     // SAFETY: the child only uses this library and ends at once.
     unsafe {
         let child = libc::fork();
@@ -145,6 +164,7 @@ fn what_was_freed_lately_is_remembered() {
 
 #[test]
 fn references_and_owners() {
+    let _turn = few();
     let (a, b) = (new(0, 0, c"a"), new(0, 0, c"b"));
     let shared = new(a, 8, c"shared");
     // SAFETY: live chunks and handles.
@@ -162,6 +182,7 @@ fn references_and_owners() {
 
 #[test]
 fn chunks_made_by_pointer_get_handles() {
+    let _turn = few();
     // SAFETY: chunks of this test's own.
     unsafe {
         let plain = talloc_named_const(null(), 8, c"plain".as_ptr());
@@ -187,6 +208,7 @@ fn chunks_made_by_pointer_get_handles() {
 
 #[test]
 fn a_chunk_with_a_handle_is_not_resized() {
+    let _turn = few();
     let handle = new(0, 8, c"fixed");
     // SAFETY: a chunk of this test's own.
     unsafe {
@@ -198,6 +220,7 @@ fn a_chunk_with_a_handle_is_not_resized() {
 
 #[test]
 fn a_reset_ends_what_lies_below() {
+    let _turn = few();
     // SAFETY: a chunk of this test's own.
     let pool = unsafe { tm_handle_of(tm_pool_growable(null(), 4096, 0), c"pool".as_ptr()) };
     for round in 0..3 {
@@ -228,6 +251,7 @@ unsafe extern "C" fn watcher(handle: u64) -> c_int {
 
 #[test]
 fn the_watcher_is_asked_and_may_refuse() {
+    let _turn = few();
     let _alone = ALONE.lock().unwrap();
     let root = new(0, 0, c"root");
     let (quiet, watched) = (new(root, 8, c"quiet"), new(root, 8, c"watched"));
@@ -255,6 +279,7 @@ fn the_watcher_is_asked_and_may_refuse() {
 
 #[test]
 fn roots_are_what_no_handle_lies_above() {
+    let _turn = few();
     let _alone = ALONE.lock().unwrap();
     let count = || {
         let mut all = vec![0; 100_000];
@@ -281,6 +306,7 @@ fn roots_are_what_no_handle_lies_above() {
 /// Threads make, move and free in one tree by handles alone.
 #[test]
 fn threads_take_turns() {
+    let _turn = many();
     let root = new(0, 0, c"shared root");
     let places: Vec<AtomicU64> = (0..32).map(|_| AtomicU64::new(new(root, 16, c"first"))).collect();
     std::thread::scope(|scope| {
@@ -311,6 +337,7 @@ fn threads_take_turns() {
 /// Below a shared context, handles are used while other threads use what lies beside them by its pointers.
 #[test]
 fn a_shared_context_is_used_both_ways_at_once() {
+    let _turn = many();
     // SAFETY: a context of this test's own, and its name is a literal.
     let shared = unsafe { tm_handle_of(tm_shared_context(null(), c"shared".as_ptr()), null()) };
     assert_ne!(shared, 0);
@@ -352,6 +379,7 @@ fn a_shared_context_is_used_both_ways_at_once() {
 
 #[test]
 fn turns_are_counted() {
+    let _turn = few();
     // SAFETY: taken and given by one thread.
     unsafe {
         assert_eq!((tm_handle_lock(), tm_handle_lock()), (1, 2));
@@ -363,6 +391,7 @@ fn turns_are_counted() {
 /// A child has the turn free, even if another thread had it.
 #[test]
 fn a_forked_child_goes_on() {
+    let _turn = few();
     let kept = new(0, 8, c"kept");
     let (ready, done) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
     std::thread::scope(|scope| {

@@ -235,7 +235,7 @@ fn check(steps: &[Step]) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 300 },
+        cases: if cfg!(miri) { 4 } else { 300 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -27,7 +27,7 @@ pub struct Raw {
     pub parent: u64,
     /// The next older sibling.
     pub next: u64,
-    /// The newest child.
+    /// The newest child, or 0.
     pub child: u64,
     /// Of a reference, what it refers to; else the name word.
     pub name: u64,
@@ -288,11 +288,12 @@ impl Scanner<'_> {
         } else {
             number(bytes, fields.name)
         };
+        let child = Some(number(bytes, fields.child)).filter(|child| child % 2 == 0).unwrap_or(0);
         self.into.chunks.push(Raw {
             header,
             parent: number(bytes, fields.parent),
             next: number(bytes, fields.next),
-            child: number(bytes, fields.child),
+            child,
             name,
             size: number(bytes, fields.size) as u32,
             flags: flags as u8,

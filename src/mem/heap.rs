@@ -22,10 +22,9 @@ use super::shared::Gate;
 use super::size::{self, CLASSES};
 use super::span::{Span, SpanRef, State};
 
-/// The spans of one size class.
+/// The spans of one size class that wait with free slots.
 #[derive(Debug)]
-struct Class {
-    current: Cell<SpanRef>,
+struct Waiting {
     first: Cell<Option<SpanRef>>,
     last: Cell<Option<SpanRef>>,
 }
@@ -43,7 +42,9 @@ pub struct Heap {
     uses: Cell<u32>,
     /// How many spans of slots it has.
     spans: Cell<u32>,
-    classes: [Class; CLASSES],
+    /// The spans that slots are taken from, one for each size class, apart from what is looked at when one has no more.
+    current: [Cell<SpanRef>; CLASSES],
+    waiting: [Waiting; CLASSES],
     mailbox: Mailbox<Span>,
 }
 
@@ -71,8 +72,6 @@ impl HeapRef {
     pub(super) fn create(owner: usize) -> Option<HeapRef> {
         let len = size_of::<Heap>().next_multiple_of(os::PAGE);
         let at: NonNull<Heap> = os::map(len, os::PAGE)?.cast();
-        let no_class =
-            || Class { current: Cell::new(SpanRef::none()), first: Cell::new(None), last: Cell::new(None) };
         let heap = Heap {
             owner: Owner::new(owner),
             gate: Gate::new(),
@@ -80,7 +79,8 @@ impl HeapRef {
             annex: Cell::new(None),
             uses: Cell::new(0),
             spans: Cell::new(0),
-            classes: core::array::from_fn(|_| no_class()),
+            current: [const { Cell::new(SpanRef::none()) }; CLASSES],
+            waiting: [const { Waiting { first: Cell::new(None), last: Cell::new(None) } }; CLASSES],
             mailbox: Mailbox::new(),
         };
         // SAFETY: mapped just now, long enough and page-aligned.
@@ -131,7 +131,7 @@ impl HeapRef {
     /// [`take`](HeapRef::take), only if there is one at hand. `None` says nothing.
     #[inline(always)]
     pub fn take_ready(self, class: usize) -> Option<(NonNull<u8>, u32)> {
-        let span = self.classes[class].current.get();
+        let span = self.current[class].get();
         let slot = span.free.get()?;
         Some((pop(span, slot), span.tag()))
     }
@@ -140,16 +140,15 @@ impl HeapRef {
     #[inline(never)]
     fn take_slow(self, class: usize) -> Option<(NonNull<u8>, u32)> {
         self.collect();
-        let lists = &self.classes[class];
-        let current = lists.current.get();
+        let current = self.current[class].get();
         if current != SpanRef::none() {
             if current.free.get().is_some() || current.carve() {
                 return current.free.get().map(|slot| (pop(current, slot), current.tag()));
             }
             current.set_state(State::Full);
-            lists.current.set(SpanRef::none());
+            self.current[class].set(SpanRef::none());
         }
-        let span = match lists.pop_first() {
+        let span = match self.waiting[class].pop_first() {
             Some(span) => span,
             None => {
                 let span = segment::slots(self.0, class, self.spans.get() >= LARGE)?;
@@ -158,7 +157,7 @@ impl HeapRef {
             }
         };
         span.set_state(State::Current);
-        lists.current.set(span);
+        self.current[class].set(span);
         if span.free.get().is_none() {
             span.carve();
         }
@@ -192,10 +191,10 @@ impl HeapRef {
 
     /// Gives back the current spans that hold nothing.
     pub(super) fn retire_empty_spans(self) {
-        for lists in &self.classes {
-            let span = lists.current.get();
+        for current in &self.current {
+            let span = current.get();
             if span != SpanRef::none() && span.used.get() == 0 {
-                lists.current.set(SpanRef::none());
+                current.set(SpanRef::none());
                 self.release(span);
             }
         }
@@ -204,12 +203,12 @@ impl HeapRef {
     /// Nothing is taken from it for now: spans that hold nothing go back, and the others when their last slot does.
     pub(super) fn lay_down(self) {
         self.retire_empty_spans();
-        for lists in &self.classes {
-            let span = lists.current.replace(SpanRef::none());
+        for (current, waiting) in self.current.iter().zip(&self.waiting) {
+            let span = current.replace(SpanRef::none());
             if span != SpanRef::none() {
                 span.set_state(State::Full);
                 if span.free.get().is_some() || span.can_be_carved() {
-                    lists.push_last(span);
+                    waiting.push_last(span);
                     span.set_state(State::Partial);
                 }
             }
@@ -239,10 +238,10 @@ impl HeapRef {
     pub(super) fn forget_spans(self) {
         self.annex.set(None);
         self.spans.set(0);
-        for lists in &self.classes {
-            lists.current.set(SpanRef::none());
-            lists.first.set(None);
-            lists.last.set(None);
+        for (current, waiting) in self.current.iter().zip(&self.waiting) {
+            current.set(SpanRef::none());
+            waiting.first.set(None);
+            waiting.last.set(None);
         }
     }
 
@@ -251,7 +250,7 @@ impl HeapRef {
         self.spans.set(self.spans.get() + 1);
         span.set_state(State::Full);
         if span.free.get().is_some() || span.can_be_carved() {
-            self.classes[span.class()].push_last(span);
+            self.waiting[span.class()].push_last(span);
             span.set_state(State::Partial);
         }
     }
@@ -382,7 +381,9 @@ fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
     span.free.set(next);
     // Before anything is written to the slot: see `inherited`.
     compiler_fence(Release);
-    os::prefetch(next);
+    if let Some(next) = next {
+        os::prefetch(next.as_ptr());
+    }
     span.used.set(span.used.get() + 1);
     slot.cast()
 }
@@ -407,18 +408,18 @@ fn put_back(span: SpanRef, slot: NonNull<Slot>) {
 #[inline(never)]
 fn settle(span: SpanRef) {
     let heap = HeapRef::of_span(span);
-    let lists = &heap.classes[span.class()];
+    let waiting = &heap.waiting[span.class()];
     if span.state() == State::Full {
-        lists.push_last(span);
+        waiting.push_last(span);
         span.set_state(State::Partial);
     }
     if span.used.get() == 0 && span.state() == State::Partial {
-        lists.remove(span);
+        waiting.remove(span);
         heap.release(span);
     }
 }
 
-impl Class {
+impl Waiting {
     fn push_last(&self, span: SpanRef) {
         span.next.set(None);
         span.prev.set(self.last.get());

@@ -187,14 +187,12 @@ fn clock_bits(place: usize) -> u64 {
 
 /// Has the processor fetch what will soon be written to.
 #[inline(always)]
-pub fn prefetch<T>(at: Option<NonNull<T>>) {
+pub fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(at) = at {
-        // SAFETY: a hint, which reads nothing and never faults.
-        unsafe {
-            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.as_ptr().cast())
-        };
-    }
+    // SAFETY: a hint, which reads nothing and never faults, whatever the address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast())
+    };
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
 }

@@ -304,7 +304,7 @@ impl SpanRef {
             // SAFETY: the slot lies in the span and nobody has it; slots are 16-byte aligned.
             unsafe { (*at).next.set(list) };
             // The same slot of the next batch.
-            super::os::prefetch(NonNull::new(at.wrapping_byte_add(batch as usize * slot)));
+            super::os::prefetch(at.wrapping_byte_add(batch as usize * slot));
             list = NonNull::new(at);
         }
         // In this order: see `inherited`.
@@ -385,7 +385,7 @@ impl Span {
     /// oldest will want it soon.
     #[inline(always)]
     pub fn prefetch_before(&self, at: NonNull<u8>) {
-        super::os::prefetch(NonNull::new(at.as_ptr().wrapping_sub(AHEAD * self.slot_size.get() as usize)));
+        super::os::prefetch(at.as_ptr().wrapping_sub(AHEAD * self.slot_size.get() as usize));
     }
 
     /// Bytes that one user of it gets: a slot, or the whole block.

@@ -18,7 +18,7 @@ use crate::tree::store::Leaves;
 use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
 
 /// Lists of up to this many leaves lie in the cache, most likely.
-const FEW: usize = 64;
+const FEW: usize = 8;
 
 /// Frees all below `chunk`, which has left its parent's list. The calling thread is in `held` and in nothing else.
 pub(super) fn drain_root(

@@ -26,7 +26,7 @@ use crate::tree::side::SideOffsets;
 pub const MAGIC: [u8; 16] = *b"tmempool layout\n";
 
 /// The version of the layout.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// An address in the process that is described.
 #[repr(transparent)]
@@ -126,7 +126,7 @@ pub struct Shape {
     pub segment_head: SegmentOffsets,
     /// A span descriptor.
     pub span: SpanOffsets,
-    /// The header of a chunk; the payload lies right behind it.
+    /// The header of a chunk; the payload lies right behind it. A `child` that is odd is none.
     pub header: HeaderOffsets,
     /// A side record.
     pub side: SideOffsets,

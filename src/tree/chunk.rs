@@ -8,7 +8,8 @@
 //!   that the chunk lies in (or the block of its pool), and are renewed when that memory is used
 //!   anew; so pointers to chunks that were freed all at once are still recognised.
 //! - `size`: bytes of the payload, as the caller asked.
-//! - `parent`, `next`, `prev`, `child`: the tree. Each child knows its parent; `child` is the newest.
+//! - `parent`, `next`, `prev`, `child`: the tree. Each child knows its parent; `child` is the newest; in a chunk without
+//!   children it holds hints for who walks its siblings (`newest`), and is odd.
 //! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have.
 //!
 //! A freed header keeps the mark [`TAG_FREED`] in `tag` and the location
@@ -24,6 +25,7 @@ use core::sync::atomic::{
 };
 
 use super::domain;
+use super::newest::Newest;
 use super::parent::Parent;
 use super::pool::Block;
 use super::side::SideRef;
@@ -71,7 +73,7 @@ pub struct Header {
     pub(crate) parent: Parent,
     pub(crate) next: Cell<Option<Chunk>>,
     pub(crate) prev: Cell<Option<Chunk>>,
-    pub(crate) child: Cell<Option<Chunk>>,
+    pub(crate) child: Newest,
     pub(super) name: Cell<*const c_void>,
 }
 
@@ -314,7 +316,7 @@ impl Chunk {
                 parent: Parent::new(None),
                 next: Cell::new(None),
                 prev: Cell::new(None),
-                child: Cell::new(None),
+                child: Newest::none(),
                 name: Cell::new(ptr::null()),
             });
         }
@@ -335,7 +337,15 @@ impl Chunk {
         name: *const c_char,
     ) -> Chunk {
         let header = at.cast::<Header>();
+        let child = Chunk(header);
         let first = parent.child.get();
+        let hints = match first {
+            Some(first) => {
+                first.prev.set(Some(child));
+                Newest::none_before(first)
+            }
+            None => Newest::none(),
+        };
         // SAFETY: the caller's.
         unsafe {
             header.write(Header {
@@ -344,13 +354,9 @@ impl Chunk {
                 parent: Parent::new(Some(parent)),
                 next: Cell::new(first),
                 prev: Cell::new(None),
-                child: Cell::new(None),
+                child: hints,
                 name: Cell::new(name.cast()),
             });
-        }
-        let child = Chunk(header);
-        if let Some(first) = first {
-            first.prev.set(Some(child));
         }
         parent.child.set(Some(child));
         child
@@ -413,6 +419,12 @@ impl Chunk {
     pub(super) fn give_up_identity(self) {
         self.clear_flags(FLAGS & !MEMBER);
         self.name.set(ptr::null());
+    }
+
+    /// Of a chunk without children: asks for the memory of a sibling that comes after the next few.
+    #[inline(always)]
+    pub(super) fn fetch_sibling_ahead(self) {
+        self.child.fetch_ahead(self.address());
     }
 
     /// The address of the header.

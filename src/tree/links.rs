@@ -94,12 +94,17 @@ pub(crate) fn detach_unguarded(child: Chunk, parent: Chunk) {
 #[inline(always)]
 pub(crate) fn bridge(child: Chunk, parent: Chunk) {
     let (prev, next) = (child.prev.get(), child.next.get());
-    match prev {
-        Some(prev) => prev.next.set(next),
-        None => parent.child.set(next),
-    }
-    if let Some(next) = next {
-        next.prev.set(prev);
+    match (prev, next) {
+        (None, None) => parent.child.set(None),
+        (None, Some(next)) => {
+            parent.child.set(Some(next));
+            next.prev.set(None);
+        }
+        (Some(prev), None) => prev.next.set(None),
+        (Some(prev), Some(next)) => {
+            prev.next.set(Some(next));
+            next.prev.set(Some(prev));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod domain;
 pub mod limit;
 pub(crate) mod links;
 pub mod meter;
+mod newest;
 mod parent;
 pub mod pool;
 pub mod refs;

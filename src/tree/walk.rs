@@ -24,8 +24,11 @@ pub(crate) fn within(root: Chunk) -> impl Iterator<Item = Chunk> {
 
 /// What comes after `at` in the order of [`preorder`], its children skipped unless `into` them.
 pub(crate) fn following(at: Chunk, root: Chunk, into: bool) -> Option<Chunk> {
-    if into && let Some(child) = at.child.get() {
-        return Some(child);
+    if into {
+        match at.child.get() {
+            Some(child) => return Some(child),
+            None => at.fetch_sibling_ahead(),
+        }
     }
     let mut at = at;
     while at != root {

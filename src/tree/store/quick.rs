@@ -27,11 +27,11 @@ pub(crate) fn goes_quickly(size: usize) -> bool {
     size <= QUICK && process::mode() & MODE_MALLOC == 0
 }
 
-/// A new child of `parent`, which has `flags`, the short way that most allocations go: no pool, no limit, the parent's
-/// heap is the calling thread's, and has a free slot at hand. `None` says nothing.
+/// A new child of `parent`, which has `flags` and lies in a span (no block of malloc's), the short way that most allocations
+/// go: no pool, no limit, the parent's heap is the calling thread's, and has a free slot at hand. `None` says nothing.
 #[inline(always)]
 pub(crate) fn ready_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
-    if size > QUICK || !is_plain_parent(flags) || process::mode() & MODE_MALLOC != 0 {
+    if size > QUICK || !is_plain_parent(flags) {
         return None;
     }
     let heap = heap_of(parent);
@@ -43,9 +43,13 @@ pub(crate) fn ready_child(parent: Chunk, flags: u32, size: usize, name: *const c
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
 
-/// [`ready_child`], or where there is no free slot at hand; or from the pool that serves `parent`, without a limit.
+/// [`ready_child`] of any parent, or where there is no free slot at hand; or from the pool that serves `parent`, without a
+/// limit.
 #[inline(always)]
 pub(crate) fn quick_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
+    if process::mode() & MODE_MALLOC != 0 {
+        return None;
+    }
     match ready_child(parent, flags, size, name) {
         Some(child) => Some(child),
         None => unready_child_apart(parent, size, name),

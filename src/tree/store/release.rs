@@ -48,6 +48,7 @@ impl Leaves {
         let span = unsafe { SpanRef::of(leaf.address().addr().get()) };
         if many {
             span.prefetch_before(leaf.address());
+            leaf.fetch_sibling_ahead();
         }
         leaf.stamp_freed(self.location);
         // SAFETY: a chunk that is no member starts at its slot, and it is freed now.

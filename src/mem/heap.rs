@@ -11,7 +11,11 @@
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, Ordering::Release, compiler_fence};
+use core::sync::atomic::{
+    AtomicPtr, AtomicU32,
+    Ordering::{Relaxed, Release},
+    compiler_fence,
+};
 
 use super::inherited;
 use super::os;
@@ -40,8 +44,8 @@ pub struct Heap {
     /// What the layer above hangs on the thread that owns this heap.
     annex: Cell<Option<NonNull<()>>>,
     uses: Cell<u32>,
-    /// How many spans of slots it has.
-    spans: Cell<u32>,
+    /// How many spans of slots it has: the owner's to change, anybody's to read.
+    spans: AtomicU32,
     /// The spans that slots are taken from, one for each size class, apart from what is looked at when one has no more.
     current: [Cell<SpanRef>; CLASSES],
     waiting: [Waiting; CLASSES],
@@ -50,6 +54,8 @@ pub struct Heap {
 
 /// A heap with more spans than this, 4 MiB, takes huge pages.
 const LARGE: u32 = 64;
+/// So many spans lie in the caches next to a processor: 1 MiB.
+const CACHED: u32 = 16;
 /// The most address space that a growing block gets beyond its size: 64 MiB.
 const GROWTH: usize = 64 << 20;
 
@@ -78,7 +84,7 @@ impl HeapRef {
             next: AtomicPtr::new(core::ptr::null_mut()),
             annex: Cell::new(None),
             uses: Cell::new(0),
-            spans: Cell::new(0),
+            spans: AtomicU32::new(0),
             current: [const { Cell::new(SpanRef::none()) }; CLASSES],
             waiting: [const { Waiting { first: Cell::new(None), last: Cell::new(None) } }; CLASSES],
             mailbox: Mailbox::new(),
@@ -151,8 +157,8 @@ impl HeapRef {
         let span = match self.waiting[class].pop_first() {
             Some(span) => span,
             None => {
-                let span = segment::slots(self.0, class, self.spans.get() >= LARGE)?;
-                self.spans.set(self.spans.get() + 1);
+                let span = segment::slots(self.0, class, self.spans.load(Relaxed) >= LARGE)?;
+                self.count_spans(1);
                 span
             }
         };
@@ -237,7 +243,7 @@ impl HeapRef {
     /// The heap has no span, until it takes them up one by one.
     pub(super) fn forget_spans(self) {
         self.annex.set(None);
-        self.spans.set(0);
+        self.spans.store(0, Relaxed);
         for (current, waiting) in self.current.iter().zip(&self.waiting) {
             current.set(SpanRef::none());
             waiting.first.set(None);
@@ -247,7 +253,7 @@ impl HeapRef {
 
     /// Takes up a span of its own of which a slot is in use.
     pub(super) fn take_up(self, span: SpanRef) {
-        self.spans.set(self.spans.get() + 1);
+        self.count_spans(1);
         span.set_state(State::Full);
         if span.free.get().is_some() || span.can_be_carved() {
             self.waiting[span.class()].push_last(span);
@@ -255,9 +261,20 @@ impl HeapRef {
         }
     }
 
+    /// The owner has so many spans more.
+    fn count_spans(self, more: i32) {
+        self.spans.store(self.spans.load(Relaxed).wrapping_add_signed(more), Relaxed);
+    }
+
+    /// Whether it has more spans than the nearer caches of a processor hold, most likely.
+    #[inline(always)]
+    pub fn outgrows_caches(self) -> bool {
+        self.spans.load(Relaxed) > CACHED
+    }
+
     /// Gives a span of slots back that holds nothing.
     fn release(self, span: SpanRef) {
-        self.spans.set(self.spans.get() - 1);
+        self.count_spans(-1);
         segment::release(span);
     }
 }
@@ -294,11 +311,10 @@ pub unsafe fn give(at: NonNull<u8>) {
 /// As for [`give`]; `span` is the head of the span that `at` lies in.
 #[inline(always)]
 pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
-    if holds_my_slots(span) {
+    match my_slots(span) {
         // SAFETY: as just seen, and the caller's.
-        unsafe { give_mine(span, at) };
-    } else {
-        give_slow(span, at);
+        Some(mine) => unsafe { mine.give(at) },
+        None => give_slow(span, at),
     }
 }
 
@@ -314,9 +330,9 @@ impl Mine {
     /// As for that.
     #[inline(always)]
     pub unsafe fn give(&mut self, span: SpanRef, at: NonNull<u8>) {
-        let heap = HeapRef::of_span(span);
-        if span.state() != State::Single && (self.0 == Some(heap) || self.find(heap)) {
-            put_back(span, at.cast());
+        let (heap, state) = (HeapRef::of_span(span), span.state());
+        if state != State::Single && (self.0 == Some(heap) || self.find(heap)) {
+            put_back(span, state, at.cast());
         } else {
             give_slow(span, at);
         }
@@ -333,19 +349,26 @@ impl Mine {
     }
 }
 
-/// Whether `span` holds slots of the calling thread's heap.
+/// A span that was found to hold slots of the calling thread's heap, and where it stands: for who gives a slot of it
+/// back right after.
+pub struct MySlots(SpanRef, State);
+
+/// `span`, if it holds slots of the calling thread's heap.
 #[inline(always)]
-pub fn holds_my_slots(span: SpanRef) -> bool {
-    span.state() != State::Single && HeapRef::of_span(span).is_mine()
+pub fn my_slots(span: SpanRef) -> Option<MySlots> {
+    let state = span.state();
+    (state != State::Single && HeapRef::of_span(span).is_mine()).then_some(MySlots(span, state))
 }
 
-/// [`give_to`], for a span that [`holds_my_slots`].
-///
-/// # Safety
-/// As for [`give_to`], and it does.
-#[inline(always)]
-pub unsafe fn give_mine(span: SpanRef, at: NonNull<u8>) {
-    put_back(span, at.cast());
+impl MySlots {
+    /// [`give_to`] that span.
+    ///
+    /// # Safety
+    /// As for [`give_to`]; nothing was taken or given back meanwhile.
+    #[inline(always)]
+    pub unsafe fn give(self, at: NonNull<u8>) {
+        put_back(self.0, self.1, at.cast());
+    }
 }
 
 #[cold]
@@ -371,7 +394,8 @@ fn give_slow(span: SpanRef, at: NonNull<u8>) {
 
 /// What the owner does with a slot that another thread freed.
 fn collected(span: NonNull<Span>, slot: NonNull<Slot>) {
-    put_back(SpanRef::from_mail(span), slot);
+    let span = SpanRef::from_mail(span);
+    put_back(span, span.state(), slot);
 }
 
 #[inline(always)]
@@ -388,9 +412,9 @@ fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
     slot.cast()
 }
 
-/// The owner's half of a free.
+/// The owner's half of a free of a slot of `span`, which has this `state`.
 #[inline(always)]
-fn put_back(span: SpanRef, slot: NonNull<Slot>) {
+fn put_back(span: SpanRef, state: State, slot: NonNull<Slot>) {
     // SAFETY: the slot is free now, and slots are large enough for the link.
     unsafe { slot.as_ref() }.next.set(span.free.get());
     // In this order: see `inherited`.
@@ -398,7 +422,7 @@ fn put_back(span: SpanRef, slot: NonNull<Slot>) {
     span.free.set(Some(slot));
     let used = span.used.get() - 1;
     span.used.set(used);
-    if span.state() != State::Current && (used == 0 || span.state() == State::Full) {
+    if state != State::Current && (used == 0 || state == State::Full) {
         settle(span);
     }
 }

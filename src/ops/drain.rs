@@ -12,13 +12,11 @@ use super::entry::{Gained, come_back, enter_surely, gain, let_others_in};
 use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::mem::shared::Shared;
+use crate::process;
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE};
 use crate::tree::side::{Running, SideRef};
 use crate::tree::store::Leaves;
 use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
-
-/// Lists of up to this many leaves lie in the cache, most likely.
-const FEW: usize = 8;
 
 /// Frees all below `chunk`, which has left its parent's list. The calling thread is in `held` and in nothing else.
 pub(super) fn drain_root(
@@ -352,6 +350,9 @@ fn free_simple_leaves(
     but: *const c_void,
     most: usize,
 ) -> Result<(), Fault> {
+    if process::mode() != 0 {
+        return free_leaves_in_mode(at, location, but, most);
+    }
     let mut next = at.child.get();
     let mut verified = Ok(());
     let mut leaves = Leaves::new(location);
@@ -362,7 +363,7 @@ fn free_simple_leaves(
         }
         if let Some(leaf) = leaves.plain(child) {
             next = leaf.next.get();
-            leaves.release(leaf, freed > FEW);
+            leaves.release(leaf, freed);
         } else if let Some(after) = leaves.release_other(child) {
             next = after;
         } else {
@@ -378,6 +379,26 @@ fn free_simple_leaves(
         next.prev.set(None);
     }
     verified
+}
+
+/// [`free_simple_leaves`] under options that change what a free does.
+#[cold]
+fn free_leaves_in_mode(
+    at: Chunk,
+    location: *const c_char,
+    but: *const c_void,
+    most: usize,
+) -> Result<(), Fault> {
+    for _ in 0..most {
+        let Some(child) = at.child.get().filter(|child| child.ptr().cast_const() != but) else { break };
+        let Some(next) = store::release_leaf_in_mode(child, location) else { return child.verify() };
+        at.child.set(next);
+        if let Some(next) = next {
+            next.verify()?;
+            next.prev.set(None);
+        }
+    }
+    Ok(())
 }
 
 /// Begins the free of `child`, of the dying `parent`. Says whether its children come next; if not,

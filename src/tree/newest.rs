@@ -72,7 +72,10 @@ impl Newest {
     #[inline(always)]
     pub(super) fn fetch_ahead(&self, header: NonNull<u8>) {
         let word = self.0.load(Relaxed).addr();
-        os::prefetch(header.as_ptr().map_addr(|at| fourth_after(at, word)));
+        let line = header.as_ptr().map_addr(|at| fourth_after(at, word));
+        // Half of all headers lie in two lines.
+        os::prefetch(line);
+        os::prefetch(line.wrapping_add(1 << LINE));
     }
 }
 

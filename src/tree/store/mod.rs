@@ -14,7 +14,8 @@ pub(crate) use quick::{
     quick_root, ready_child, release_shared_leaf, shared_child, unready_child,
 };
 pub(crate) use release::{
-    Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_pool, release_with_side,
+    Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode, release_pool,
+    release_with_side,
 };
 pub(crate) use resize::{
     can_move_pages, capacity, has_slices_beyond, is_wasted_on, is_zeroed, move_pages, resize_in_place, slide,

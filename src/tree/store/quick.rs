@@ -159,9 +159,7 @@ pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -
     }
     // SAFETY: a plain chunk lies in a span.
     let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
-    if !heap::holds_my_slots(span) {
-        return false;
-    }
+    let Some(slots) = heap::my_slots(span) else { return false };
     if let Some(parent) = chunk.parent.get() {
         if parent.has(GUARDED) {
             return false;
@@ -170,7 +168,7 @@ pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -
     }
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-    unsafe { heap::give_mine(span, chunk.address()) };
+    unsafe { slots.give(chunk.address()) };
     true
 }
 

@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 
 use super::give_raw;
-use crate::mem::heap::{self, Mine};
+use crate::mem::heap::{self, HeapRef, Mine};
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
@@ -12,27 +12,26 @@ use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
 use crate::tree::{domain, limit, meter};
 
+/// So many leaves of a list are given back without a look ahead: it would come too late for them.
+const FEW: usize = 8;
+
 /// Gives back one leaf after another of a list that is being freed. What is the same for all of them is looked up once,
 /// so it is for a time in which no foreign code runs. The list is the caller's to mend.
 pub(crate) struct Leaves {
     location: *const c_char,
-    in_mode: bool,
     mine: Mine,
 }
 
 impl Leaves {
     #[inline(always)]
     pub(crate) fn new(location: *const c_char) -> Leaves {
-        Leaves { location, in_mode: process::mode() != 0, mine: Mine::default() }
+        Leaves { location, mine: Mine::default() }
     }
 
     /// What a link leads to, if it is a plain chunk of the heap without children. `None` says nothing, not even that it is
     /// a chunk.
     #[inline(always)]
     pub(crate) fn plain(&self, leaf: Chunk) -> Option<Chunk> {
-        if self.in_mode {
-            return None;
-        }
         // SAFETY: any address may be asked about, and the tree is this thread's.
         match unsafe { Chunk::check_flags(leaf.ptr()) } {
             Some((chunk, 0)) if chunk.child.get().is_none() => Some(chunk),
@@ -40,13 +39,13 @@ impl Leaves {
         }
     }
 
-    /// Gives back what [`plain`](Leaves::plain) has found. `many` says that the list is a long one: then those that come
-    /// soon, most likely right before this one, are fetched ahead.
+    /// Gives back what [`plain`](Leaves::plain) has found, after so `many` others. In a long list of a large heap, what comes
+    /// soon, by the hints or because it lies right before this one, is fetched ahead.
     #[inline(always)]
-    pub(crate) fn release(&mut self, leaf: Chunk, many: bool) {
+    pub(crate) fn release(&mut self, leaf: Chunk, many: usize) {
         // SAFETY: a plain chunk lies in a span.
         let span = unsafe { SpanRef::of(leaf.address().addr().get()) };
-        if many {
+        if many > FEW && HeapRef::of_span(span).outgrows_caches() {
             span.prefetch_before(leaf.address());
             leaf.fetch_sibling_ahead();
         }
@@ -59,11 +58,7 @@ impl Leaves {
     /// sibling is. If not, nothing has happened.
     #[inline(never)]
     pub(crate) fn release_other(&self, leaf: Chunk) -> Option<Option<Chunk>> {
-        if self.in_mode {
-            release_leaf_in_mode(leaf, self.location)
-        } else {
-            release_member_leaf(leaf, self.location)
-        }
+        release_member_leaf(leaf, self.location)
     }
 }
 
@@ -85,8 +80,10 @@ fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Ch
     }
 }
 
+/// [`Leaves`] under options that change what a free does: gives back what a link leads to, as
+/// [`release_other`](Leaves::release_other) does.
 #[cold]
-fn release_leaf_in_mode(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+pub(crate) fn release_leaf_in_mode(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
     if leaf.verify().is_err() || !leaf.is_simple() || leaf.child.get().is_some() {
         return None;
     }

@@ -10,6 +10,8 @@ pub mod weaken;
 
 /// What the library has under this name, as far as the lock-free paths use it.
 pub mod mem {
+    #[path = "../../../src/mem/geometry.rs"]
+    mod geometry;
     #[path = "../../../src/mem/lock.rs"]
     pub mod lock;
     pub mod os;
@@ -19,6 +21,8 @@ pub mod mem {
     pub mod queue;
     #[path = "../../../src/mem/remote.rs"]
     mod remote;
+    #[path = "../../../src/mem/size.rs"]
+    mod size;
     mod sync;
 
     pub mod heap;

@@ -22,6 +22,7 @@ type Model = (&'static str, fn());
 
 const MODELS: &[Model] = &[
     ("two threads free into one span while its owner collects", two_free_into_one_span),
+    ("two threads free several slots of one span at once", two_free_chains),
     ("a span is mailed again while its owner collects", a_span_is_mailed_again),
     ("two spans in one mailbox", two_spans_in_one_mailbox),
     ("the owner leaves while others free", the_owner_leaves),
@@ -52,6 +53,23 @@ fn two_free_into_one_span() {
         .map(|i| {
             let heap = heap.clone();
             start(move || heap.give(OTHERS[i], 0, i))
+        })
+        .collect();
+    heap.collect();
+    heap.use_as_owner();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    heap.collect();
+    assert_eq!(heap.in_use(), 0, "a slot was lost");
+}
+
+fn two_free_chains() {
+    let heap = Arc::new(Heap::<1, 4>::new(MAIN));
+    let others: Vec<_> = [[0, 1], [2, 3]]
+        .into_iter()
+        .zip(OTHERS)
+        .map(|(objects, me)| {
+            let heap = heap.clone();
+            start(move || heap.give_all(me, 0, &objects))
         })
         .collect();
     heap.collect();

@@ -20,7 +20,7 @@ use core::sync::atomic::{
 use super::inherited;
 use super::os;
 use super::owner::{LOST, Owner};
-use super::remote::{Mailbox, Mailed, Slot};
+use super::remote::{Chain, Mailbox, Mailed, Slot};
 use super::segment;
 use super::shared::Gate;
 use super::size::{self, CLASSES};
@@ -318,37 +318,6 @@ pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
     }
 }
 
-/// A heap that was found to be the calling thread's: for who gives many slots back while nothing else happens in this
-/// thread.
-#[derive(Default)]
-pub struct Mine(Option<HeapRef>);
-
-impl Mine {
-    /// [`give_to`].
-    ///
-    /// # Safety
-    /// As for that.
-    #[inline(always)]
-    pub unsafe fn give(&mut self, span: SpanRef, at: NonNull<u8>) {
-        let (heap, state) = (HeapRef::of_span(span), span.state());
-        if state != State::Single && (self.0 == Some(heap) || self.find(heap)) {
-            put_back(span, state, at.cast());
-        } else {
-            give_slow(span, at);
-        }
-    }
-
-    /// Whether `heap` is the calling thread's.
-    #[inline(never)]
-    fn find(&mut self, heap: HeapRef) -> bool {
-        let mine = heap.is_mine();
-        if mine {
-            self.0 = Some(heap);
-        }
-        mine
-    }
-}
-
 /// A span that was found to hold slots of the calling thread's heap, and where it stands: for who gives a slot of it
 /// back right after.
 pub struct MySlots(SpanRef, State);
@@ -361,6 +330,15 @@ pub fn my_slots(span: SpanRef) -> Option<MySlots> {
 }
 
 impl MySlots {
+    /// `span`, where it stands.
+    ///
+    /// # Safety
+    /// That is its state, and [`my_slots`] would find it.
+    #[inline(always)]
+    pub(super) unsafe fn assume(span: SpanRef, state: State) -> MySlots {
+        MySlots(span, state)
+    }
+
     /// [`give_to`] that span.
     ///
     /// # Safety
@@ -377,25 +355,37 @@ fn give_slow(span: SpanRef, at: NonNull<u8>) {
     if span.state() == State::Single {
         segment::release(span);
     } else {
-        let heap = HeapRef::of_span(span);
-        inherited::note_remote_free();
-        // SAFETY: the caller's: nobody uses the slot any more; until it is collected, it keeps the span in use.
-        unsafe {
-            if span.remote().push(at.cast()) {
-                heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected);
-            }
-        }
-        if heap.owner.is(LOST) && heap.adopt_lost() {
-            heap.collect();
-            heap.leave();
-        }
+        hand_back(span, Chain::of(at.cast()));
     }
 }
 
-/// What the owner does with a slot that another thread freed.
-fn collected(span: NonNull<Span>, slot: NonNull<Slot>) {
+/// Gives slots of a span back to the heap of another thread. Nobody uses them any more.
+pub(super) fn hand_back(span: SpanRef, slots: Chain) {
+    let heap = HeapRef::of_span(span);
+    inherited::note_remote_free();
+    // SAFETY: the caller's: nobody uses the slots any more; until they are collected, they keep the span in use.
+    unsafe {
+        if span.remote().push(slots) {
+            heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected);
+        }
+    }
+    if heap.owner.is(LOST) && heap.adopt_lost() {
+        heap.collect();
+        heap.leave();
+    }
+}
+
+/// What the owner does with slots that other threads freed: they come before those that are free already.
+fn collected(span: NonNull<Span>, slots: Chain) {
     let span = SpanRef::from_mail(span);
-    put_back(span, span.state(), slot);
+    if let Some(free) = span.free.get() {
+        // SAFETY: the slot is free, and the owner's since it was taken.
+        unsafe { slots.last.as_ref() }.next.set(Some(free));
+    }
+    // In this order: see `inherited`.
+    compiler_fence(Release);
+    span.free.set(Some(slots.first));
+    count_back(span, span.state(), slots.count);
 }
 
 #[inline(always)]
@@ -420,7 +410,13 @@ fn put_back(span: SpanRef, state: State, slot: NonNull<Slot>) {
     // In this order: see `inherited`.
     compiler_fence(Release);
     span.free.set(Some(slot));
-    let used = span.used.get() - 1;
+    count_back(span, state, 1);
+}
+
+/// So many slots of `span`, which has this `state`, are in use no more.
+#[inline(always)]
+fn count_back(span: SpanRef, state: State, slots: u32) {
+    let used = span.used.get() - slots;
     span.used.set(used);
     if state != State::Current && (used == 0 || state == State::Full) {
         settle(span);

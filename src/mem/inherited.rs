@@ -4,8 +4,9 @@
 //! the segments' lock guards is whole, for the lock is held over the fork. What threads do to heaps without a
 //! lock may be cut short:
 //!
-//! - *A remote free* whose slot is on its span's list, but the span not in a mailbox. [`mail_anew`] puts every span
-//!   with such slots into the mailbox of its heap, while the child has one thread.
+//! - *A remote free* whose slots are on their span's list, but the span not in a mailbox. [`mail_anew`] puts every span
+//!   with such slots into the mailbox of its heap, while the child has one thread. Slots that were gathered for their
+//!   span (`bulk`), and are on no list yet, stay in use.
 //! - *The work of an owner*. Its heap is lost: no thread of the child has it. [`recover`] makes it whole, when the
 //!   first thread comes that needs a heap, or that frees something in this one.
 //!
@@ -38,7 +39,7 @@ pub(super) fn note_remote_free() {
     }
 }
 
-/// Puts each span with slots that were handed back into the mailbox of its heap, and no other.
+/// Puts each span with slots that were handed back, whole as a push leaves it, into the mailbox of its heap, and no other.
 ///
 /// # Safety
 /// The process has one thread.
@@ -51,6 +52,7 @@ pub(super) unsafe fn mail_anew(heaps: impl Iterator<Item = HeapRef>) {
     unsafe {
         segment::for_each_span(&mut |span| {
             if holds_slots(span) && span.has_remote() {
+                span.find_last_remote();
                 HeapRef::of_span(span).post(span);
             }
         });

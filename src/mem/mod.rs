@@ -4,10 +4,11 @@
 //! arithmetic; [`queue`] is where threads wait; [`tags`] says what a pointer is checked by; [`span`] describes a run of
 //! slices, [`segment`] hands them out (and `budget` says which go back to the kernel), [`heap`] cuts them
 //! into slots for one thread (whose that is stands in its `owner`, and what others free comes back by
-//! `remote`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (and
+//! `remote`; [`bulk`] is for many at once), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (and
 //! `exit` whether there is anything left to do for them).
 
 mod budget;
+pub mod bulk;
 mod exit;
 pub mod geometry;
 pub mod heap;

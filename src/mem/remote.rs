@@ -1,4 +1,4 @@
-//! Remote frees: how a slot that one thread frees comes back to the heap of another.
+//! Remote frees: how slots that one thread frees come back to the heap of another.
 //!
 //! ```text
 //! span: remote list ── slot ── slot ── slot        pushed by any thread, taken whole by the owner
@@ -6,15 +6,19 @@
 //! heap: mailbox ── span ── span                    likewise
 //! ```
 //! The first slot on a span's empty list also puts the span into the mailbox of its heap. So a batch of
-//! frees costs the owner one look at each span, and other threads one exchange a slot, and none waits.
+//! frees costs the owner one look at each span, and none waits. Slots are pushed as a [`Chain`], one or many with one
+//! exchange. The list knows how many it has, and its last one, so that the owner need not walk along it.
 //!
 //! Invariants: a span whose list is not empty is in its heap's mailbox, or its first pusher is about to put it
-//! there; a span is in the mailbox once at most. Whoever mails to a heap that nobody owns empties the mailbox
-//! itself (`owner`).
+//! there; a span is in the mailbox once at most. So what is written to a span as it is mailed is the first pusher's until
+//! the mail, and the owner's from then on until it takes the list. Whoever mails to a heap that nobody owns empties the
+//! mailbox itself (`owner`).
 
 use core::ptr::{self, NonNull};
 
+use super::geometry::{ADDRESS_BITS, SLICE};
 use super::owner::Owner;
+use super::size::MIN_SLOT;
 use super::sync::{
     AtomicPtr, Cell,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -29,13 +33,60 @@ pub struct Slot {
     pub(super) next: Cell<Option<NonNull<Slot>>>,
 }
 
+/// Free slots of one span, each linked to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    pub(super) first: NonNull<Slot>,
+    pub(super) last: NonNull<Slot>,
+    pub(super) count: u32,
+}
+
+impl Chain {
+    /// The first one of a chain.
+    #[inline]
+    pub(super) fn of(slot: NonNull<Slot>) -> Chain {
+        Chain { first: slot, last: slot, count: 1 }
+    }
+
+    /// Puts another one before the others.
+    ///
+    /// # Safety
+    /// The slot is of the same span, and the caller's, as those of the chain are.
+    #[inline]
+    pub(super) unsafe fn add(&mut self, slot: NonNull<Slot>) {
+        // SAFETY: the caller's.
+        unsafe { slot.as_ref() }.next.set(Some(self.first));
+        self.first = slot;
+        self.count += 1;
+    }
+}
+
 /// What a span has for the frees of other threads.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Remote<S> {
+    /// The first slot, and how many there are in the bits that no address has.
     slots: AtomicPtr<Slot>,
+    /// The last one, while the span is in the mailbox.
+    last: Cell<Option<NonNull<Slot>>>,
     /// The next span in the mailbox, while this one is in it.
     mailed: Cell<Option<NonNull<S>>>,
+}
+
+const ONE: usize = 1 << ADDRESS_BITS;
+const _: () = assert!(SLICE / MIN_SLOT <= usize::MAX / ONE, "the slots of a span can be counted");
+
+/// `first` as the first of a list of `count` slots.
+fn with_count(first: NonNull<Slot>, count: u32) -> *mut Slot {
+    first.as_ptr().map_addr(|at| at | (count as usize * ONE))
+}
+
+fn first_of(list: *mut Slot) -> Option<NonNull<Slot>> {
+    NonNull::new(list.map_addr(|at| at % ONE))
+}
+
+fn count_of(list: *mut Slot) -> u32 {
+    (list.addr() / ONE) as u32
 }
 
 /// What can be put into a [`Mailbox`].
@@ -49,25 +100,32 @@ pub(super) struct Mailbox<S>(AtomicPtr<S>);
 
 impl<S> Remote<S> {
     pub(super) const fn new() -> Remote<S> {
-        Remote { slots: AtomicPtr::new(ptr::null_mut()), mailed: Cell::new(None) }
+        let slots = AtomicPtr::new(ptr::null_mut());
+        Remote { slots, last: Cell::new(None), mailed: Cell::new(None) }
     }
 
-    /// Hands a slot back, from any thread. Says whether it was the first since the owner last took them: then
+    /// Hands slots back, from any thread. Says whether they were the first since the owner last took them: then
     /// the caller mails the span to its heap.
     ///
     /// # Safety
-    /// The slot is the caller's, who does not touch it after this.
+    /// The slots are the span's, and the caller's, who does not touch them after this.
     #[inline]
-    pub(super) unsafe fn push(&self, slot: NonNull<Slot>) -> bool {
-        let mut first = self.slots.load(Relaxed);
+    pub(super) unsafe fn push(&self, chain: Chain) -> bool {
+        let mut before = self.slots.load(Relaxed);
         loop {
-            // SAFETY: the slot belongs to the caller until it is pushed.
-            unsafe { slot.as_ref() }.next.set(NonNull::new(first));
-            // Release: whoever takes the slot sees what was written to it. Acquire: whoever finds the list
+            let first = first_of(before);
+            // SAFETY: the slots belong to the caller until they are pushed.
+            unsafe { chain.last.as_ref() }.next.set(first);
+            // Release: whoever takes the slots sees what was written to them. Acquire: whoever finds the list
             // empty comes after the one who emptied it, and may mail the span anew.
-            match self.slots.compare_exchange_weak(first, slot.as_ptr(), AcqRel, Relaxed) {
-                Ok(_) => return first.is_null(),
-                Err(now) => first = now,
+            let after = with_count(chain.first, count_of(before) + chain.count);
+            match self.slots.compare_exchange_weak(before, after, AcqRel, Relaxed) {
+                Ok(_) if first.is_some() => return false,
+                Ok(_) => {
+                    self.last.set(Some(chain.last));
+                    return true;
+                }
+                Err(now) => before = now,
             }
         }
     }
@@ -77,10 +135,20 @@ impl<S> Remote<S> {
         self.slots.load(Relaxed).is_null()
     }
 
-    /// Takes all that was handed back. The caller owns the heap.
-    pub(super) fn take(&self) -> Option<NonNull<Slot>> {
+    /// Takes all that was handed back. The caller owns the heap, and the span was in the mailbox.
+    pub(super) fn take(&self) -> Option<Chain> {
+        // Read before the list is emptied: after that it is the next first pusher's.
+        let last = self.last.get();
         // Release: with the Acquire in `push`.
-        NonNull::new(self.slots.swap(ptr::null_mut(), AcqRel))
+        let list = self.slots.swap(ptr::null_mut(), AcqRel);
+        Some(Chain { first: first_of(list)?, last: last?, count: count_of(list) })
+    }
+
+    /// Looks for the last slot, which the first pusher may not have come to note. The process has one thread.
+    pub(super) fn find_last(&self) {
+        let first = first_of(self.slots.load(Relaxed));
+        // SAFETY: slots on the list are free, and nobody else is there.
+        self.last.set(core::iter::successors(first, |slot| unsafe { slot.as_ref() }.next.get()).last());
     }
 }
 
@@ -99,7 +167,7 @@ impl<S: Mailed> Mailbox<S> {
         span: NonNull<S>,
         owner: &Owner,
         me: usize,
-        collect: &mut impl FnMut(NonNull<S>, NonNull<Slot>),
+        collect: &mut impl FnMut(NonNull<S>, Chain),
     ) {
         self.post(span);
         if owner.is_gone() {
@@ -125,20 +193,17 @@ impl<S: Mailed> Mailbox<S> {
         }
     }
 
-    /// Empties the mailbox and calls `collect` with each slot and the span that it belongs to. The caller
+    /// Empties the mailbox and calls `collect` with each span and the slots that were handed back to it. The caller
     /// owns the heap.
-    pub(super) fn empty(&self, collect: &mut impl FnMut(NonNull<S>, NonNull<Slot>)) {
+    pub(super) fn empty(&self, collect: &mut impl FnMut(NonNull<S>, Chain)) {
         let mut next = NonNull::new(self.0.swap(ptr::null_mut(), Acquire));
         while let Some(span) = next {
             // SAFETY: a span that is in the mailbox has a slot that was not collected yet.
             let remote = unsafe { span.as_ref() }.remote();
             // Read before the list is emptied: after that the span may be mailed again, or be gone.
             next = remote.mailed.get();
-            let mut slots = remote.take();
-            while let Some(slot) = slots {
-                // SAFETY: a slot on the remote list is free, and ours since the list was taken.
-                slots = unsafe { slot.as_ref() }.next.get();
-                collect(span, slot);
+            if let Some(chain) = remote.take() {
+                collect(span, chain);
             }
         }
     }
@@ -150,12 +215,48 @@ impl<S: Mailed> Mailbox<S> {
         &self,
         owner: &Owner,
         me: usize,
-        collect: &mut impl FnMut(NonNull<S>, NonNull<Slot>),
+        collect: &mut impl FnMut(NonNull<S>, Chain),
     ) {
         // Not empty again: whoever mailed that saw an owner.
         while !self.0.load(Relaxed).is_null() && owner.adopt(me) {
             self.empty(collect);
             owner.leave();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Span(Remote<Span>);
+
+    impl Mailed for Span {
+        fn remote(&self) -> &Remote<Span> {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn slots_whose_pusher_was_cut_short_before_it_mailed_come_back() {
+        let (span, mailbox) = (Span(Remote::new()), Mailbox::new());
+        let slots = [const { Slot { stamp: 0, next: Cell::new(None) } }; 3];
+        let [first, second, third] = slots.each_ref().map(NonNull::from_ref);
+        let mut chain = Chain::of(first);
+        // SAFETY: the slots are nobody else's.
+        unsafe {
+            chain.add(second);
+            assert!(span.0.push(chain));
+            assert!(!span.0.push(Chain::of(third)));
+        }
+        // As if the first push had ended where a fork found it.
+        span.0.last.set(None);
+        span.0.find_last();
+        mailbox.post(NonNull::from_ref(&span));
+        let mut taken = None;
+        mailbox.empty(&mut |_, chain| assert!(taken.replace(chain).is_none()));
+        let taken = taken.unwrap();
+        assert_eq!((taken.first, taken.last, taken.count), (third, first, 3));
+        assert!(span.0.is_empty());
     }
 }

@@ -292,6 +292,11 @@ impl SpanRef {
         !self.remote.is_empty()
     }
 
+    /// Looks for the last one of them. The process has one thread.
+    pub(super) fn find_last_remote(self) {
+        self.remote.find_last();
+    }
+
     /// Moves the next few never-used slots, a page's worth, to the free list, lowest address first.
     pub(super) fn carve(self) -> bool {
         let from = self.carved.get();

@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 
 use super::owner::{NOBODY, Owner};
-use super::remote::{Mailbox, Mailed, Remote, Slot};
+use super::remote::{Chain, Mailbox, Mailed, Remote, Slot};
 use super::sync::Cell;
 
 /// A slot with what its last user wrote to it.
@@ -77,12 +77,28 @@ impl<const SPANS: usize, const OBJECTS: usize> Heap<SPANS, OBJECTS> {
 
     /// The thread `me`, not the owner, frees an object.
     pub fn give(&self, me: usize, span: usize, object: usize) {
-        let object = &self.objects[span][object];
-        object.written.set(WRITTEN);
+        self.give_all(me, span, &[object]);
+    }
+
+    /// The thread `me`, not the owner, frees some objects of a span at once.
+    pub fn give_all(&self, me: usize, span: usize, objects: &[usize]) {
+        let slots = objects.iter().map(|&object| {
+            let object = &self.objects[span][object];
+            object.written.set(WRITTEN);
+            NonNull::from_ref(object).cast()
+        });
+        let chain = slots.fold(None, |chain: Option<Chain>, slot| match chain {
+            Some(mut chain) => {
+                // SAFETY: each model frees each object once.
+                unsafe { chain.add(slot) };
+                Some(chain)
+            }
+            None => Some(Chain::of(slot)),
+        });
         let span = &self.spans[span];
-        // SAFETY: each model frees each object once.
+        // SAFETY: as above.
         unsafe {
-            if span.remote.push(NonNull::from_ref(object).cast()) {
+            if span.remote.push(chain.expect("an object")) {
                 self.mailbox.mail(NonNull::from_ref(span), &self.owner, me, &mut collected);
             }
         }
@@ -128,9 +144,19 @@ impl<const SPANS: usize, const OBJECTS: usize> Heap<SPANS, OBJECTS> {
     }
 }
 
-fn collected(span: NonNull<Span>, slot: NonNull<Slot>) {
-    // SAFETY: both are parts of the heap; the slot is the start of an object.
-    let (span, object) = unsafe { (span.as_ref(), slot.cast::<Object>().as_ref()) };
-    assert_eq!(object.written.replace(0), WRITTEN, "collected what was not freed");
-    span.used.set(span.used.get() - 1);
+fn collected(span: NonNull<Span>, chain: Chain) {
+    // SAFETY: part of the heap.
+    let span = unsafe { span.as_ref() };
+    let mut count = 0;
+    let mut slots = Some(chain.first);
+    while let Some(slot) = slots {
+        // SAFETY: the slot is the start of an object.
+        let object = unsafe { slot.cast::<Object>().as_ref() };
+        assert_eq!(object.written.replace(0), WRITTEN, "collected what was not freed");
+        count += 1;
+        slots = object.slot.next.get();
+        assert_eq!(slots.is_none(), slot == chain.last, "the chain does not end with its last slot");
+    }
+    assert_eq!(count, chain.count, "the slots were counted wrongly");
+    span.used.set(span.used.get() - count);
 }

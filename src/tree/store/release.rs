@@ -3,7 +3,8 @@
 use core::ffi::c_char;
 
 use super::give_raw;
-use crate::mem::heap::{self, HeapRef, Mine};
+use crate::mem::bulk::Bulk;
+use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
@@ -19,13 +20,13 @@ const FEW: usize = 8;
 /// so it is for a time in which no foreign code runs. The list is the caller's to mend.
 pub(crate) struct Leaves {
     location: *const c_char,
-    mine: Mine,
+    bulk: Bulk,
 }
 
 impl Leaves {
     #[inline(always)]
     pub(crate) fn new(location: *const c_char) -> Leaves {
-        Leaves { location, mine: Mine::default() }
+        Leaves { location, bulk: Bulk::new() }
     }
 
     /// What a link leads to, if it is a plain chunk of the heap without children. `None` says nothing, not even that it is
@@ -51,7 +52,7 @@ impl Leaves {
         }
         leaf.stamp_freed(self.location);
         // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-        unsafe { self.mine.give(span, leaf.address()) };
+        unsafe { self.bulk.give(span, leaf.address()) };
     }
 
     /// Gives back what a link leads to, if it is a chunk with nothing to act on and no children, and says what its next

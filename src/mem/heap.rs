@@ -17,12 +17,13 @@ use core::sync::atomic::{
     compiler_fence,
 };
 
+use super::idle::Idle;
 use super::inherited;
 use super::os;
 use super::owner::{LOST, Owner};
 use super::remote::{Chain, Mailbox, Mailed, Slot};
 use super::segment;
-use super::shared::Gate;
+use super::shared::{self, Gate};
 use super::size::{self, CLASSES};
 use super::span::{Span, SpanRef, State};
 
@@ -46,6 +47,8 @@ pub struct Heap {
     uses: Cell<u32>,
     /// How many spans of slots it has: the owner's to change, anybody's to read.
     spans: AtomicU32,
+    /// Those of them that it keeps with nothing in them.
+    pub(super) idle: Idle,
     /// The spans that slots are taken from, one for each size class, apart from what is looked at when one has no more.
     current: [Cell<SpanRef>; CLASSES],
     waiting: [Waiting; CLASSES],
@@ -85,6 +88,7 @@ impl HeapRef {
             annex: Cell::new(None),
             uses: Cell::new(0),
             spans: AtomicU32::new(0),
+            idle: Idle::new(),
             current: [const { Cell::new(SpanRef::none()) }; CLASSES],
             waiting: [const { Waiting { first: Cell::new(None), last: Cell::new(None) } }; CLASSES],
             mailbox: Mailbox::new(),
@@ -111,6 +115,10 @@ impl HeapRef {
     /// Its address.
     pub(crate) fn as_ptr(self) -> *mut Heap {
         self.0.as_ptr()
+    }
+
+    pub(super) fn as_non_null(self) -> NonNull<Heap> {
+        self.0
     }
 
     /// The heap that `span` belongs to.
@@ -155,9 +163,14 @@ impl HeapRef {
             self.current[class].set(SpanRef::none());
         }
         let span = match self.waiting[class].pop_first() {
-            Some(span) => span,
+            Some(span) => {
+                if span.used.get() == 0 {
+                    self.idle.take_out(span);
+                }
+                span
+            }
             None => {
-                let span = segment::slots(self.0, class, self.spans.load(Relaxed) >= LARGE)?;
+                let span = segment::slots(self, class, self.spans.load(Relaxed) >= LARGE)?;
                 self.count_spans(1);
                 span
             }
@@ -195,7 +208,7 @@ impl HeapRef {
         self.mailbox.empty_unowned(&self.owner, os::thread_pointer(), &mut collected);
     }
 
-    /// Gives back the current spans that hold nothing.
+    /// Gives back the spans that hold nothing.
     pub(super) fn retire_empty_spans(self) {
         for current in &self.current {
             let span = current.get();
@@ -203,6 +216,9 @@ impl HeapRef {
                 current.set(SpanRef::none());
                 self.release(span);
             }
+        }
+        while let Some(span) = self.idle.take() {
+            self.release_partial(span);
         }
     }
 
@@ -244,6 +260,7 @@ impl HeapRef {
     pub(super) fn forget_spans(self) {
         self.annex.set(None);
         self.spans.store(0, Relaxed);
+        self.idle.forget();
         for (current, waiting) in self.current.iter().zip(&self.waiting) {
             current.set(SpanRef::none());
             waiting.first.set(None);
@@ -275,7 +292,23 @@ impl HeapRef {
     /// Gives a span of slots back that holds nothing.
     fn release(self, span: SpanRef) {
         self.count_spans(-1);
-        segment::release(span);
+        segment::release_slots(self, span);
+    }
+
+    /// The same of one that waits in its list.
+    fn release_partial(self, span: SpanRef) {
+        self.waiting[span.class()].remove(span);
+        self.release(span);
+    }
+
+    /// The last slot of a span in its list has been given back.
+    fn rest(self, span: SpanRef) {
+        if shared::is_reserved(self) || !self.idle.keep(span) {
+            return self.release_partial(span);
+        }
+        while let Some(span) = self.idle.excess() {
+            self.release_partial(span);
+        }
     }
 }
 
@@ -428,14 +461,12 @@ fn count_back(span: SpanRef, state: State, slots: u32) {
 #[inline(never)]
 fn settle(span: SpanRef) {
     let heap = HeapRef::of_span(span);
-    let waiting = &heap.waiting[span.class()];
     if span.state() == State::Full {
-        waiting.push_last(span);
+        heap.waiting[span.class()].push_last(span);
         span.set_state(State::Partial);
     }
     if span.used.get() == 0 && span.state() == State::Partial {
-        waiting.remove(span);
-        heap.release(span);
+        heap.rest(span);
     }
 }
 

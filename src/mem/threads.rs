@@ -19,6 +19,7 @@ use core::sync::atomic::{
 
 use super::exit;
 use super::heap::{Heap, HeapRef};
+use super::idle;
 use super::inherited;
 use super::lock::Lock;
 use super::os;
@@ -121,6 +122,7 @@ fn find() -> Option<HeapRef> {
 
 fn create() -> Option<HeapRef> {
     let heap = HeapRef::create(os::thread_pointer())?;
+    idle::add_keeper();
     add(heap);
     Some(heap)
 }

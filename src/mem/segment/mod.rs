@@ -25,7 +25,8 @@ mod own;
 
 use super::budget::Budget;
 use super::geometry::{self, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
-use super::heap::Heap;
+use super::heap::{Heap, HeapRef};
+use super::idle::Idle;
 use super::lock::{Held, Lock};
 use super::os;
 use super::span::{Span, SpanRef};
@@ -166,12 +167,13 @@ pub(super) fn lock() -> &'static Lock {
 }
 
 /// A span of slots of `class` for `heap`, which may be of huge pages if the slots are small.
-pub(super) fn slots(heap: NonNull<Heap>, class: usize, huge_pages: bool) -> Option<SpanRef> {
+pub(super) fn slots(heap: HeapRef, class: usize, huge_pages: bool) -> Option<SpanRef> {
     let slices = super::size::span_slices(class);
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
+    lists.count(&heap.idle);
     let (span, zeroed) = lists.take(slices, huge_pages && slices == 1)?;
-    span.become_slots(heap, lists.new_tag(), class, slices, zeroed);
+    span.become_slots(heap.as_non_null(), lists.new_tag(), class, slices, zeroed);
     Some(span)
 }
 
@@ -216,16 +218,15 @@ pub(super) fn release_to_system(span: SpanRef) {
 /// Gives a whole span back. Nobody uses any of it.
 pub(super) fn release(span: SpanRef) {
     let mut held = SEGMENTS.lock.hold();
+    SEGMENTS.lists(&mut held).release(span);
+}
+
+/// Gives a span of slots of `heap` back. Nobody uses any of it.
+pub(super) fn release_slots(heap: HeapRef, span: SpanRef) {
+    let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let segment = SegmentRef::of(span);
-    let slices = geometry::slices_for(span.len());
-    if segment.is_shared() {
-        span.uncover(0, slices);
-        lists.put_back(segment, geometry::slice_index(span.start()), slices);
-    } else {
-        span.uncover(0, USABLE_SLICES);
-        lists.spare_or_unmap(segment, slices);
-    }
+    lists.count(&heap.idle);
+    lists.release(span);
 }
 
 /// Makes the single block `span` at least `bytes` long, or shorter, without moving it.
@@ -333,6 +334,25 @@ impl Lists {
         };
         let zeroed = self.claim(segment, start, slices);
         Some((segment.descriptor(start), zeroed))
+    }
+
+    fn release(&mut self, span: SpanRef) {
+        let segment = SegmentRef::of(span);
+        let slices = geometry::slices_for(span.len());
+        if segment.is_shared() {
+            span.uncover(0, slices);
+            self.put_back(segment, geometry::slice_index(span.start()), slices);
+        } else {
+            span.uncover(0, USABLE_SLICES);
+            self.spare_or_unmap(segment, slices);
+        }
+    }
+
+    /// The idle spans of a heap count as free.
+    fn count(&mut self, idle: &Idle) {
+        let (fewer, more) = idle.change();
+        self.budget.claim(fewer, fewer);
+        self.budget.free(more);
     }
 
     fn new_tag(&mut self) -> u32 {

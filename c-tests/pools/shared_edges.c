@@ -193,6 +193,46 @@ static void destructors_that_move_what_is_in_use(void)
 	}
 }
 
+static tm_cache *cache;
+
+static void construct(void *object)
+{
+	(void)object;
+}
+
+static void move_cache_to_b_where_another_is_busy(void *object)
+{
+	(void)object;
+	/* With the first of its objects. */
+	if (runs++ == 0) {
+		to_b_where_another_is_busy((char *)cache);
+	}
+}
+
+/* The same where nobody can refuse: the cache has ended, but its chunk stays where another thread frees its children. */
+static void what_ends_and_is_in_use(void)
+{
+	int shared;
+
+	for (shared = 0; shared < 2; shared++) {
+		char *top, *child;
+
+		fresh();
+		reach(0);
+		top = node(shared ? a : plain, "top");
+		cache = tm_cache_create(top, "cache", 64, 0, 0, construct, move_cache_to_b_where_another_is_busy);
+		tm_cache_free(cache, tm_cache_alloc(cache));
+		child = node(cache, "child");
+		talloc_set_destructor(child, die_slowly);
+		check(talloc_free(top) == 0);
+		check(talloc_parent(cache) == b && talloc_total_blocks(cache) == 2);
+		reach(2);
+		check(pthread_join(another, NULL) == 0);
+		check(talloc_total_blocks(cache) == 1 && talloc_free(cache) == 0);
+		end();
+	}
+}
+
 static pthread_mutex_t coming_and_going = PTHREAD_MUTEX_INITIALIZER;
 static void *of_the_moment;
 
@@ -411,6 +451,72 @@ static void references_to_what_goes(void)
 	}
 }
 
+static void *use_in_b(void *p)
+{
+	int i;
+
+	for (i = 0; i < 1000; i++) {
+		talloc_set_destructor((char *)p, refuse);
+		check(talloc_parent(p) == b);
+		talloc_set_destructor((char *)p, (int (*)(char *))NULL);
+	}
+	return NULL;
+}
+
+static int move_where_another_is_busy(void *context, size_t used, size_t wanted, size_t limit, void *data)
+{
+	(void)used, (void)wanted, (void)limit;
+	runs++;
+	check(talloc_steal(a, data) == data);
+	check(talloc_steal(b, context) == context);
+	check(pthread_create(&another, NULL, use_in_b, context) == 0);
+	return 0;
+}
+
+static void *free_it(void *p)
+{
+	check(talloc_free(p) == 0);
+	return NULL;
+}
+
+static int let_it_go(void *context, size_t used, size_t wanted, size_t limit, void *data)
+{
+	(void)context, (void)used, (void)wanted, (void)limit, (void)data;
+	runs++;
+	reach(2);
+	check(pthread_join(another, NULL) == 0);
+	return 0;
+}
+
+/* What has the limit moves to another shared context than what the room is for; or it is being freed. */
+static void limits_that_go(void)
+{
+	char *holder, *p;
+
+	fresh();
+	holder = node(a, "holder");
+	p = node(holder, "p");
+	check(tm_limit(holder, 0, 1, move_where_another_is_busy, p) == 0);
+	check(talloc_size(p, 1000) != NULL && runs == 1);
+	check(pthread_join(another, NULL) == 0);
+	check(talloc_parent(p) == a && talloc_parent(holder) == b);
+	check(talloc_size(holder, 1) == NULL && runs == 2);
+	check(pthread_join(another, NULL) == 0);
+	check(talloc_free(p) == 0 && talloc_free(holder) == 0);
+	runs = 0;
+	reach(0);
+	holder = node(a, "holder");
+	p = node(holder, "p");
+	talloc_set_destructor(holder, die_slowly);
+	check(tm_limit(holder, 1, 500, let_it_go, NULL) == 0);
+	check(pthread_create(&another, NULL, free_it, holder) == 0);
+	wait_until(1);
+	check(talloc_size(p, 10) != NULL && talloc_size(p, 1000) == NULL && runs == 0);
+	reach(2);
+	check(pthread_join(another, NULL) == 0);
+	end();
+}
+
 static void *track(void *unused)
 {
 	talloc_enable_null_tracking();
@@ -573,11 +679,13 @@ int main(void)
 	must_pass("what is refused", what_is_refused);
 	must_pass("destructors that move", destructors_that_move);
 	must_pass("destructors that move what is in use", destructors_that_move_what_is_in_use);
+	must_pass("what ends and is in use", what_ends_and_is_in_use);
 	must_pass("destructors that move to what goes", destructors_that_move_to_what_goes);
 	must_pass("references across", references_across);
 	must_pass("limits and pools", limits_and_pools);
 	must_pass("references under limits", references_under_limits);
 	must_pass("references to what goes", references_to_what_goes);
+	must_pass("limits that go", limits_that_go);
 	must_pass("the null context of a thread that has ended", null_context_of_a_thread);
 	must_pass("forks", forks);
 	must_pass("misuse in a signal handler", misuse_in_a_handler);

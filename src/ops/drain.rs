@@ -101,7 +101,7 @@ pub(super) fn begin(
             return Ok(away);
         }
         if let Some(finalizer) = side.finalizer.take() {
-            run_finalizer(chunk, side, root, held, finalizer);
+            run_finalizer(chunk, side, root, held, finalizer)?;
         }
     }
     if chunk.has(REFERENCE) {
@@ -149,8 +149,7 @@ fn begin_again(
     }
     drop(there);
     begin(chunk, location, root, held)?;
-    take_out(chunk);
-    Ok(())
+    if reparent::take_out(chunk) { Ok(()) } else { Err(Refusal::AGAIN) }
 }
 
 /// Drops the references to `chunk` that come from below it. One that comes from elsewhere is dropped, too, and saves it.
@@ -213,6 +212,8 @@ pub(super) fn run_destructor(
     Ok(away)
 }
 
+/// Runs the finalizer of `chunk`, outside of `held`. It comes back from wherever that has taken it, and has no parent then;
+/// but it stays there while another thread frees children of it, or of something below it.
 #[cold]
 fn run_finalizer(
     chunk: Chunk,
@@ -220,7 +221,7 @@ fn run_finalizer(
     root: Option<&Root>,
     held: Option<Shared>,
     finalizer: Finalizer,
-) {
+) -> Result<(), Refusal> {
     let home = domain::of(chunk);
     side.running.set(Running::Yes);
     if let Some(root) = root {
@@ -233,15 +234,10 @@ fn run_finalizer(
     unsafe { finalizer(NonNull::new_unchecked(chunk.ptr())) };
     let away = come_back(held, home, chunk);
     side.running.set(Running::No);
-    if away.is_some() {
-        take_out(chunk);
+    if away.is_some() && !reparent::take_out(chunk) {
+        return Err(Refusal::GONE);
     }
-}
-
-/// Takes a dying chunk out of the domain that it is in, which has been entered.
-#[cold]
-fn take_out(chunk: Chunk) {
-    reparent::relink(chunk, None);
+    Ok(())
 }
 
 /// The side record of a chunk that has one and nothing else to act on: no references, no children, no

@@ -141,6 +141,16 @@ pub(super) fn bring_back(chunk: Chunk, parent: Chunk) -> bool {
     true
 }
 
+/// [`relink`] of a dying chunk out of every tree and domain. Its own has been entered. The answer is no, and nothing has
+/// happened, while another thread frees children of it, or of something below it.
+pub(super) fn take_out(chunk: Chunk) -> bool {
+    let can_go = prepare(chunk, None).is_ok();
+    if can_go {
+        relink(chunk, None);
+    }
+    can_go
+}
+
 /// Moves `chunk`, and with it all below it, to `to`, or out of every tree.
 #[inline]
 pub(super) fn relink(chunk: Chunk, to: Option<Chunk>) {

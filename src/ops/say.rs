@@ -5,7 +5,7 @@
 //! anew. The chunk that the allocation is for, the one with the limit, and the target of a reference (`reference.rs`)
 //! cannot be freed or resized meanwhile, as if their destructors were running; all else may happen to the tree.
 
-use super::entry::come_back;
+use super::entry::{come_back, gain};
 use crate::error::AllocError;
 use crate::tree::chunk::DYING;
 use crate::tree::meter::{self, Meter};
@@ -16,6 +16,20 @@ use crate::tree::{Chunk, domain};
 /// A function that finds room again and again, and loses it elsewhere, is called no more often than this for one
 /// allocation.
 const ENOUGH: usize = 1000;
+
+/// What the function of a limit has answered.
+struct Answer {
+    /// It is worth another look.
+    goes_on: bool,
+    /// Less is used than before, or there is another limit.
+    found_room: bool,
+}
+
+impl Answer {
+    const NO: Answer = Answer { goes_on: false, found_room: false };
+    /// Enough to pass a soft limit, but not a hard one.
+    const NOT_ASKED: Answer = Answer { goes_on: true, found_room: false };
+}
 
 /// What has been asked on behalf of one allocation.
 pub(super) struct Asked {
@@ -57,36 +71,50 @@ impl Asked {
         }
         if !meter.is_full(wanted) {
             meter.warned.set(true);
-            return self.nobody || self.ask(at, chunk, meter, wanted, meter.soft.get());
+            return self.nobody || self.ask(at, chunk, meter, wanted, meter.soft.get()).goes_on;
         }
-        let (current, hard) = (meter.current.get(), meter.hard.get());
+        let answer = self.ask(at, chunk, meter, wanted, meter.hard.get());
         // Only who has found room, or made it, is asked again.
-        self.ask(at, chunk, meter, wanted, hard)
-            && (meter.current.get() < current || meter.hard.get() != hard)
+        answer.goes_on && answer.found_room
     }
 
-    /// Calls the function of `meter`, which `chunk` has, for an allocation at `at`.
-    fn ask(&mut self, at: Chunk, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> bool {
-        let Some(say) = meter.say.get().filter(|_| !meter.asking.get()) else { return false };
-        let Ok(first) = shield(at) else { return false };
-        let Ok(second) = shield(chunk) else {
-            unshield(first);
-            return false;
+    /// Calls the function of `meter`, which `chunk` has, for an allocation at `at`. In a shared context it is not asked while
+    /// `chunk` is being freed.
+    fn ask(&mut self, at: Chunk, chunk: Chunk, meter: &Meter, wanted: usize, limit: usize) -> Answer {
+        let Some(say) = meter.say.get().filter(|_| !meter.asking.get()) else { return Answer::NO };
+        let Ok(first) = shield(at) else { return Answer::NO };
+        let held = domain::of(at);
+        let second = match shield(chunk) {
+            // Another thread may be freeing it, or its children, and will not wait for the answer.
+            Ok(None) if held.is_some() && chunk != at => Err(Answer::NOT_ASKED),
+            second => second.map_err(|_| Answer::NO),
+        };
+        let second = match second {
+            Ok(second) => second,
+            Err(answer) => {
+                unshield(first);
+                return answer;
+            }
         };
         meter.asking.set(true);
-        let (held, used, data) = (domain::of(at), meter.current.get(), meter.data.get());
+        let (used, hard, data) = (meter.current.get(), meter.hard.get(), meter.data.get());
         if let Some(held) = held {
             held.pause();
         }
         // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
         let goes_on = unsafe { say(chunk.ptr(), used, wanted, limit, data) } == 0;
+        let found_room = {
+            // First by itself: it may have gone elsewhere than what the allocation is for.
+            let _there = gain(None, chunk);
+            meter.asking.set(false);
+            unshield(second);
+            meter.current.get() < used || meter.hard.get() != hard
+        };
         let away = come_back(held, held, at);
         // In another shared context, the allocation is a matter of other limits.
         self.gone = away.is_some();
-        meter.asking.set(false);
-        unshield(second);
         unshield(first);
-        goes_on && !self.gone
+        Answer { goes_on: goes_on && !self.gone, found_room }
     }
 }
 

@@ -113,7 +113,9 @@ pub(crate) fn prepare(chunk: Chunk, to: Option<Shared>) -> Result<(), StealError
 /// `chunk` and all below it, which is of one domain or of none, belongs to `to` from now on. Both are entered, and it has
 /// been [prepared](prepare). What has been a domain of its own stays one.
 pub(crate) fn assign(chunk: Chunk, to: Option<Shared>) {
-    for c in walk::within(chunk) {
+    // The chunk itself last: a thread that has lost it to another [peeks](peek) at it until that is done with all.
+    let below = walk::within(chunk).filter(|&c| c != chunk);
+    for c in below.chain([chunk]) {
         if let Some(side) = c.side() {
             side.set_shared(to.filter(|&to| !store::lies_in(c, to)));
         }

@@ -199,14 +199,47 @@ pub(crate) fn hear_notices() {
     });
 }
 
+/// What is to be logged, with all names copied, as in [`Misuse`].
+pub(crate) struct Words(Message);
+
+/// The words that `pieces` make.
+///
+/// # Safety
+/// Each piece is a C string or null.
+#[cold]
+pub(crate) unsafe fn words(pieces: &[*const c_char]) -> Words {
+    // SAFETY: as the caller promises.
+    Words(unsafe { Message::of(pieces) })
+}
+
+impl Words {
+    /// Logs them as a line. Nothing is entered.
+    #[cold]
+    pub(crate) fn log(mut self) {
+        // SAFETY: a line is a C string.
+        unsafe { hooks::log(self.0.line()) }
+    }
+
+    /// Logs them as a line and aborts with them as the reason. Returns if the user's abort function does. Nothing
+    /// is entered.
+    #[cold]
+    pub(crate) fn abort(mut self) {
+        // SAFETY: both forms are C strings.
+        unsafe {
+            hooks::log(self.0.line());
+            hooks::abort(self.0.text());
+        }
+    }
+}
+
 /// Logs one line made of `pieces`.
 ///
 /// # Safety
 /// Each piece is a C string or null.
 #[cold]
 pub(crate) unsafe fn log_line(pieces: &[*const c_char]) {
-    // SAFETY: as the caller promises; a line is a C string.
-    unsafe { hooks::log(Message::of(pieces).line()) }
+    // SAFETY: as the caller promises.
+    unsafe { words(pieces) }.log();
 }
 
 /// Logs `pieces` as a line and aborts with them as the reason. Returns if the user's abort
@@ -216,12 +249,8 @@ pub(crate) unsafe fn log_line(pieces: &[*const c_char]) {
 /// Each piece is a C string or null.
 #[cold]
 pub(crate) unsafe fn abort(pieces: &[*const c_char]) {
-    // SAFETY: as the caller promises; both forms are C strings.
-    unsafe {
-        let mut message = Message::of(pieces);
-        hooks::log(message.line());
-        hooks::abort(message.text());
-    }
+    // SAFETY: as the caller promises.
+    unsafe { words(pieces) }.abort();
 }
 
 /// Reports a pointer that is no live chunk. Returns if the user's abort function does.

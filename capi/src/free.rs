@@ -135,7 +135,7 @@ pub unsafe extern "C" fn _talloc_set_destructor(
         match Chunk::check_quick(ptr) {
             Some(chunk) => {
                 if let Err(error) = ops::set_destructor(chunk, destructor) {
-                    no_destructor(error, name_of(chunk));
+                    no_destructor(error, ptr);
                 }
             }
             None => set_destructor_slow(ptr, destructor),
@@ -153,17 +153,23 @@ unsafe fn set_destructor_slow(
     destructor: Option<unsafe extern "C" fn(ptr: *mut c_void) -> c_int>,
 ) {
     // SAFETY: contract.
-    let refused = unsafe {
-        with_slow(ptr, |chunk| Some((ops::set_destructor(chunk, destructor).err()?, name_of(chunk))))
-    };
-    if let Ok(Some((error, name))) = refused {
-        no_destructor(error, name);
+    unsafe {
+        if let Ok(Err(error)) = with_slow(ptr, |chunk| ops::set_destructor(chunk, destructor)) {
+            no_destructor(error, ptr);
+        }
     }
 }
 
+/// Says that the chunk at `ptr` has got no destructor.
+///
+/// # Safety
+/// Contract.
 #[cold]
-fn no_destructor(error: AllocError, name: *const c_char) {
-    refused(error);
-    // SAFETY: names are C strings.
-    unsafe { fault::log_line(&[c"ERROR: no memory for a destructor of ".as_ptr(), name]) };
+unsafe fn no_destructor(error: AllocError, ptr: *const c_void) {
+    let what = c"ERROR: no memory for a destructor of ".as_ptr();
+    // SAFETY: contract; names are C strings.
+    if let Ok(words) = unsafe { with(ptr, |chunk| fault::words(&[what, name_of(chunk)])) } {
+        refused(error);
+        words.log();
+    }
 }

@@ -56,22 +56,36 @@ pub unsafe extern "C" fn _talloc_get_type_abort(
 ) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        let mut has = c"NULL".as_ptr();
         if !ptr.is_null() {
-            match with(ptr, |chunk| (name_of(chunk), same(name_of(chunk), name))) {
-                Ok((_, true)) => return ptr.cast_mut(),
-                Ok((other, false)) => has = other,
+            match with(ptr, |chunk| same(name_of(chunk), name)) {
+                Ok(true) => return ptr.cast_mut(),
+                Ok(false) => {}
                 Err(_) => return null_mut(),
             }
         }
-        fault::abort(&[
-            location,
-            c": Type mismatch: name[".as_ptr(),
-            has,
-            c"] expected[".as_ptr(),
-            name,
-            c"]".as_ptr(),
-        ]);
+        mismatch(ptr, name, location);
         null_mut()
+    }
+}
+
+/// Says that `ptr`, a chunk or NULL, is not named `name`, and aborts.
+///
+/// # Safety
+/// Contract.
+#[cold]
+unsafe fn mismatch(ptr: *const c_void, name: *const c_char, location: *const c_char) {
+    let (is, expected, end) = (c": Type mismatch: name[", c"] expected[", c"]");
+    // SAFETY: contract.
+    let words = unsafe {
+        let words_for =
+            |has| fault::words(&[location, is.as_ptr(), has, expected.as_ptr(), name, end.as_ptr()]);
+        if ptr.is_null() {
+            Ok(words_for(c"NULL".as_ptr()))
+        } else {
+            with(ptr, |chunk| words_for(name_of(chunk)))
+        }
+    };
+    if let Ok(words) = words {
+        words.abort();
     }
 }

@@ -142,7 +142,7 @@ fn make(
     loop {
         let Some(chunk) = take() else { return refuse(parent, AllocError::OutOfMemory) };
         let Some(parent) = parent.or_else(roots::null_context) else { return Ok(chunk) };
-        if parent.has(LIMITED)
+        if parent.above_has(LIMITED)
             && let Err(error) = enter_counted(chunk, parent)
         {
             if asked.may_go_on(parent) {

@@ -55,7 +55,7 @@ pub unsafe fn steal_checked((new_parent, of_parent): (Chunk, u32), (chunk, of_ch
     let Some(old_parent) = chunk.parent.get() else { return false };
     if of_chunk != 0
         || of_parent & SPECIAL != 0
-        || old_parent.has(SPECIAL)
+        || old_parent.above_has(SPECIAL)
         || chunk.child.get().is_some() && chunk.is_above(new_parent)
         || chunk == new_parent
     {
@@ -78,7 +78,7 @@ pub unsafe fn steal_checked((new_parent, of_parent): (Chunk, u32), (chunk, of_ch
 #[cold]
 pub unsafe fn change_places(below: Chunk, chunk: Chunk) -> Result<(), StealError> {
     let mut upwards = core::iter::successors(Some(below), |c| c.parent()).take_while(|&c| c != chunk);
-    if chunk.has(DYING) || upwards.any(|c| c.has(DYING) || c.is_running()) {
+    if chunk.has(DYING) || upwards.any(|c| c.above_has(DYING) || c.is_running()) {
         return Err(StealError::Dying);
     }
     if chunk.parent() == roots::null_context() || domain::is_root(chunk) {
@@ -167,7 +167,7 @@ const SPECIAL: u32 = MEMBER | POOL | LIMITED | GUARDED;
 /// Whether more is to be done than to change links.
 #[inline(always)]
 fn is_special(chunk: Chunk, to: Option<Chunk>) -> bool {
-    chunk.has(SPECIAL) || to.is_some_and(|to| to.has(SPECIAL))
+    chunk.has(SPECIAL) || to.is_some_and(|to| to.above_has(SPECIAL))
 }
 
 fn move_link(chunk: Chunk, to: Option<Chunk>) {
@@ -204,7 +204,7 @@ fn relink_within_rules(chunk: Chunk, to: Option<Chunk>, counted: bool) {
             target.set_irregular();
         }
     }
-    if !counted || !chunk.has(LIMITED) && !to.is_some_and(|to| to.has(LIMITED)) {
+    if !counted || !chunk.has(LIMITED) && !to.is_some_and(|to| to.above_has(LIMITED)) {
         return move_link(chunk, to);
     }
     let moving = Moving::leave(chunk, to);

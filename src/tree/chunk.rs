@@ -458,6 +458,13 @@ impl Chunk {
         self.tag.get() & flags != 0
     }
 
+    /// [`has`](Chunk::has) of what may be the null context, which other threads give flags: of a parent, that is, and of
+    /// what a walk up comes to. What was written before the flags were set is to be seen.
+    #[inline(always)]
+    pub(crate) fn above_has(self, flags: u32) -> bool {
+        self.tag.see() & flags != 0
+    }
+
     /// Whether `flags` are set, and no others.
     #[inline(always)]
     pub(crate) fn has_only(self, flags: u32) -> bool {

@@ -18,7 +18,7 @@ use crate::mem::shared::Shared;
 /// The domain of `chunk`, to which the calling thread has the right.
 #[inline(always)]
 pub(crate) fn of(chunk: Chunk) -> Option<Shared> {
-    if chunk.has(GUARDED) { with_flags(chunk, chunk.flags()) } else { None }
+    if chunk.above_has(GUARDED) { with_flags(chunk, chunk.peek_flags()) } else { None }
 }
 
 /// The domain of `chunk`, of which nothing is known but that it lives: it may be another when this returns. Where the
@@ -59,7 +59,7 @@ pub(crate) fn guess(chunk: Chunk) -> Option<Shared> {
 
 /// Whether `chunk`, which threads share, is the null context: in use, or out of use.
 pub(crate) fn is_null_context(chunk: Chunk) -> bool {
-    chunk.has(GUARDED) && of(chunk).is_none()
+    chunk.above_has(GUARDED) && of(chunk).is_none()
 }
 
 /// Whether `chunk` is a shared context itself. Who has the right to its parent's tree may ask, too.

@@ -132,7 +132,7 @@ impl Moving {
     pub(crate) fn arrive(self, to: Option<Chunk>) {
         charge_anyway(to, self.common, self.weight);
         meter::allocated(to, self.common, self.contents.0, self.contents.1);
-        if to.is_some_and(|to| to.has(LIMITED)) {
+        if to.is_some_and(|to| to.above_has(LIMITED)) {
             meter::mark(self.chunk);
         } else {
             meter::unmark(self.chunk);

@@ -26,7 +26,7 @@ pub(crate) fn guard_for(parent: Chunk) -> Option<Held<'static>> {
 /// Makes the detached `child` the newest child of `parent`.
 #[inline(always)]
 pub(crate) fn attach(child: Chunk, parent: Chunk) {
-    if parent.has(GUARDED) {
+    if parent.above_has(GUARDED) {
         return attach_guarded(child, parent);
     }
     attach_unguarded(child, parent);
@@ -63,7 +63,7 @@ pub(crate) fn attach_unguarded(child: Chunk, parent: Chunk) {
 #[inline(always)]
 pub(crate) fn detach(child: Chunk) {
     if let Some(parent) = child.parent.get() {
-        if parent.has(GUARDED) {
+        if parent.above_has(GUARDED) {
             return detach_guarded(child, parent);
         }
         detach_unguarded(child, parent);

@@ -100,7 +100,7 @@ pub(crate) fn above(
     until: Option<Chunk>,
 ) -> impl Iterator<Item = (Chunk, &'static Meter)> {
     core::iter::successors(from, |&c| if domain::is_root(c) { None } else { c.parent() })
-        .take_while(move |&c| c.has(LIMITED) && Some(c) != until)
+        .take_while(move |&c| c.above_has(LIMITED) && Some(c) != until)
         .filter_map(|c| Some((c, c.meter()?)))
 }
 
@@ -179,7 +179,7 @@ pub(crate) fn contents_of(chunk: Chunk) -> (usize, usize) {
 
 /// The lowest chunk above both, or the same as either, if both lie below a meter.
 pub(crate) fn meeting(a: Option<Chunk>, b: Option<Chunk>) -> Option<Chunk> {
-    let counted = |c: &Chunk| c.has(LIMITED);
+    let counted = |c: &Chunk| c.above_has(LIMITED);
     let (mut a, mut b) = (a.filter(counted)?, b.filter(counted)?);
     if domain::of(a) != domain::of(b) {
         return None;
@@ -209,7 +209,7 @@ pub(crate) fn mark(chunk: Chunk) {
 /// Takes the mark from what lies in the tree of `chunk` and below no meter in it.
 pub(crate) fn unmark(chunk: Chunk) {
     for c in walk::within(chunk) {
-        let above = c != chunk && c.parent().is_some_and(|p| p.has(LIMITED));
+        let above = c != chunk && c.parent().is_some_and(|p| p.above_has(LIMITED));
         if !above && c.meter().is_none() {
             c.clear_flags(LIMITED);
         }

@@ -225,7 +225,7 @@ impl PoolRef {
     /// The pool that new children of `parent` are served from.
     #[inline(always)]
     pub fn serving(parent: Chunk) -> Option<PoolRef> {
-        if parent.has(MEMBER) { Some(PoolRef::of_member(parent)) } else { PoolRef::of_chunk(parent) }
+        if parent.above_has(MEMBER) { Some(PoolRef::of_member(parent)) } else { PoolRef::of_chunk(parent) }
     }
 
     /// A free of this pool must visit what lies below it.
@@ -466,7 +466,7 @@ impl PoolRef {
         // SAFETY: the caller's.
         let Some((block, member)) = (unsafe { PoolRef::plain_leaf(header) }) else { return false };
         if let Some(parent) = member.parent() {
-            if parent.has(GUARDED) {
+            if parent.above_has(GUARDED) {
                 return false;
             }
             links::bridge(member, parent);

@@ -161,7 +161,7 @@ pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -
     let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
     let Some(slots) = heap::my_slots(span) else { return false };
     if let Some(parent) = chunk.parent.get() {
-        if parent.has(GUARDED) {
+        if parent.above_has(GUARDED) {
             return false;
         }
         links::bridge(chunk, parent);

@@ -100,10 +100,12 @@ pub(crate) unsafe fn with_both<R>(
 ) -> Result<R, Reported> {
     // SAFETY: contract.
     unsafe {
-        match (Chunk::check_quick(context), Chunk::check_quick(ptr)) {
-            (Some(context), Some(chunk)) => Ok(use_them(Some(context), chunk)),
-            _ => with_three(context, null(), ptr, |context, _, chunk| use_them(context, chunk)),
+        if let Some(context) = Chunk::check_quick(context)
+            && let Some(chunk) = Chunk::check_quick(ptr)
+        {
+            return Ok(use_them(Some(context), chunk));
         }
+        with_three(context, null(), ptr, |context, _, chunk| use_them(context, chunk))
     }
 }
 

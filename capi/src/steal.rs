@@ -29,7 +29,8 @@ pub unsafe extern "C" fn _talloc_steal_loc(
 ) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        if let (Some(parent), Some(chunk)) = (Chunk::check_flags(new_ctx), Chunk::check_flags(ptr))
+        if let Some(parent) = Chunk::check_flags(new_ctx)
+            && let Some(chunk) = Chunk::check_flags(ptr)
             && ops::steal_checked(parent, chunk)
         {
             return ptr.cast_mut();

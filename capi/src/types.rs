@@ -13,15 +13,7 @@ use crate::pointer::with;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
-    unsafe {
-        if let Some(chunk) = Chunk::check_quick(ptr)
-            && chunk.name() == name
-            && !name.is_null()
-        {
-            return ptr.cast_mut();
-        }
-        check_name_slow(ptr, name)
-    }
+    unsafe { if Chunk::check_name(ptr, name) { ptr.cast_mut() } else { check_name_slow(ptr, name) } }
 }
 
 /// [`talloc_check_name`] where the two names are not at one address.
@@ -54,6 +46,16 @@ pub unsafe extern "C" fn _talloc_get_type_abort(
     name: *const c_char,
     location: *const c_char,
 ) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe { if Chunk::check_name(ptr, name) { ptr.cast_mut() } else { get_type_slow(ptr, name, location) } }
+}
+
+/// [`_talloc_get_type_abort`] where the two names are not at one address.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn get_type_slow(ptr: *const c_void, name: *const c_char, location: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
         if !ptr.is_null() {

@@ -7,64 +7,67 @@
 //!
 //! Entries are written under the lock of the segments. They are atomics, and nobody needs a lock to read them: who has a
 //! pointer into a slice has it from the thread that covered it, and with it sees the entry. While another slice takes the
-//! entry, its number may be met with the wrong tag; then no header agrees with that, and the long way decides. Who asks only
-//! whether the slice is in use has the right answer from the number alone.
+//! entry, its start may be met with the wrong tag; then no header agrees with that, and the long way decides. Who asks only
+//! whether the slice is in use has the right answer from the start alone.
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::geometry::SLICE;
+use super::geometry::{SLICE, SLICES};
 
 /// As many slices as lie side by side in 8 GiB.
 const ENTRIES: usize = 1 << 17;
 
-/// An entry without a slice has the number 0, which is no slice's.
-struct Tags {
-    numbers: [AtomicUsize; ENTRIES],
-    tags: [AtomicU32; ENTRIES],
-}
+/// Entries are two words: where the slice starts, less than 0 by as much, and the tag. An entry without a slice has 0 for
+/// a start, which is right for no slice but those of entry 0.
+#[repr(align(64))]
+struct Tags([AtomicUsize; 2 * ENTRIES]);
 
-static TAGS: Tags =
-    Tags { numbers: [const { AtomicUsize::new(0) }; ENTRIES], tags: [const { AtomicU32::new(0) }; ENTRIES] };
+static TAGS: Tags = Tags([const { AtomicUsize::new(0) }; 2 * ENTRIES]);
 
-/// The number of the slice that `address` lies in, plus one, with the four lowest bits of the address above it, all of them
-/// set if it is a multiple of 16: one compare finds the slice and the alignment right. Never 0.
+/// Where the entry of the slice that `address` lies in begins. Entry 0 is for no span: slices there are the first of a
+/// segment.
 #[inline(always)]
-fn number(address: usize) -> usize {
-    (address.wrapping_add(15).rotate_right(4) >> (SLICE.trailing_zeros() - 4)) + 1
+const fn entry(address: usize) -> usize {
+    (address / (SLICE / 2) % (2 * ENTRIES)) & !1
 }
+
+const _: () = assert!(ENTRIES.is_power_of_two() && ENTRIES >= SLICES);
 
 /// The tag of the span that `address` lies in, if it is a multiple of 16 and the table knows its slice. `None` says
 /// nothing.
 #[inline(always)]
 pub fn tag_at(address: usize) -> Option<u32> {
-    let number = number(address);
-    let entry = number % ENTRIES;
-    if TAGS.numbers[entry].load(Relaxed) == number { Some(TAGS.tags[entry].load(Relaxed)) } else { None }
+    let entry = entry(address);
+    if entry == 0 {
+        return None;
+    }
+    // The distance from the start of the slice: all of its bits are 0 but those of a multiple of 16 in a slice.
+    let offset = address.wrapping_add(TAGS.0[entry].load(Relaxed));
+    if offset & !(SLICE - 16) == 0 { Some(TAGS.0[entry + 1].load(Relaxed) as u32) } else { None }
 }
 
 /// The slice at `address` is part of a span with this tag now. The caller holds the lock of the segments.
 pub(super) fn set(address: usize, tag: u32) {
-    let number = number(address);
-    let entry = number % ENTRIES;
-    TAGS.tags[entry].store(tag, Relaxed);
-    TAGS.numbers[entry].store(number, Relaxed);
+    let entry = entry(address);
+    TAGS.0[entry + 1].store(tag as usize, Relaxed);
+    TAGS.0[entry].store(address.wrapping_neg(), Relaxed);
 }
 
 /// The slice at `address` is part of no span any more. The caller holds the lock of the segments.
 pub(super) fn clear(address: usize) {
-    let number = number(address);
-    let entry = number % ENTRIES;
-    if TAGS.numbers[entry].load(Relaxed) == number {
-        TAGS.numbers[entry].store(0, Relaxed);
+    let entry = entry(address);
+    if TAGS.0[entry].load(Relaxed) == address.wrapping_neg() {
+        TAGS.0[entry].store(0, Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::geometry::SEGMENT;
     use super::*;
 
     /// Where nothing is ever mapped.
-    const HERE: usize = 0x7000_0000_0000;
+    const HERE: usize = 0x7000_0000_0000 + SEGMENT;
     const RIVAL: usize = HERE + ENTRIES * SLICE;
 
     #[test]
@@ -102,5 +105,14 @@ mod tests {
         assert_eq!(tag_at(RIVAL), Some(0x200));
         clear(RIVAL);
         assert_eq!(tag_at(RIVAL), None);
+    }
+
+    #[test]
+    fn the_entry_of_low_addresses_is_no_spans() {
+        for segment in (SEGMENT..4 * ENTRIES * SLICE).step_by(SEGMENT) {
+            for slice in [1, SEGMENT / SLICE - 1] {
+                assert_ne!(entry(segment + slice * SLICE), entry(0));
+            }
+        }
     }
 }

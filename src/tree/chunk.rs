@@ -54,6 +54,8 @@ pub const MEMBER: u32 = 0x40;
 pub const ANCHOR: u32 = 0x80;
 /// All flags.
 pub const FLAGS: u32 = 0xff;
+/// Those of a chunk for which the short way of a check is.
+const QUICK: u32 = FLAGS & !(MEMBER | GUARDED);
 
 /// Whether children of a chunk with these flags come from the heap, and count against no limit.
 #[inline(always)]
@@ -154,6 +156,10 @@ impl Deref for Chunk {
     }
 }
 
+/// Tells the compiler that it is not often here.
+#[cold]
+const fn seldom() {}
+
 impl Chunk {
     /// The chunk whose payload is at `payload`, if that is a live one. Any number can be asked
     /// about: nothing is read but memory that is known to be mapped (with the malloc backend, where
@@ -192,14 +198,50 @@ impl Chunk {
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn check_flags(payload: *const c_void) -> Option<(Chunk, u32)> {
-        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        let expected = tags::tag_at(header.addr())?;
-        // SAFETY: an aligned address in a slice in use, whose memory can all be read.
-        let flags = unsafe { (*header).tag.peek() } ^ expected;
-        if flags & !(FLAGS & !(MEMBER | GUARDED)) != 0 {
+        // SAFETY: the caller's.
+        let (chunk, flags) = unsafe { Chunk::compare(payload) }?;
+        if flags & !QUICK != 0 {
             return None;
         }
-        // SAFETY: an address in a segment is not null; the tag says that the chunk lives.
+        Some((chunk, flags))
+    }
+
+    /// Whether `payload` is that of a chunk that [`check_flags`](Chunk::check_flags) would find, and `name`, which is not
+    /// null, the very name that it was given. `false` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
+        // SAFETY: the caller's.
+        let Some((chunk, flags)) = (unsafe { Chunk::compare(payload) }) else { return false };
+        let has = if flags & !(QUICK & !SIDE) == 0 {
+            chunk.name.get().cast()
+        } else {
+            seldom();
+            if flags & !QUICK != 0 {
+                return false;
+            }
+            // SAFETY: no other flag differs, so there is one.
+            unsafe { chunk.side_record() }.name.get()
+        };
+        has == name && !name.is_null()
+    }
+
+    /// What would be the chunk, and how its tag differs from that of the slice that `payload` lies in. If the two differ in
+    /// flags only, it is a live one. `None` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    unsafe fn compare(payload: *const c_void) -> Option<(Chunk, u32)> {
+        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
+        // A header that lies right before the slice of its payload is in the same span, if there is one.
+        let expected = tags::tag_at(payload.addr())?;
+        // SAFETY: aligned, as the payload is. What is before a slice in use can be read, too: no span begins at the start of
+        // a segment.
+        let flags = unsafe { (*header).tag.peek() } ^ expected;
+        // SAFETY: an address in a segment is not null.
         Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
     }
 
@@ -210,15 +252,12 @@ impl Chunk {
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub(crate) unsafe fn check_shared(payload: *const c_void, allowed: u32) -> Option<(Chunk, u32)> {
-        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        let expected = tags::tag_at(header.addr())?;
-        // SAFETY: as in `check_flags`.
-        let flags = unsafe { (*header).tag.peek() } ^ expected;
+        // SAFETY: the caller's.
+        let (chunk, flags) = unsafe { Chunk::compare(payload) }?;
         if flags & !allowed != GUARDED {
             return None;
         }
-        // SAFETY: as in `check_flags`.
-        Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
+        Some((chunk, flags))
     }
 
     /// What may lie before `payload` that [`check_flags`](Chunk::check_flags) has turned down: a member of a pool, or a
@@ -230,7 +269,7 @@ impl Chunk {
     pub(crate) unsafe fn guess(payload: *const c_void) -> Option<Guess> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         let expected = tags::tag_at(header.addr())?;
-        // SAFETY: as in `check_flags`.
+        // SAFETY: an aligned address in a slice in use, whose memory can all be read.
         let tag = unsafe { (*header).tag.peek() };
         if tag & MEMBER != 0 {
             // SAFETY: an address in a slice is not null.

@@ -139,7 +139,7 @@ pub fn run(only: &[String], rounds: usize, enough_ms: u32, failures: &mut Vec<St
             }
         }
         let columns = subjects.into_iter().zip(ns).filter_map(|(subject, ns)| {
-            Some(Column { label: subject.label, ns: Spread::of(ns)?, peak_rss_kib: 0 })
+            Some(Column { label: subject.label, ns: Spread::of(ns)?, peak_rss_kib: 0, grows: false })
         });
         results.push(Timed { name, op: "object".into(), columns: columns.collect() });
     }

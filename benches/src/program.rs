@@ -31,6 +31,8 @@ pub struct Run {
     pub rounds: Vec<Round>,
     /// The process's peak resident size.
     pub peak_rss_kib: u64,
+    /// Whether that grows from pass to pass, though each frees what it made.
+    pub grows: bool,
 }
 
 /// Nanoseconds on the clock and the operations that they paid for.

@@ -63,6 +63,9 @@ pub struct Column {
     pub ns: Spread,
     /// Peak resident size of the process.
     pub peak_rss_kib: u64,
+    /// Whether that grew from pass to pass.
+    #[serde(default)]
+    pub grows: bool,
 }
 
 impl Timed {

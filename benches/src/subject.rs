@@ -112,6 +112,12 @@ impl Subject {
         ])
     }
 
+    /// Whether it is a failure when its memory grows from pass to pass. A malloc that was put under libtalloc may do as it
+    /// likes; that it does is only told.
+    pub fn must_not_grow(&self) -> bool {
+        self.malloc.is_none() || self.preload.is_none()
+    }
+
     /// Puts the subject's libraries under a program about to start.
     pub fn apply(&self, command: &mut Command) {
         let directory = self.talloc.parent().unwrap_or(Path::new("/"));

@@ -49,6 +49,15 @@ pub fn timed(results: &Results) {
         shown.add_row(row);
     }
     println!("{shown}\n");
+    for label in labels {
+        let grow: Vec<&str> = (results.timed.iter())
+            .filter(|workload| workload.column(label).is_some_and(|column| column.grows))
+            .map(|workload| workload.name.as_str())
+            .collect();
+        if !grow.is_empty() {
+            println!("Memory grows from pass to pass with {label}: {}\n", grow.join(", "));
+        }
+    }
 }
 
 /// Prints the workloads of pools, a row each: nanoseconds an object is allocated, used and freed in. What is not

@@ -52,24 +52,29 @@ pub fn compare(
 ) -> Timed {
     let runnable = |s: &&Subject| s.variant == Variant::Talloc || workload.bare;
     let subjects: Vec<&Subject> = subjects.iter().filter(runnable).collect();
-    let mut samples = vec![(Vec::new(), 0); subjects.len()];
+    let mut samples = vec![(Vec::new(), 0, false); subjects.len()];
     let [size, rounds, enough] = [workload.size, effort.rounds, effort.enough_ms].map(|n| n.to_string());
     for _ in 0..effort.processes {
-        for (subject, (ns, peak)) in subjects.iter().zip(&mut samples) {
+        for (subject, (ns, peak, grows)) in subjects.iter().zip(&mut samples) {
             let args = ["run", &workload.name, subject.variant.word(), &size, &rounds, &enough];
             let settled = if workload.cold { program.settle(COLD_MIB) } else { Ok(()) };
             match settled.and_then(|()| program.measure::<Run>(subject, &args)) {
                 Ok(run) => {
                     ns.extend(run.rounds.iter().map(|r| r.ns / r.ops));
                     *peak = run.peak_rss_kib.max(*peak);
+                    *grows |= run.grows;
+                    if run.grows && subject.must_not_grow() {
+                        let (label, name) = (&subject.label, &workload.name);
+                        failures.push(format!("{name} on {label}: memory grows from pass to pass"));
+                    }
                 }
                 Err(error) => failures.push(format!("{error:#}")),
             }
         }
     }
     failures.dedup();
-    let column = |(subject, (ns, peak_rss_kib)): (&&Subject, (Vec<f64>, u64))| {
-        Some(Column { label: subject.label.clone(), ns: Spread::of(ns)?, peak_rss_kib })
+    let column = |(subject, (ns, peak_rss_kib, grows)): (&&Subject, (Vec<f64>, u64, bool))| {
+        Some(Column { label: subject.label.clone(), ns: Spread::of(ns)?, peak_rss_kib, grows })
     };
     Timed {
         name: workload.name.clone(),

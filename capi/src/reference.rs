@@ -4,6 +4,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::ptr::null_mut;
 use tmempool::error::FreeError;
 use tmempool::ops;
+use tmempool::tree::Chunk;
 
 use crate::fault;
 use crate::pointer::{refused, with, with_both};
@@ -21,6 +22,24 @@ pub unsafe extern "C" fn _talloc_reference_loc(
     ptr: *const c_void,
     location: *const c_char,
 ) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        if let Some(owner) = Chunk::check_flags(context)
+            && let Some(chunk) = Chunk::check_flags(ptr)
+            && ops::reference_checked(owner, chunk, location)
+        {
+            return ptr.cast_mut();
+        }
+        reference_slow(context, ptr, location)
+    }
+}
+
+/// [`_talloc_reference_loc`], the whole of it: kept apart, so that the short way needs no room on the stack.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn reference_slow(context: *const c_void, ptr: *const c_void, location: *const c_char) -> *mut c_void {
     if ptr.is_null() {
         return null_mut();
     }

@@ -32,7 +32,7 @@ pub use free::{
     free, free_anywhere, free_checked, free_children, free_other, free_quick, set_destructor, set_finalizer,
 };
 pub use realloc::{realloc, resize_in_place};
-pub use reference::{reference, reference_count, reference_locations, unlink};
+pub use reference::{reference, reference_checked, reference_count, reference_locations, unlink};
 pub use reparent::{change_places, reparent, steal, steal_checked};
 pub use reset::{reset, set_keep};
 pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};

@@ -596,7 +596,7 @@ impl Chunk {
     /// # Safety
     /// There is one.
     #[inline(always)]
-    pub(super) unsafe fn side_record(self) -> SideRef {
+    pub(crate) unsafe fn side_record(self) -> SideRef {
         // SAFETY: then the word leads to it, and it lives as long as the chunk.
         unsafe { SideRef::from_raw(self.name.get().cast_mut().cast()) }
     }

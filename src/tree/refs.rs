@@ -8,6 +8,7 @@ use core::ffi::{CStr, c_char};
 use core::ptr::NonNull;
 
 use super::chunk::{Chunk, HEADER, Header, REFERENCE};
+use super::side::SideRef;
 use crate::error::AllocError;
 use crate::offsets::offsets;
 
@@ -34,6 +35,14 @@ pub const SIZE: usize = size_of::<Reference>();
 /// Makes the fresh chunk `handle` a reference to `target`.
 pub(crate) fn hook(handle: Chunk, target: Chunk, location: *const c_char) -> Result<(), AllocError> {
     let side = target.side_or_new()?;
+    handle.set_name(NAME.as_ptr());
+    hook_to(handle, target, side, location);
+    Ok(())
+}
+
+/// [`hook`], of a handle that has its name, to a target with the side record `side`.
+#[inline(always)]
+pub(crate) fn hook_to(handle: Chunk, target: Chunk, side: SideRef, location: *const c_char) {
     let at = record(handle);
     let older = side.references.get();
     let reference = Reference { target, location, newer: Cell::new(None), older: Cell::new(older) };
@@ -44,8 +53,6 @@ pub(crate) fn hook(handle: Chunk, target: Chunk, location: *const c_char) -> Res
     }
     side.references.set(Some(at));
     handle.set_flags(REFERENCE);
-    handle.set_name(NAME.as_ptr());
-    Ok(())
 }
 
 /// Takes `handle` out of its target's list.

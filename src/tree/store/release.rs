@@ -8,10 +8,10 @@ use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
-use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, SIDE};
+use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE};
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
-use crate::tree::{domain, limit, meter};
+use crate::tree::{domain, limit, meter, refs};
 
 /// So many leaves of a list are given back without a look ahead: it would come too late for them.
 const FEW: usize = 8;
@@ -55,8 +55,8 @@ impl Leaves {
         unsafe { self.bulk.give(span, leaf.address()) };
     }
 
-    /// Gives back what a link leads to, if it is a chunk with nothing to act on and no children, and says what its next
-    /// sibling is. If not, nothing has happened.
+    /// Gives back what a link leads to, if it is a chunk with nothing to act on and no children, or a reference, and says
+    /// what its next sibling is. If not, nothing has happened.
     #[inline(never)]
     pub(crate) fn release_other(&self, leaf: Chunk) -> Option<Option<Chunk>> {
         release_member_leaf(leaf, self.location)
@@ -70,6 +70,9 @@ fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Ch
     }
     // SAFETY: as was just seen.
     unsafe {
+        if leaf.has_only(REFERENCE) {
+            return release_reference_leaf(leaf, location);
+        }
         // A freed one, which the tag would tell, has no flags.
         if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.get().is_none() {
             let next = leaf.next.get();
@@ -79,6 +82,19 @@ fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Ch
         }
         PoolRef::release_leaf(header, location)
     }
+}
+
+/// Takes what may be a reference to a chunk that threads do not share out of that one's list, and gives it back.
+fn release_reference_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    if leaf.verify().is_err() || leaf.child.get().is_some() || domain::guess(refs::target(leaf)).is_some() {
+        return None;
+    }
+    let next = leaf.next.get();
+    refs::unhook(leaf);
+    leaf.stamp_freed(location);
+    // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+    unsafe { heap::give(leaf.address()) };
+    Some(next)
 }
 
 /// [`Leaves`] under options that change what a free does: gives back what a link leads to, as

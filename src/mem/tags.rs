@@ -46,6 +46,13 @@ pub fn tag_at(address: usize) -> Option<u32> {
     if offset & !(SLICE - 16) == 0 { Some(TAGS.0[entry + 1].load(Relaxed) as u32) } else { None }
 }
 
+/// Whether `address` is a multiple of 16 in a slice that the table knows. No says nothing.
+#[inline(always)]
+pub fn knows(address: usize) -> bool {
+    let number = number(address);
+    TAGS.numbers[number % ENTRIES].load(Relaxed) == number
+}
+
 /// The slice at `address` is part of a span with this tag now. The caller holds the lock of the segments.
 pub(super) fn set(address: usize, tag: u32) {
     let entry = entry(address);

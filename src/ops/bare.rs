@@ -54,8 +54,7 @@ pub unsafe fn bare(chunk: Chunk, size: usize) -> Result<NonNull<u8>, AllocError>
 /// See the [module](super).
 #[inline(always)]
 pub unsafe fn bare_quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
-    // SAFETY: the caller's.
-    unsafe { bare::quick(payload, size) }
+    bare::quick(payload, size)
 }
 
 #[cold]

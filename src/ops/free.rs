@@ -122,9 +122,12 @@ pub unsafe fn free_other(payload: *const c_void, location: *const c_char) -> boo
     }
 }
 
-/// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor.
+/// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor, or a pool.
 #[inline(never)]
 fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    if store::release_plain_pool(chunk, location) {
+        return Ok(());
+    }
     match leaf_with_side(chunk) {
         Some(side) if side.running.get() == Running::No => {
             // That it may be gone is all the same to the caller.

@@ -142,7 +142,7 @@ impl<T: Resident> ResidentRef<T> {
     #[inline(always)]
     pub unsafe fn check_quick(ptr: *const c_void) -> Option<Self> {
         let at = ptr.cast::<Seated<T>>().cast_mut();
-        if tags::tag_at(at.addr()).is_some() {
+        if tags::knows(at.addr()) {
             // SAFETY: an aligned address in a slice in use, whose memory can all be read.
             let seal = unsafe { (*at).seal.load(Relaxed) };
             if seal == seal_of(T::KIND, at.addr()) {

@@ -30,13 +30,9 @@ pub(crate) struct Bare {
 
 /// `size` bare bytes of the pool whose payload is at `payload`, the short way: its window is open and has room.
 /// `None` says nothing, not even that it is a pool.
-///
-/// # Safety
-/// As for [`Chunk::check`].
 #[inline(always)]
-pub(crate) unsafe fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
-    // SAFETY: the caller's.
-    if !unsafe { PoolRef::is_sealed_at(payload) } {
+pub(crate) fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
+    if !PoolRef::is_opened_at(payload) {
         return None;
     }
     // SAFETY: as was just seen.

@@ -152,22 +152,23 @@ impl Block {
         }
     }
 
-    /// Writes the head of a block at the start of a slot: members lie in the `room` bytes at `first`.
+    /// Writes the head of a block at the start of a slot of a span with `span_tag`: members lie in the `room` bytes at
+    /// `first`.
     ///
     /// # Safety
     /// The slot was taken just now, and is long enough.
+    #[inline(always)]
     pub(super) unsafe fn create(
         at: NonNull<u8>,
+        span_tag: u32,
         pool: NonNull<Pool>,
         tag: u32,
         first: usize,
         room: usize,
     ) -> NonNull<Block> {
         debug_assert!(room.is_multiple_of(16) && first.is_multiple_of(16));
-        // SAFETY: the caller's.
-        let span = unsafe { SpanRef::of(at.addr().get()) };
         let block = Block {
-            mark: Tag::new(!span.tag()),
+            mark: Tag::new(!span_tag),
             tag: Cell::new(tag),
             pool: Cell::new(pool),
             next: Cell::new(None),
@@ -212,6 +213,11 @@ impl Block {
     #[inline(always)]
     pub(super) fn is_marked(&self, span_tag: u32) -> bool {
         self.mark.peek() == !span_tag
+    }
+
+    /// Whether members were cut off it that have not all come back to its end.
+    pub(super) fn has_members(&self) -> bool {
+        self.bump.get() != self.first.get()
     }
 
     /// Bytes that have not been cut off yet.

@@ -49,6 +49,7 @@ use zone::Zone;
 use super::chunk::{Chunk, GUARDED, HEADER, Header, MEMBER, POOL};
 use super::{links, store};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
+use crate::mem::heap::HeapRef;
 use crate::mem::lock::Held;
 use crate::mem::shared::Shared;
 use crate::mem::span::SpanRef;
@@ -166,20 +167,26 @@ impl Deref for PoolRef {
 }
 
 impl PoolRef {
-    /// A chunk of `size` bytes that is a pool with room for `room` bytes of members, their headers
-    /// included. It is not in the tree yet.
-    pub(super) fn create(size: usize, room: usize, home: Option<Shared>, growth: Growth) -> Option<Chunk> {
+    /// A chunk of `size` bytes that is a pool of the domain `home` with room for `room` bytes of members, their headers
+    /// included, from `heap`. It is not in the tree yet.
+    pub(super) fn create(
+        heap: HeapRef,
+        size: usize,
+        room: usize,
+        home: Option<Shared>,
+        growth: Growth,
+    ) -> Option<Chunk> {
         let room = room.next_multiple_of(16);
         let front = FRONT + size.next_multiple_of(16);
         // All of a block lies in one segment, so that its members can be found.
         let in_first = room.min(ANNOUNCED_BLOCK_MAX);
         let in_first = if front + in_first <= USABLE_SLICES * SLICE { in_first } else { 0 };
-        let (at, _) = store::take_block(front + in_first, home)?;
+        let (at, tag) = store::take(heap, front + in_first)?;
         // SAFETY: a slot that is long enough for all of it, nobody else's.
         unsafe {
             let record = at.add(BLOCK).cast::<Pool>();
             let first = at.addr().get() + front;
-            let block = Block::create(at, record, store::new_tag() | MEMBER, first, in_first);
+            let block = Block::create(at, tag, record, store::new_tag(heap) | MEMBER, first, in_first);
             let pool = Pool {
                 irregular: Cell::new(false),
                 shared: Cell::new(false),
@@ -199,8 +206,7 @@ impl PoolRef {
                 larges: Larges::new(),
             };
             record.write(pool);
-            let tag = SpanRef::of(at.addr().get()).tag() | POOL;
-            Some(Chunk::create(at.add(BLOCK + POOL_RECORD), tag, size))
+            Some(Chunk::create(at.add(BLOCK + POOL_RECORD), tag | POOL, size))
         }
     }
 
@@ -330,7 +336,8 @@ impl PoolRef {
             self.announced.add(block);
             return self.announced.cut(room);
         }
-        if let Some(at) = self.announced.reuse(room, self.chunk()) {
+        let part = if growth.grows { zone::HALF } else { zone::EIGHTH };
+        if let Some(at) = self.announced.reuse(room, part, self.chunk()) {
             return Some(at);
         }
         if self.promised.get() >= room {
@@ -344,7 +351,7 @@ impl PoolRef {
             self.announced.add(self.next_block(room)?);
             return self.announced.cut(room);
         }
-        if let Some(at) = self.overflow.cut(room).or_else(|| self.overflow.reuse(room, self.chunk())) {
+        if let Some(at) = self.overflow.cut(room).or_else(|| self.overflow.reuse(room, part, self.chunk())) {
             return Some(at);
         }
         self.overflow.add(self.next_block(room)?);
@@ -376,15 +383,20 @@ impl PoolRef {
 
     /// A block with at least `room` bytes for members; of announced room, with exactly as many.
     fn new_block(self, room: usize, beyond: bool) -> Option<NonNull<Block>> {
-        let (at, bytes) = store::take_block(BLOCK + room, self.home.get())?;
-        let room = if beyond { bytes - BLOCK } else { room };
+        let (at, tag) = store::take(self.heap()?, BLOCK + room)?;
         // SAFETY: a slot taken just now, long enough.
         unsafe {
-            let block = Block::create(at, self.0, self.first().tag(), at.addr().get() + BLOCK, room);
+            let room = if beyond { store::bytes_of(at) - BLOCK } else { room };
+            let block = Block::create(at, tag, self.0, self.first().tag(), at.addr().get() + BLOCK, room);
             block.as_ref().overflow.set(beyond && !self.growth.get().grows);
             block.as_ref().beyond.set(beyond);
             Some(block)
         }
+    }
+
+    /// The heap that its blocks come from.
+    fn heap(self) -> Option<HeapRef> {
+        store::heap_for(self.home.get(), Some(self.chunk()))
     }
 
     /// The pool's own chunk, which has been freed if the pool is orphaned.
@@ -495,7 +507,7 @@ impl PoolRef {
     pub(super) fn chunk_freed(self, location: *const c_char) {
         let held = self.hold();
         self.drop_bare();
-        self.window.forget();
+        self.forget_window();
         self.set_irregular();
         self.orphaned.set(true);
         self.zone_emptied(held, location);
@@ -520,14 +532,31 @@ impl PoolRef {
 
     /// Gives all blocks back, and with them everything that is still in them.
     pub(super) fn give_back(self, location: *const c_char) {
-        self.window.forget();
+        self.forget_window();
         self.larges.give_back();
+        if !self.has_one_block() {
+            self.give_others_back(location);
+        }
+        Block::give_back(self.first_block(), location);
+    }
+
+    /// Whether its first block is all that it has.
+    #[inline]
+    fn has_one_block(self) -> bool {
+        self.announced.blocks.get() == Some(self.first_block())
+            && self.overflow.blocks.get().is_none()
+            && self.spare.get().is_none()
+            && !self.announced.has_bins()
+            && !self.overflow.has_bins()
+    }
+
+    /// Gives back all that it has but its first block.
+    fn give_others_back(self, location: *const c_char) {
         self.announced.drop_bins();
         self.overflow.drop_bins();
         for list in [self.spare.take(), self.overflow.clear_all(), self.announced.clear()] {
             for_each_block(list, &mut |block| Block::give_back(block, location));
         }
-        Block::give_back(self.first_block(), location);
     }
 
     /// Whether `member` counts against a memory limit: it is beyond the room that was announced.

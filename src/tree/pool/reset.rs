@@ -15,12 +15,13 @@ impl PoolRef {
         if name.is_some_and(|name| name.address().addr().get() != first.first()) {
             return false;
         }
+        let Some(heap) = self.heap() else { return false };
         self.tally.remove_all();
         self.forget_bare();
         self.lay_by(self.announced.clear(), location);
         self.lay_by(self.overflow.clear_all(), location);
         // Pointers to members that were lead to a tag that is not theirs.
-        first.set_tag(store::new_tag() | MEMBER);
+        first.set_tag(store::new_tag(heap) | MEMBER);
         if let Some(name) = name {
             let room = super::room_for(name.size());
             name.retag(first.tag());

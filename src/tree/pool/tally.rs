@@ -29,19 +29,23 @@ pub struct Stats {
     pub failures: usize,
 }
 
-/// See the module.
+/// See the module. The two words that each allocation counts do not lie side by side: a compiler would count them as one
+/// vector, and the next allocation waits longer for one to be stored and read again than for two words.
+#[repr(C)]
 #[derive(Debug)]
 pub(super) struct Tally {
-    /// Bytes served, and bytes that came back.
+    /// Bytes served.
     total: Cell<usize>,
-    returned: Cell<usize>,
-    /// The most that the difference was, as far as it has been looked at.
-    peak: Cell<usize>,
-    served: Cell<usize>,
     /// Bare bytes that there are, as they were asked for. They are no part of `total` yet.
     bare_bytes: Cell<usize>,
-    /// In how many allocations, which are no part of `served` yet.
+    /// How many members were served.
+    served: Cell<usize>,
+    /// In how many allocations there are bare bytes. They are no part of `served` yet.
     bare: Cell<usize>,
+    /// Bytes that came back.
+    returned: Cell<usize>,
+    /// The most that `total` was beyond that, bare bytes included, as far as it has been looked at.
+    peak: Cell<usize>,
     failures: Cell<usize>,
 }
 
@@ -49,11 +53,11 @@ impl Tally {
     pub(super) fn new() -> Tally {
         Tally {
             total: Cell::new(0),
+            bare_bytes: Cell::new(0),
+            served: Cell::new(0),
+            bare: Cell::new(0),
             returned: Cell::new(0),
             peak: Cell::new(0),
-            served: Cell::new(0),
-            bare_bytes: Cell::new(0),
-            bare: Cell::new(0),
             failures: Cell::new(0),
         }
     }

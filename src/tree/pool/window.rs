@@ -1,45 +1,71 @@
 //! The window of a pool: room at the far end of a block that bare bytes are cut from, the short way.
 //!
 //! ```text
-//! block: … members ┼ bump → … ← end ┼ gap ┼ low … ← high ┼ bare bytes ┤
+//! block: … members ┼ bump → … ← end ┼ gap ┼ low … ← low + rest ┼ bare bytes ┤
 //! ```
-//! An open window begins where the bare bytes of the block do, so that what is left of it can go back to the block. It
-//! carries a seal made of the process's secret and its address, from when it was first opened until the pool's chunk is
-//! freed: so a pointer to a pool is told from any other with two loads.
+//! An open window begins where the bare bytes of the block do, so that what is left of it can go back to the block.
+//!
+//! Pools whose windows have been opened stand in a table, each at the place that the address of its payload says, until
+//! its chunk is freed: so a pointer to a pool is told from any other with one compare, and without a look at the memory
+//! there. Of two that want the same place, the last to open its window has it. Entries are atomics, for pools belong to
+//! different threads; but only who uses a pool enters it, and takes its entry out.
 //!
 //! A window is open only while one thread draws on the pool and nothing above counts: it is closed before a member is
 //! moved to another tree, before the pool becomes part of a shared context, and when something above begins to count.
 
 use core::cell::Cell;
 use core::ffi::c_void;
-use core::mem::offset_of;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::block::Block;
 use super::{Pool, PoolRef};
-use crate::mem::tags;
-use crate::process;
 use crate::tree::chunk::{GUARDED, HEADER, LIMITED};
 
 /// See the module.
 #[repr(C, align(16))]
 #[derive(Debug)]
 pub(super) struct Window {
-    seal: Cell<u64>,
-    /// Both are 0 while it is closed.
+    /// Where it begins; 0 while it is closed.
     low: Cell<usize>,
-    high: Cell<usize>,
+    /// How many bytes it has; 0 while it is closed.
+    rest: Cell<usize>,
 }
 
-/// From the window of a pool to the payload of its chunk.
-const TO_PAYLOAD: usize = size_of::<Pool>() - offset_of!(Pool, window) + HEADER;
+/// From the record of a pool to the payload of its chunk.
+const TO_PAYLOAD: usize = size_of::<Pool>() + HEADER;
+
+/// How many places the table has, as a power of two.
+const PLACES: u32 = 10;
+
+/// The table: payloads of pools, as numbers, or [`nobody`].
+static OPENED: [AtomicUsize; 1 << PLACES] = {
+    let mut places = [const { AtomicUsize::new(nobody(1)) }; 1 << PLACES];
+    places[0] = AtomicUsize::new(nobody(0));
+    places
+};
+
+/// The number of the place of a payload at `address`.
+#[inline(always)]
+const fn place_of(address: usize) -> usize {
+    // A multiplier that leaves bits of all of the address in the uppermost, and is an operand of one instruction.
+    address.wrapping_mul(0x61c8_8647) >> (usize::BITS - PLACES)
+}
+
+/// What stands in `place` if no pool does: an address that has its place elsewhere, so that whoever asks for it, or for
+/// any other, finds that it is not there.
+const fn nobody(place: usize) -> usize {
+    if place == 0 { usize::MAX } else { 0 }
+}
+
+const _: () = assert!(place_of(nobody(0)) != 0 && place_of(nobody(1)) == 0);
 
 /// The least that a window is opened with, if the block has as much.
 const LEAST: usize = 1 << 10;
 
 impl Window {
     pub(super) const fn closed() -> Window {
-        Window { seal: Cell::new(0), low: Cell::new(0), high: Cell::new(0) }
+        Window { low: Cell::new(0), rest: Cell::new(0) }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -48,46 +74,30 @@ impl Window {
 
     pub(super) fn close(&self) {
         self.low.set(0);
-        self.high.set(0);
+        self.rest.set(0);
     }
 
-    /// Closes it for good: the pool's chunk is being freed.
-    pub(super) fn forget(&self) {
-        self.close();
-        self.seal.set(0);
-    }
-
-    /// `size` bytes off its far end.
+    /// `size` bytes off its far end, if it has more than that. A closed window has none.
     #[inline(always)]
     pub(super) fn cut(&self, size: usize) -> Option<NonNull<u8>> {
-        let (low, high) = (self.low.get(), self.high.get());
-        if high.wrapping_sub(low) < size {
+        let rest = self.rest.get();
+        if rest <= size {
             return None;
         }
-        // Both ends are multiples of 16: what fits does so rounded, too. The size is rounded and not the address, so
+        // Both ends are multiples of 16: what has room does so rounded, too. The size is rounded and not the address, so
         // that one allocation waits for no more of the one before than a subtraction.
-        let at = high - size.next_multiple_of(16);
-        self.high.set(at);
-        NonNull::new(ptr::with_exposed_provenance_mut(at))
+        let rest = rest - size.next_multiple_of(16);
+        self.rest.set(rest);
+        // SAFETY: not below the start of the window, which is not null while it is open.
+        Some(unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(self.low.get() + rest)) })
     }
-}
-
-/// What the seal of a window at `address` is: the secret in the upper half; addresses have at most 48 bits.
-#[inline(always)]
-fn seal_of(address: usize) -> u64 {
-    (u64::from(process::lasting_tag()) << 32) ^ address as u64
 }
 
 impl PoolRef {
-    /// Whether `payload` is that of a pool with a seal. No says nothing.
-    ///
-    /// # Safety
-    /// As for [`Chunk::check`](crate::tree::Chunk::check).
+    /// Whether `payload` is that of a pool which stands in the table. No says nothing.
     #[inline(always)]
-    pub(super) unsafe fn is_sealed_at(payload: *const c_void) -> bool {
-        let window = payload.wrapping_byte_sub(TO_PAYLOAD).cast::<Window>();
-        // SAFETY: an aligned address in a slice in use, whose memory can all be read.
-        tags::tag_at(window.addr()).is_some() && unsafe { (*window).seal.get() } == seal_of(window.addr())
+    pub(super) fn is_opened_at(payload: *const c_void) -> bool {
+        OPENED[place_of(payload.addr())].load(Relaxed) == payload.addr()
     }
 
     /// The pool whose payload is at `payload`.
@@ -96,24 +106,31 @@ impl PoolRef {
     /// There is one.
     #[inline(always)]
     pub(super) unsafe fn of_payload(payload: *const c_void) -> PoolRef {
-        let record = payload.wrapping_byte_sub(HEADER + size_of::<Pool>()).cast::<Pool>();
+        let record = payload.wrapping_byte_sub(TO_PAYLOAD).cast::<Pool>();
         // SAFETY: the caller's: the record lies right before the header of the pool's chunk.
         PoolRef(unsafe { NonNull::new_unchecked(record.cast_mut()) })
     }
 
-    /// Opens the window, which is closed, at the end of `block`, which bare bytes are cut from; it leaves half of what
-    /// the block has left to members, or less, down to nothing, where half is less than [`LEAST`].
+    /// Its payload, as the table has it.
+    fn payload(self) -> usize {
+        self.0.addr().get() + TO_PAYLOAD
+    }
+
+    /// Opens the window, which is closed, at the end of `block`, which bare bytes are cut from. It takes all that is left
+    /// of a block without members; of one that has some, it leaves half to those to come, or less, down to nothing,
+    /// where half is less than [`LEAST`].
     pub(super) fn open_window(self, block: &Block) {
         if self.shared.get() || self.chunk().has(LIMITED | GUARDED) {
             return;
         }
         let rest = block.rest();
-        let room = ((rest / 2) & !15).max(LEAST).min(rest);
+        let half = ((rest / 2) & !15).max(LEAST).min(rest);
+        let room = if block.has_members() { half } else { rest };
         let Some(low) = block.cut_bare(room) else { return };
         let window = &self.window;
         window.low.set(low);
-        window.high.set(low + room);
-        window.seal.set(seal_of(ptr::from_ref(window).addr()));
+        window.rest.set(room);
+        OPENED[place_of(self.payload())].store(self.payload(), Relaxed);
     }
 
     /// Closes the window, if it is open; its room goes back to the block.
@@ -121,9 +138,17 @@ impl PoolRef {
         if self.window.is_open() {
             if let Some(block) = self.bare.get() {
                 // SAFETY: a block of one of the pool's zones, which ends where the window begins.
-                unsafe { block.as_ref() }.take_back_bare(self.window.high.get() - self.window.low.get());
+                unsafe { block.as_ref() }.take_back_bare(self.window.rest.get());
             }
             self.window.close();
+        }
+    }
+    /// Closes the window for good: the pool's chunk is being freed.
+    pub(super) fn forget_window(self) {
+        self.window.close();
+        let place = place_of(self.payload());
+        if OPENED[place].load(Relaxed) == self.payload() {
+            OPENED[place].store(nobody(place), Relaxed);
         }
     }
 }

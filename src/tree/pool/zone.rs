@@ -4,7 +4,8 @@
 //! Room is cut off the newest block. A freed member that was the last of it gives its room back to the block's end;
 //! any other stays where it is as a freed header. Only when the newest block has no room left is that looked at: a
 //! *sweep* joins what is free side by side and puts it into bins (`bins.rs`), from which members are served from then
-//! on. It pays for itself: the next one waits until as much has been freed as an eighth of the zone.
+//! on. It pays for itself: the next one waits until as much has been freed as an eighth of the zone, or half of it in a
+//! pool that can take another block instead.
 
 use core::cell::Cell;
 use core::ffi::c_char;
@@ -15,8 +16,11 @@ use super::block::{Block, Piece};
 use crate::tree::chunk::{Chunk, HEADER};
 use crate::tree::store;
 
-/// A sweep waits until this part of the zone has been freed since the last.
-const WORTH_SWEEPING: usize = 8;
+/// A sweep waits until this part of the zone has been freed since the last, where another block would go beyond what the
+/// pool announced.
+pub(super) const EIGHTH: usize = 8;
+/// The same where the pool grows.
+pub(super) const HALF: usize = 2;
 
 /// There was no sweep.
 const UNSWEPT: usize = usize::MAX;
@@ -66,6 +70,11 @@ impl Zone {
         self.swept.get() != UNSWEPT
     }
 
+    /// Whether it has a record of bins.
+    pub(super) fn has_bins(&self) -> bool {
+        self.bins.get().is_some()
+    }
+
     fn bins(&self) -> Option<&Bins> {
         // SAFETY: the record is the zone's until its pool is given back.
         self.bins.get().map(|bins| unsafe { bins.as_ref() })
@@ -79,13 +88,13 @@ impl Zone {
         Some(at)
     }
 
-    /// `room` bytes for a member, from what was freed. The newest block has not so many left. `owner` is the
-    /// pool's chunk.
-    pub(super) fn reuse(&self, room: usize, owner: Chunk) -> Option<usize> {
+    /// `room` bytes for a member, from what was freed. The newest block has not so many left. A sweep is for no less than
+    /// this `part` of the zone; `owner` is the pool's chunk.
+    pub(super) fn reuse(&self, room: usize, part: usize, owner: Chunk) -> Option<usize> {
         let at = self.take_piece(room).or_else(|| {
             let before = if self.is_binning() { self.swept.get() } else { 0 };
             let freed = self.scattered.get() - before;
-            if freed < room.max(self.capacity.get() / WORTH_SWEEPING) {
+            if freed < room.max(self.capacity.get() / part) {
                 return None;
             }
             self.sweep(owner);
@@ -228,7 +237,7 @@ impl Zone {
     /// Finds all that is free, joined where it lies side by side.
     #[cold]
     fn sweep(&self, owner: Chunk) {
-        if self.bins.get().is_none()
+        if !self.has_bins()
             && let Some(at) = store::take_record(owner, bins::SIZE)
         {
             // SAFETY: a record of this size, taken just now.

@@ -3,7 +3,7 @@
 
 use core::ptr;
 
-use super::{heap_near, release, take, take_malloc};
+use super::{heap_for, heap_near, release, take, take_malloc};
 use crate::mem::heap::HeapRef;
 use crate::mem::segment::GROWS_ALONE;
 use crate::mem::shared::Shared;
@@ -144,7 +144,7 @@ pub(crate) fn pool_chunk(
     if let Some(pool) = parent.and_then(PoolRef::serving) {
         pool.set_irregular();
     }
-    enrolled(PoolRef::create(size, room, shared, growth)?, shared)
+    enrolled(PoolRef::create(heap_for(shared, parent)?, size, room, shared, growth)?, shared)
 }
 
 fn malloc_chunk(size: usize) -> Option<Chunk> {

@@ -14,7 +14,8 @@ pub(crate) use quick::{
     quick_root, ready_child, release_shared_leaf, shared_child, unready_child,
 };
 pub(crate) use release::{
-    Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode, release_pool,
+    Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode, release_plain_pool,
+    release_pool,
     release_with_side,
 };
 pub(crate) use resize::{
@@ -68,7 +69,8 @@ fn heap_near(chunk: Chunk) -> Option<HeapRef> {
 }
 
 /// A slot or block of at least `bytes` from the calling thread's `heap`, and the tag of its span.
-fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+#[inline]
+pub(super) fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
     if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }
 }
 
@@ -88,10 +90,13 @@ fn take_malloc(bytes: usize) -> Option<NonNull<u8>> {
 
 /// Memory of `bytes`, however many, for a record of a pool of the domain `shared`.
 pub(super) fn take_raw(bytes: usize, shared: Option<Shared>) -> Option<NonNull<u8>> {
-    if process::mode() & MODE_MALLOC != 0 { take_malloc(bytes) } else { Some(take_block(bytes, shared)?.0) }
+    if process::mode() & MODE_MALLOC != 0 {
+        return take_malloc(bytes);
+    }
+    Some(take(heap_for(shared, None)?, bytes)?.0)
 }
 
-/// Gives back what [`take_record`], [`take_raw`] or [`take_block`] gave.
+/// Gives back what [`take_record`], [`take_raw`] or [`take`] gave.
 ///
 /// # Safety
 /// Nobody uses it any more.
@@ -105,17 +110,29 @@ pub(super) unsafe fn give_raw(at: NonNull<u8>) {
     }
 }
 
-/// Memory for a block of a pool of the domain `shared`, and how much it is.
-pub(super) fn take_block(bytes: usize, shared: Option<Shared>) -> Option<(NonNull<u8>, usize)> {
-    let heap = shared.map_or_else(threads::current, |shared| Some(shared.heap()))?;
-    let (at, _) = take(heap, bytes)?;
-    // SAFETY: taken just now.
-    Some((at, unsafe { heap::bytes_of(at) }))
+/// The heap that memory of the domain `shared` comes from; in none, that is the calling thread's, and most likely that of
+/// `near`.
+#[inline]
+pub(super) fn heap_for(shared: Option<Shared>, near: Option<Chunk>) -> Option<HeapRef> {
+    match (shared, near) {
+        (Some(shared), _) => Some(shared.heap()),
+        (None, Some(near)) => heap_near(near),
+        (None, None) => threads::current(),
+    }
 }
 
-/// A tag that no pool of this thread has had for long.
-pub(super) fn new_tag() -> u32 {
-    process::tag_of_generation(threads::current().map_or(0, |heap| heap.next_use()))
+/// Bytes that what [`take`] gave has.
+///
+/// # Safety
+/// It was not given back.
+pub(super) unsafe fn bytes_of(at: NonNull<u8>) -> usize {
+    // SAFETY: the caller's.
+    unsafe { heap::bytes_of(at) }
+}
+
+/// A tag for members of pools that `heap`, the calling thread's, has not given out for long.
+pub(super) fn new_tag(heap: HeapRef) -> u32 {
+    process::tag_of_generation(heap.next_use())
 }
 
 /// Visits the chunks that are alive in `span`, in pools too.

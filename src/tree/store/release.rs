@@ -11,7 +11,7 @@ use crate::process::{self, MODE_FILL};
 use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE};
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
-use crate::tree::{domain, limit, meter, refs};
+use crate::tree::{domain, limit, links, meter, refs};
 
 /// So many leaves of a list are given back without a look ahead: it would come too late for them.
 const FEW: usize = 8;
@@ -78,6 +78,11 @@ fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Ch
             let next = leaf.next.get();
             leaf.stamp_freed(location);
             heap::give(leaf.address());
+            return Some(next);
+        }
+        if leaf.has_only(POOL) && leaf.verify().is_ok() && is_regular_pool(leaf) {
+            let next = leaf.next.get();
+            release_pool(leaf, location);
             return Some(next);
         }
         PoolRef::release_leaf(header, location)
@@ -190,6 +195,18 @@ pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
     if let Some(pool) = pool {
         pool.give_back(location);
     }
+}
+
+/// [`release_pool`] of a chunk that is in the tree, if it is a regular pool and has nothing else to act on. If not, nothing
+/// has happened.
+#[inline]
+pub(crate) fn release_plain_pool(chunk: Chunk, location: *const c_char) -> bool {
+    if !chunk.has_only(POOL) || !is_regular_pool(chunk) {
+        return false;
+    }
+    links::detach(chunk);
+    release_pool(chunk, location);
+    true
 }
 
 /// Forgets all that lies below the regular pool `chunk`, but for its child `name`, and keeps the pool's room. Says

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, null, null_mut};
 use tmempool::ops;
-use tmempool::tree::Chunk;
+use tmempool::tree::chunk::{Chunk, Look, Suspect};
 
 use crate::pointer::{refused, with, with_context, with_slow};
 use crate::reference::unlinked;
@@ -44,11 +44,47 @@ pub unsafe extern "C" fn talloc_named_const(
 pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_flags(context) {
-            Some(checked) => match ops::alloc_checked(checked, size, name) {
+        match Chunk::look(context) {
+            Look::Plain(chunk, flags) => match ops::alloc_checked((chunk, flags), size, name) {
                 Some(chunk) => chunk.ptr(),
-                None => named_unready(checked.0, size, name),
+                None => named_in_pool(chunk, size, name),
             },
+            Look::Member(suspect) => named_below_member(context, size, name, suspect),
+            Look::Shared | Look::Unknown => named_slow(context, size, name),
+        }
+    }
+}
+
+/// [`named`] for a parent that has been checked, which may be a pool.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn named_in_pool(parent: Chunk, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        match ops::alloc_in_pool(parent, size, name) {
+            Some(chunk) => chunk.ptr(),
+            None => named_unready(parent, size, name),
+        }
+    }
+}
+
+/// [`named`] for what may be a member of a pool.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn named_below_member(
+    context: *const c_void,
+    size: usize,
+    name: *const c_char,
+    suspect: Suspect,
+) -> *mut c_void {
+    // SAFETY: contract.
+    unsafe {
+        match ops::alloc_below_member(suspect, size, name) {
+            Some(chunk) => chunk.ptr(),
             None => named_slow(context, size, name),
         }
     }

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int, c_void};
 use tmempool::error::{AllocError, FreeError};
 use tmempool::ops;
-use tmempool::tree::Chunk;
+use tmempool::tree::chunk::{Chunk, Look, Suspect};
 
 use crate::fault;
 use crate::names::name_of;
@@ -23,22 +23,34 @@ use crate::pointer::{refused, with, with_slow};
 pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char) -> c_int {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_flags(ptr) {
-            Some(checked) if ops::free_checked(checked, location) => 0,
-            Some((chunk, _)) => free_checked(chunk, ptr, location),
-            None => free_other(ptr, location),
+        match Chunk::look(ptr) {
+            Look::Plain(chunk, flags) if ops::free_checked((chunk, flags), location) => 0,
+            Look::Plain(chunk, _) => free_checked(chunk, ptr, location),
+            Look::Member(suspect) => free_member(ptr, location, suspect),
+            Look::Shared => free_shared(ptr, location),
+            Look::Unknown => free_slow(ptr, location),
         }
     }
 }
 
-/// [`_talloc_free`] of what may belong to a shared context or to a pool.
+/// [`_talloc_free`] of what may belong to a pool.
 ///
 /// # Safety
 /// Contract.
 #[inline(never)]
-unsafe fn free_other(ptr: *mut c_void, location: *const c_char) -> c_int {
+unsafe fn free_member(ptr: *mut c_void, location: *const c_char, suspect: Suspect) -> c_int {
     // SAFETY: contract.
-    unsafe { if ops::free_other(ptr, location) { 0 } else { free_slow(ptr, location) } }
+    unsafe { if ops::free_member(suspect, location) { 0 } else { free_slow(ptr, location) } }
+}
+
+/// [`_talloc_free`] of what may belong to a shared context.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn free_shared(ptr: *mut c_void, location: *const c_char) -> c_int {
+    // SAFETY: contract.
+    unsafe { if ops::free_shared(ptr, location) { 0 } else { free_slow(ptr, location) } }
 }
 
 /// [`_talloc_free`], the whole of it: kept apart, so that the short way needs no room on the stack.

@@ -159,11 +159,18 @@ impl SpanRef {
         geometry::slice_address(self.0.addr().get())
     }
 
-    /// The start of the slot that `address` lies in.
-    #[inline]
-    pub fn slot_start(self, address: usize) -> usize {
-        let start = self.start();
-        start + geometry::slot_index(address - start, self.reciprocal.get()) * self.slot_bytes()
+    /// The start of the slot, or the block, that `address` lies in.
+    ///
+    /// # Safety
+    /// As for [`of`](SpanRef::of).
+    #[inline(always)]
+    pub unsafe fn slot_around(address: usize) -> usize {
+        // SAFETY: the caller's.
+        let slice = unsafe { SpanRef::slice_of(address) };
+        let start = (address & !(SLICE - 1)) - usize::from(slice.back.get()) * SLICE;
+        let span = slice.head();
+        // Of a block, the reciprocal is 0.
+        start + geometry::slot_index(address - start, span.reciprocal.get()) * span.slot_size.get() as usize
     }
 
     /// The starts of the slots that have been handed out at some time; of the block, if it is one. What is no

@@ -37,20 +37,19 @@ const _: () = assert!(ENTRIES.is_power_of_two() && ENTRIES >= SLICES);
 /// nothing.
 #[inline(always)]
 pub fn tag_at(address: usize) -> Option<u32> {
-    let entry = entry(address);
-    if entry == 0 {
-        return None;
-    }
-    // The distance from the start of the slice: all of its bits are 0 but those of a multiple of 16 in a slice.
-    let offset = address.wrapping_add(TAGS.0[entry].load(Relaxed));
-    if offset & !(SLICE - 16) == 0 { Some(TAGS.0[entry + 1].load(Relaxed) as u32) } else { None }
+    if knows(address) { Some(TAGS.0[entry(address) + 1].load(Relaxed) as u32) } else { None }
 }
 
 /// Whether `address` is a multiple of 16 in a slice that the table knows. No says nothing.
 #[inline(always)]
 pub fn knows(address: usize) -> bool {
-    let number = number(address);
-    TAGS.numbers[number % ENTRIES].load(Relaxed) == number
+    let entry = entry(address);
+    if entry == 0 {
+        return false;
+    }
+    // The distance from the start of the slice: all of its bits are 0 but those of a multiple of 16 in a slice.
+    let offset = address.wrapping_add(TAGS.0[entry].load(Relaxed));
+    offset & !(SLICE - 16) == 0
 }
 
 /// The slice at `address` is part of a span with this tag now. The caller holds the lock of the segments.

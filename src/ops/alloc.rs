@@ -8,7 +8,7 @@ use super::{roots, shared};
 use crate::error::AllocError;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{Guess, HEADER, LIMITED};
+use crate::tree::chunk::{HEADER, LIMITED, Look, Suspect};
 use crate::tree::pool::Growth;
 use crate::tree::{Chunk, domain, limit, links, meter, store};
 
@@ -55,13 +55,33 @@ pub unsafe fn alloc_checked(
     store::ready_child(parent, flags, size, name)
 }
 
-/// [`alloc_quick`] where [`alloc_checked`] has turned the parent down. `None` says nothing.
+/// [`alloc_quick`] where [`alloc_checked`] has turned the parent down, only if it is a pool that has room at hand. `None`
+/// says nothing.
+///
+/// # Safety
+/// As for [`alloc_quick`].
+#[inline(always)]
+pub unsafe fn alloc_in_pool(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    store::ready_pool_child(parent, size, name)
+}
+
+/// [`alloc_quick`] where [`alloc_checked`] and [`alloc_in_pool`] have turned the parent down. `None` says nothing.
 ///
 /// # Safety
 /// As for [`alloc_quick`].
 #[inline(always)]
 pub unsafe fn alloc_unready(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     store::unready_child(parent, size, name)
+}
+
+/// [`alloc_quick`] below what [`Chunk::look`] has taken for a member of a pool just now, only if the pool has room at hand.
+/// `None` says nothing.
+///
+/// # Safety
+/// As for [`alloc_quick`].
+#[inline(always)]
+pub unsafe fn alloc_below_member(parent: Suspect, size: usize, name: *const c_char) -> Option<Chunk> {
+    store::ready_member_child(parent, size, name)
 }
 
 /// [`alloc_quick`] for a parent that [`Chunk::check_quick`] has turned down: it may be a member of a pool, or belong to a
@@ -73,9 +93,10 @@ pub unsafe fn alloc_unready(parent: Chunk, size: usize, name: *const c_char) -> 
 pub unsafe fn alloc_below_other(parent: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
     // SAFETY: the caller's.
     unsafe {
-        match Chunk::guess(parent)? {
-            Guess::Member(header) => store::member_child(header, size, name),
-            Guess::Shared => shared::alloc_quick(parent, size, name),
+        match Chunk::look(parent) {
+            Look::Member(suspect) => store::member_child(suspect, size, name),
+            Look::Shared => shared::alloc_quick(parent, size, name),
+            Look::Plain(..) | Look::Unknown => None,
         }
     }
 }

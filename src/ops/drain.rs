@@ -13,7 +13,7 @@ use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::mem::shared::Shared;
 use crate::process;
-use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, Look, REFERENCE, SIDE};
 use crate::tree::side::{Running, SideRef};
 use crate::tree::store::Leaves;
 use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
@@ -357,14 +357,21 @@ fn free_simple_leaves(
         if child.ptr().cast_const() == but || freed >= most {
             break;
         }
-        if let Some(leaf) = leaves.plain(child) {
-            next = leaf.next.get();
-            leaves.release(leaf, freed);
-        } else if let Some(after) = leaves.release_other(child) {
-            next = after;
-        } else {
-            verified = child.verify();
-            break;
+        let after = match leaves.look(child) {
+            Look::Plain(leaf, 0) if leaf.child.get().is_none() => {
+                let after = leaf.next.get();
+                leaves.release(leaf, freed);
+                Some(after)
+            }
+            Look::Member(suspect) => leaves.release_member(suspect),
+            _ => leaves.release_other(child),
+        };
+        match after {
+            Some(after) => next = after,
+            None => {
+                verified = child.verify();
+                break;
+            }
         }
         freed += 1;
     }

@@ -9,7 +9,7 @@ use super::entry::{Gained, enter_one, gain};
 use super::{reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
 use crate::mem::shared::Shared;
-use crate::tree::chunk::{DYING, Guess};
+use crate::tree::chunk::{DYING, Suspect};
 use crate::tree::side::Running;
 use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
 
@@ -105,29 +105,29 @@ pub unsafe fn free_checked((chunk, flags): (Chunk, u32), location: *const c_char
     store::quick_release(chunk, flags, location)
 }
 
-/// [`free_quick`] for a pointer that [`Chunk::check_quick`] has turned down: it may lead to a member of a
-/// pool, or into a shared context. If it does not, nothing has happened.
+/// [`free_quick`] for what [`Chunk::look`] has taken for a member of a pool just now.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn free_member(suspect: Suspect, location: *const c_char) -> bool {
+    store::quick_release_member(suspect, location)
+}
+
+/// [`free_quick`] for a pointer that, as [`Chunk::look`] says, may lead into a shared context. If it does not, nothing has
+/// happened.
 ///
 /// # Safety
 /// As for [`enter`](super::enter).
 #[inline(always)]
-pub unsafe fn free_other(payload: *const c_void, location: *const c_char) -> bool {
+pub unsafe fn free_shared(payload: *const c_void, location: *const c_char) -> bool {
     // SAFETY: the caller's.
-    unsafe {
-        match Chunk::guess(payload) {
-            Some(Guess::Member(header)) => store::quick_release_member(header, location),
-            Some(Guess::Shared) => shared::free_quick(payload, location),
-            None => false,
-        }
-    }
+    unsafe { shared::free_quick(payload, location) }
 }
 
-/// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor, or a pool.
+/// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor.
 #[inline(never)]
 fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    if store::release_plain_pool(chunk, location) {
-        return Ok(());
-    }
     match leaf_with_side(chunk) {
         Some(side) if side.running.get() == Running::No => {
             // That it may be gone is all the same to the caller.
@@ -150,7 +150,7 @@ fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError
 
 #[inline(never)]
 fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    if store::release_shared_leaf(chunk, location) {
+    if store::release_shared_leaf(chunk, location) || store::release_plain_pool(chunk, location) {
         return Ok(());
     }
     if chunk.has(DYING) {

@@ -22,14 +22,15 @@ mod shared;
 mod totals;
 
 pub use alloc::{
-    MAX_SIZE, alloc, alloc_below_other, alloc_checked, alloc_quick, alloc_root_quick, alloc_unready,
-    alloc_zeroed, growable_object, growable_pool, pool, pooled_object,
+    MAX_SIZE, alloc, alloc_below_member, alloc_below_other, alloc_checked, alloc_in_pool, alloc_quick,
+    alloc_root_quick, alloc_unready, alloc_zeroed, growable_object, growable_pool, pool, pooled_object,
 };
 pub use bare::{bare, bare_quick};
 pub(crate) use entry::referred;
 pub use entry::{Entry, enter, enter_one};
 pub use free::{
-    free, free_anywhere, free_checked, free_children, free_other, free_quick, set_destructor, set_finalizer,
+    free, free_anywhere, free_checked, free_children, free_member, free_quick, free_shared, set_destructor,
+    set_finalizer,
 };
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_checked, reference_count, reference_locations, unlink};

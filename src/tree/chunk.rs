@@ -30,6 +30,7 @@ use super::parent::Parent;
 use super::pool::Block;
 use super::side::SideRef;
 use crate::error::Fault;
+use crate::mem::geometry::SLICE;
 use crate::mem::span::{NO_TAG, SpanRef};
 use crate::mem::{segment, tags};
 use crate::offsets::offsets;
@@ -133,11 +134,39 @@ impl Tag {
     }
 }
 
-/// See [`Chunk::guess`].
-pub(crate) enum Guess {
-    /// The header is aligned, and lies in a slice in use.
-    Member(NonNull<Header>),
+/// What lies before a payload: see [`Chunk::look`].
+#[derive(Clone, Copy, Debug)]
+pub enum Look {
+    /// A live chunk of the heap that threads do not share, and its flags.
+    Plain(Chunk, u32),
+    /// It may be a member of a pool.
+    Member(Suspect),
+    /// It may be a chunk of a shared context.
     Shared,
+    /// Nothing is known.
+    Unknown,
+}
+
+/// What may be the header of a member of a pool: it is aligned, lies in a slice in use, and has the flag.
+#[derive(Clone, Copy, Debug)]
+pub struct Suspect {
+    pub(super) header: NonNull<Header>,
+    /// The tag of the span that it lies in.
+    pub(super) span_tag: u32,
+}
+
+impl Suspect {
+    /// What may be a member at `header`, which the table of tags does not know.
+    ///
+    /// # Safety
+    /// It is aligned, and lies in a mapped segment.
+    #[inline]
+    pub(super) unsafe fn in_segment(header: NonNull<Header>) -> Option<Suspect> {
+        // SAFETY: the caller's.
+        let (tag, span_tag) =
+            unsafe { (header.as_ref().tag.peek(), SpanRef::slice_of(header.addr().get()).tag()) };
+        (tag & MEMBER != 0 && span_tag != NO_TAG).then_some(Suspect { header, span_tag })
+    }
 }
 
 /// A live chunk. Copies are handles: whoever makes one ([`Chunk::check`], or the verbs that create
@@ -199,11 +228,30 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_flags(payload: *const c_void) -> Option<(Chunk, u32)> {
         // SAFETY: the caller's.
-        let (chunk, flags) = unsafe { Chunk::compare(payload) }?;
+        let (chunk, flags, _) = unsafe { Chunk::compare(payload) }?;
         if flags & !QUICK != 0 {
             return None;
         }
         Some((chunk, flags))
+    }
+
+    /// What lies before `payload`, as far as the table of tags and the header's own tag say it.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub unsafe fn look(payload: *const c_void) -> Look {
+        // SAFETY: the caller's.
+        let Some((chunk, flags, span_tag)) = (unsafe { Chunk::compare(payload) }) else { return Look::Unknown };
+        if flags & !QUICK == 0 {
+            Look::Plain(chunk, flags)
+        } else if flags & MEMBER != 0 && payload.addr() % SLICE >= HEADER {
+            Look::Member(Suspect { header: chunk.0, span_tag })
+        } else if flags & !SIDE == GUARDED {
+            Look::Shared
+        } else {
+            Look::Unknown
+        }
     }
 
     /// Whether `payload` is that of a chunk that [`check_flags`](Chunk::check_flags) would find, and `name`, which is not
@@ -214,7 +262,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let Some((chunk, flags)) = (unsafe { Chunk::compare(payload) }) else { return false };
+        let Some((chunk, flags, _)) = (unsafe { Chunk::compare(payload) }) else { return false };
         let has = if flags & !(QUICK & !SIDE) == 0 {
             chunk.name.get().cast()
         } else {
@@ -228,13 +276,13 @@ impl Chunk {
         has == name && !name.is_null()
     }
 
-    /// What would be the chunk, and how its tag differs from that of the slice that `payload` lies in. If the two differ in
-    /// flags only, it is a live one. `None` says nothing.
+    /// What would be the chunk, how its tag differs from that of the slice that `payload` lies in, and that tag. If the two
+    /// differ in flags only, it is a live one. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
-    unsafe fn compare(payload: *const c_void) -> Option<(Chunk, u32)> {
+    unsafe fn compare(payload: *const c_void) -> Option<(Chunk, u32, u32)> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         // A header that lies right before the slice of its payload is in the same span, if there is one.
         let expected = tags::tag_at(payload.addr())?;
@@ -242,7 +290,7 @@ impl Chunk {
         // a segment.
         let flags = unsafe { (*header).tag.peek() } ^ expected;
         // SAFETY: an address in a segment is not null.
-        Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags))
+        Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags, expected))
     }
 
     /// [`check`](Chunk::check), only for a shared chunk of the heap, with no other flags than those of `allowed`. Its
@@ -253,29 +301,11 @@ impl Chunk {
     #[inline(always)]
     pub(crate) unsafe fn check_shared(payload: *const c_void, allowed: u32) -> Option<(Chunk, u32)> {
         // SAFETY: the caller's.
-        let (chunk, flags) = unsafe { Chunk::compare(payload) }?;
+        let (chunk, flags, _) = unsafe { Chunk::compare(payload) }?;
         if flags & !allowed != GUARDED {
             return None;
         }
         Some((chunk, flags))
-    }
-
-    /// What may lie before `payload` that [`check_flags`](Chunk::check_flags) has turned down: a member of a pool, or a
-    /// chunk of a shared context. `None` says nothing.
-    ///
-    /// # Safety
-    /// As for [`check`](Chunk::check).
-    #[inline(always)]
-    pub(crate) unsafe fn guess(payload: *const c_void) -> Option<Guess> {
-        let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
-        let expected = tags::tag_at(header.addr())?;
-        // SAFETY: an aligned address in a slice in use, whose memory can all be read.
-        let tag = unsafe { (*header).tag.peek() };
-        if tag & MEMBER != 0 {
-            // SAFETY: an address in a slice is not null.
-            return Some(Guess::Member(unsafe { NonNull::new_unchecked(header) }));
-        }
-        ((tag ^ expected) & !SIDE == GUARDED).then_some(Guess::Shared)
     }
 
     /// Whether a chunk that a link leads to is still one.
@@ -316,7 +346,7 @@ impl Chunk {
         }
         if tag & MEMBER != 0 {
             // SAFETY: the slice belongs to a span in use.
-            let start = unsafe { SpanRef::of(at).slot_start(at) };
+            let start = unsafe { SpanRef::slot_around(at) };
             // SAFETY: the start of a slot, in mapped memory.
             match unsafe { Block::tag_at(start, span.tag()) } {
                 Ok(members) if (tag ^ members) & !(FLAGS & !MEMBER) == 0 => return Ok(chunk),

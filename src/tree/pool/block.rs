@@ -14,10 +14,10 @@ use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use super::Pool;
-use crate::mem::span::{NO_TAG, SpanRef};
+use crate::mem::span::SpanRef;
 use crate::offsets::offsets;
 use crate::process::TAG_FREED;
-use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, Tag};
+use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, Suspect, Tag};
 use crate::tree::store;
 
 /// The tag of padding.
@@ -102,37 +102,34 @@ impl Block {
     pub(super) fn of_member(member: Chunk) -> &'static Block {
         let at = member.address().addr().get();
         // SAFETY: a member lies in a block, which fills a slot of a span in use.
-        unsafe { Block::filling_slot_of(SpanRef::of(at), at) }
+        unsafe { Block::filling_slot_around(at) }
     }
 
     /// What would be the block around `at`, if the slot there is one.
     ///
     /// # Safety
-    /// `at` lies in `span`, which is in use; what the slot holds decides what the fields mean.
+    /// `at` lies in a span in use; what the slot holds decides what the fields mean.
     #[inline(always)]
-    unsafe fn filling_slot_of(span: SpanRef, at: usize) -> &'static Block {
+    unsafe fn filling_slot_around(at: usize) -> &'static Block {
         // SAFETY: slots are mapped, aligned, and large enough for a head.
-        unsafe { &*ptr::with_exposed_provenance::<Block>(span.slot_start(at)) }
+        unsafe { &*ptr::with_exposed_provenance::<Block>(SpanRef::slot_around(at)) }
     }
 
-    /// The block in which a member with no flag but that lies at `at`, in the span of `slice`, if that is
-    /// what is there.
-    ///
-    /// # Safety
-    /// `slice` is the descriptor of the slice that `at`, aligned like a header, lies in.
+    /// The member that `suspect` is, if it is one with no flag but that, and its block.
     #[inline(always)]
-    pub(super) unsafe fn around_plain_member(slice: SpanRef, at: usize) -> Option<&'static Block> {
-        // SAFETY: the slice lies in a mapped segment; all its memory can be read.
-        let tag = unsafe { (*ptr::with_exposed_provenance::<Header>(at)).tag.peek() };
-        // What is shared, or no member at all, is turned down before its slot is looked for.
-        if tag & FLAGS != MEMBER || slice.tag() == NO_TAG {
+    pub(super) fn of_plain_member(suspect: Suspect) -> Option<(&'static Block, Chunk)> {
+        let Suspect { header, span_tag } = suspect;
+        // SAFETY: the header lies in a slice in use, whose memory can all be read.
+        let tag = unsafe { header.as_ref() }.tag.peek();
+        // What is shared is turned down before its slot is looked for.
+        if tag & FLAGS != MEMBER {
             return None;
         }
         // SAFETY: the slice belongs to a span in use.
-        unsafe {
-            let block = Block::filling_slot_of(SpanRef::of(at), at);
-            (block.is_marked(slice.tag()) && tag == block.tag()).then_some(block)
-        }
+        let block = unsafe { Block::filling_slot_around(header.addr().get()) };
+        // SAFETY: its tag is that of the members of its block.
+        (block.is_marked(span_tag) && tag == block.tag())
+            .then(|| (block, unsafe { Chunk::from_header(header) }))
     }
 
     /// The tag of the members of the block in the slot at `start` of a span with `span_tag`.

@@ -46,13 +46,12 @@ use tally::Tally;
 use window::Window;
 use zone::Zone;
 
-use super::chunk::{Chunk, GUARDED, HEADER, Header, MEMBER, POOL};
+use super::chunk::{Chunk, GUARDED, HEADER, MEMBER, POOL, Suspect};
 use super::{links, store};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::heap::HeapRef;
 use crate::mem::lock::Held;
 use crate::mem::shared::Shared;
-use crate::mem::span::SpanRef;
 use crate::offsets::offsets;
 use crate::process::{self, MODE_MALLOC};
 
@@ -214,11 +213,18 @@ impl PoolRef {
     #[inline(always)]
     pub fn of_chunk(chunk: Chunk) -> Option<PoolRef> {
         if chunk.has(POOL) && process::mode() & MODE_MALLOC == 0 {
-            // SAFETY: the record of a pool lies right before its chunk's header.
-            Some(PoolRef(unsafe { chunk.address().sub(POOL_RECORD).cast() }))
+            Some(PoolRef::of_heap_chunk(chunk))
         } else {
             None
         }
+    }
+
+    /// The pool whose chunk is `chunk`, a chunk of the heap with the flag of a pool.
+    #[inline(always)]
+    pub(super) fn of_heap_chunk(chunk: Chunk) -> PoolRef {
+        debug_assert!(chunk.has(POOL) && process::mode() & MODE_MALLOC == 0);
+        // SAFETY: the record of a pool lies right before its chunk's header.
+        PoolRef(unsafe { chunk.address().sub(POOL_RECORD).cast() })
     }
 
     /// The pool that `member` was cut from.
@@ -289,6 +295,18 @@ impl PoolRef {
     #[inline(always)]
     pub(super) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         if self.shared.get() { None } else { self.cut_held(size) }
+    }
+
+    /// [`cut`](PoolRef::cut), only from what is left of the newest block of the announced zone. `None` says nothing.
+    #[inline(always)]
+    pub(super) fn cut_ready(self, size: usize) -> Option<(NonNull<u8>, u32)> {
+        if self.shared.get() {
+            return None;
+        }
+        let at = self.announced.cut(room_for(size))?;
+        self.tally.add(size);
+        // SAFETY: room of a block is not at address 0.
+        Some((unsafe { NonNull::new_unchecked(at as *mut u8) }, self.first().tag()))
     }
 
     #[inline(always)]
@@ -427,56 +445,34 @@ impl PoolRef {
         }
     }
 
-    /// The member whose header is at `header`, and its block, if there is one, with nothing that a free must act
-    /// on and no children.
-    ///
-    /// # Safety
-    /// The address is aligned and lies in a mapped segment.
+    /// The member that `suspect` is, if it is one with nothing that a free must act on and no children, and its block.
     #[inline(always)]
-    unsafe fn plain_leaf(header: NonNull<Header>) -> Option<(&'static Block, Chunk)> {
-        // SAFETY: the caller's.
-        let (block, member) = unsafe { PoolRef::plain_member(header) }?;
-        member.child.get().is_none().then_some((block, member))
+    fn plain_leaf(suspect: Suspect) -> Option<(&'static Block, Chunk)> {
+        Block::of_plain_member(suspect).filter(|(_, member)| member.child.get().is_none())
     }
 
-    /// The member without flags whose header is at `header`, and its block, if there is one.
-    ///
-    /// # Safety
-    /// The address is aligned and lies in a mapped segment.
-    #[inline(always)]
-    unsafe fn plain_member(header: NonNull<Header>) -> Option<(&'static Block, Chunk)> {
-        let at = header.addr().get();
-        // SAFETY: the caller's.
-        let block = unsafe { Block::around_plain_member(SpanRef::slice_of(at), at) }?;
-        // SAFETY: as was just seen.
-        Some((block, unsafe { Chunk::from_header(header) }))
-    }
-
-    /// The member without flags whose header is at `header`, if there is one, with room for a child of `size` bytes
-    /// from its pool, and that room's tag.
-    ///
-    /// # Safety
-    /// The address is aligned and lies in a mapped segment.
+    /// The member that `suspect` is, if it is one without flags, with room for a child of `size` bytes from its pool, and
+    /// that room's tag.
     #[inline]
-    pub(super) unsafe fn cut_below(
-        header: NonNull<Header>,
-        size: usize,
-    ) -> Option<(Chunk, NonNull<u8>, u32)> {
-        // SAFETY: the caller's.
-        let (block, member) = unsafe { PoolRef::plain_member(header) }?;
+    pub(super) fn cut_below(suspect: Suspect, size: usize) -> Option<(Chunk, NonNull<u8>, u32)> {
+        let (block, member) = Block::of_plain_member(suspect)?;
         let (at, tag) = PoolRef(block.pool()).cut(size)?;
         Some((member, at, tag))
     }
 
-    /// Frees the member whose header is at `header`, if there is one with nothing to act on and no children,
-    /// in a list without a guard. If not, nothing has happened.
-    ///
-    /// # Safety
-    /// The address is aligned and lies in a mapped segment.
-    #[inline]
-    pub(super) unsafe fn release_quick(header: NonNull<Header>, location: *const c_char) -> bool {
-        // SAFETY: the caller's.
-        let Some((block, member)) = (unsafe { PoolRef::plain_leaf(header) }) else { return false };
+    /// [`cut_below`](PoolRef::cut_below), only if the room is at hand. `None` says nothing.
+    #[inline(always)]
+    pub(super) fn cut_ready_below(suspect: Suspect, size: usize) -> Option<(Chunk, NonNull<u8>, u32)> {
+        let (block, member) = Block::of_plain_member(suspect)?;
+        let (at, tag) = PoolRef(block.pool()).cut_ready(size)?;
+        Some((member, at, tag))
+    }
+
+    /// Frees the member that `suspect` is, if it is one with nothing to act on and no children, in a list without a
+    /// guard. If not, nothing has happened.
+    #[inline(always)]
+    pub(super) fn release_quick(suspect: Suspect, location: *const c_char) -> bool {
+        let Some((block, member)) = PoolRef::plain_leaf(suspect) else { return false };
         if let Some(parent) = member.parent() {
             if parent.above_has(GUARDED) {
                 return false;
@@ -488,16 +484,9 @@ impl PoolRef {
     }
 
     /// The same for a member that is out of the tree but for its next sibling, which is returned.
-    ///
-    /// # Safety
-    /// As for [`release_quick`](PoolRef::release_quick).
-    #[inline]
-    pub(super) unsafe fn release_leaf(
-        header: NonNull<Header>,
-        location: *const c_char,
-    ) -> Option<Option<Chunk>> {
-        // SAFETY: the caller's.
-        let (block, member) = unsafe { PoolRef::plain_leaf(header) }?;
+    #[inline(always)]
+    pub(super) fn release_leaf(suspect: Suspect, location: *const c_char) -> Option<Option<Chunk>> {
+        let (block, member) = PoolRef::plain_leaf(suspect)?;
         let next = member.next.get();
         PoolRef::put_back_into(block, member, location);
         Some(next)

@@ -2,7 +2,6 @@
 //! has happened where something is not ordinary; then the long way (`create`, `release`) is gone.
 
 use core::ffi::c_char;
-use core::ptr::NonNull;
 
 use super::{heap_near, heap_of};
 use crate::mem::heap;
@@ -11,7 +10,7 @@ use crate::mem::size;
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{Chunk, GUARDED, HEADER, Header, LIMITED, MEMBER, POOL, is_plain_parent};
+use crate::tree::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, Suspect, is_plain_parent};
 use crate::tree::links;
 use crate::tree::pool::PoolRef;
 
@@ -118,22 +117,36 @@ pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Opt
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
 
-/// A new child of the chunk whose header is at `header`, if that is a member of a pool without flags, and its pool
-/// has room. `None` says nothing, not even that it is a chunk.
-///
-/// # Safety
-/// The address is aligned, and lies in a slice in use.
+/// [`pool_child`] of a pool's chunk that has no other flag, only if the room is at hand. `None` says nothing.
+#[inline(always)]
+pub(crate) fn ready_pool_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+    if !goes_quickly(size) || !parent.has_only(POOL) {
+        return None;
+    }
+    let (at, tag) = PoolRef::of_heap_chunk(parent).cut_ready(size)?;
+    // SAFETY: room for a member, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// A new child of the chunk that `suspect` is, if that is a member of a pool without flags, and its pool has room. `None`
+/// says nothing, not even that it is a chunk.
 #[inline(never)]
-pub(crate) unsafe fn member_child(
-    header: NonNull<Header>,
-    size: usize,
-    name: *const c_char,
-) -> Option<Chunk> {
+pub(crate) fn member_child(suspect: Suspect, size: usize, name: *const c_char) -> Option<Chunk> {
     if size > QUICK || process::mode() != 0 {
         return None;
     }
-    // SAFETY: the caller's.
-    let (parent, at, tag) = unsafe { PoolRef::cut_below(header, size) }?;
+    let (parent, at, tag) = PoolRef::cut_below(suspect, size)?;
+    // SAFETY: room for a member, taken just now.
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+}
+
+/// [`member_child`], only if the room is at hand. `None` says nothing.
+#[inline(always)]
+pub(crate) fn ready_member_child(suspect: Suspect, size: usize, name: *const c_char) -> Option<Chunk> {
+    if size > QUICK || process::mode() != 0 {
+        return None;
+    }
+    let (parent, at, tag) = PoolRef::cut_ready_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
 }
@@ -187,12 +200,8 @@ pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool
     true
 }
 
-/// [`quick_release`] for what may be the header of a member of a pool.
-///
-/// # Safety
-/// The address is aligned, and lies in a slice in use.
-#[inline(never)]
-pub(crate) unsafe fn quick_release_member(header: NonNull<Header>, location: *const c_char) -> bool {
-    // SAFETY: the caller's.
-    process::mode() == 0 && unsafe { PoolRef::release_quick(header, location) }
+/// [`quick_release`] for what may be a member of a pool.
+#[inline(always)]
+pub(crate) fn quick_release_member(suspect: Suspect, location: *const c_char) -> bool {
+    process::mode() == 0 && PoolRef::release_quick(suspect, location)
 }

@@ -8,7 +8,7 @@ use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
-use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE};
+use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, Look, MEMBER, POOL, REFERENCE, SIDE, Suspect};
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
 use crate::tree::{domain, limit, links, meter, refs};
@@ -29,19 +29,15 @@ impl Leaves {
         Leaves { location, bulk: Bulk::new() }
     }
 
-    /// What a link leads to, if it is a plain chunk of the heap without children. `None` says nothing, not even that it is
-    /// a chunk.
+    /// What a link leads to.
     #[inline(always)]
-    pub(crate) fn plain(&self, leaf: Chunk) -> Option<Chunk> {
+    pub(crate) fn look(&self, leaf: Chunk) -> Look {
         // SAFETY: any address may be asked about, and the tree is this thread's.
-        match unsafe { Chunk::check_flags(leaf.ptr()) } {
-            Some((chunk, 0)) if chunk.child.get().is_none() => Some(chunk),
-            _ => None,
-        }
+        unsafe { Chunk::look(leaf.ptr()) }
     }
 
-    /// Gives back what [`plain`](Leaves::plain) has found, after so `many` others. In a long list of a large heap, what comes
-    /// soon, by the hints or because it lies right before this one, is fetched ahead.
+    /// Gives back a plain chunk of the heap without flags and without children, after so `many` others. In a long list of a
+    /// large heap, what comes soon, by the hints or because it lies right before this one, is fetched ahead.
     #[inline(always)]
     pub(crate) fn release(&mut self, leaf: Chunk, many: usize) {
         // SAFETY: a plain chunk lies in a span.
@@ -55,38 +51,43 @@ impl Leaves {
         unsafe { self.bulk.give(span, leaf.address()) };
     }
 
-    /// Gives back what a link leads to, if it is a chunk with nothing to act on and no children, or a reference, and says
-    /// what its next sibling is. If not, nothing has happened.
+    /// Gives back a member of a pool that a link leads to, if it has nothing to act on and no children, and says what its
+    /// next sibling is. If not, nothing has happened.
+    #[inline(never)]
+    pub(crate) fn release_member(&self, suspect: Suspect) -> Option<Option<Chunk>> {
+        PoolRef::release_leaf(suspect, self.location)
+    }
+
+    /// [`release_member`](Leaves::release_member) of any other chunk. It may also be a reference, or a regular pool.
     #[inline(never)]
     pub(crate) fn release_other(&self, leaf: Chunk) -> Option<Option<Chunk>> {
-        release_member_leaf(leaf, self.location)
+        release_unknown_leaf(leaf, self.location)
     }
 }
 
-fn release_member_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+fn release_unknown_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
     let header = leaf.address().cast::<Header>();
     if !segment::covers(header.addr().get()) || !header.is_aligned() {
         return None;
     }
-    // SAFETY: as was just seen.
-    unsafe {
-        if leaf.has_only(REFERENCE) {
-            return release_reference_leaf(leaf, location);
-        }
-        // A freed one, which the tag would tell, has no flags.
-        if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.get().is_none() {
-            let next = leaf.next.get();
-            leaf.stamp_freed(location);
-            heap::give(leaf.address());
-            return Some(next);
-        }
-        if leaf.has_only(POOL) && leaf.verify().is_ok() && is_regular_pool(leaf) {
-            let next = leaf.next.get();
-            release_pool(leaf, location);
-            return Some(next);
-        }
-        PoolRef::release_leaf(header, location)
+    if leaf.has_only(REFERENCE) {
+        return release_reference_leaf(leaf, location);
     }
+    // A freed one, which the tag would tell, has no flags.
+    if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.get().is_none() {
+        let next = leaf.next.get();
+        leaf.stamp_freed(location);
+        // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+        unsafe { heap::give(leaf.address()) };
+        return Some(next);
+    }
+    if leaf.has_only(POOL) && leaf.verify().is_ok() && is_regular_pool(leaf) {
+        let next = leaf.next.get();
+        release_pool(leaf, location);
+        return Some(next);
+    }
+    // SAFETY: aligned, and in a mapped segment.
+    PoolRef::release_leaf(unsafe { Suspect::in_segment(header) }?, location)
 }
 
 /// Takes what may be a reference to a chunk that threads do not share out of that one's list, and gives it back.

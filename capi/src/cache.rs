@@ -155,12 +155,10 @@ fn not_created(name: &CStr, error: CreateError) -> *mut tm_cache {
 pub unsafe extern "C" fn tm_cache_alloc(c: *mut tm_cache) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        if let Some(cache) = CacheRef::check_quick(c.cast())
-            && let Some(object) = cache.alloc_quick()
-        {
-            return object.as_ptr().cast();
+        match cache::alloc_quick(c.cast()) {
+            Some(object) => object.as_ptr().cast(),
+            None => alloc_slow(c),
         }
-        alloc_slow(c)
     }
 }
 
@@ -190,9 +188,8 @@ unsafe fn alloc_slow(c: *mut tm_cache) -> *mut c_void {
 pub unsafe extern "C" fn tm_cache_free(c: *mut tm_cache, obj: *mut c_void) {
     // SAFETY: contract.
     unsafe {
-        match (CacheRef::check_quick(c.cast()), NonNull::new(obj)) {
-            (Some(cache), Some(object)) if cache.free_quick(object.cast()) => {}
-            _ => free_slow(c, obj),
+        if !cache::free_quick(c.cast(), obj) {
+            free_slow(c, obj);
         }
     }
 }

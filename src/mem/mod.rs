@@ -1,11 +1,11 @@
 //! Bytes: pages, segments, spans, slots and the heaps of threads. Knows nothing of contexts.
 //!
 //! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
-//! arithmetic; [`queue`] is where threads wait; [`tags`] says what a pointer is checked by; [`span`] describes a run of
-//! slices, [`segment`] hands them out (and `budget` says which go back to the kernel), [`heap`] cuts them into slots for
-//! one thread (whose that is stands in its `owner`; what others free comes back by `remote`, many at once by [`bulk`]; which
-//! spans it keeps with nothing in them says `idle`), [`slab`] into objects for a pool, and [`threads`] says whose heap is
-//! whose (and `exit` whether there is anything left to do for them).
+//! arithmetic; [`queue`] is where threads wait; [`tags`] says what a pointer is checked by, and [`known`] what is known
+//! without a check; [`span`] describes a run of slices, [`segment`] hands them out (and `budget` says which go back to the
+//! kernel), [`heap`] cuts them into slots for one thread (whose that is stands in its `owner`; what others free comes back
+//! by `remote`, many at once by [`bulk`]; which spans it keeps with nothing in them says `idle`), [`slab`] into objects
+//! for a pool, and [`threads`] says whose heap is whose (and `exit` whether there is anything left to do for them).
 
 mod budget;
 pub mod bulk;
@@ -14,6 +14,7 @@ pub mod geometry;
 pub mod heap;
 mod idle;
 mod inherited;
+pub mod known;
 pub mod lock;
 pub mod os;
 mod owner;

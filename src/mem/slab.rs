@@ -104,7 +104,9 @@ pub fn record_of(address: usize) -> Option<NonNull<()>> {
 /// [`record_of`], only if it goes the short way. `None` says nothing.
 #[inline(always)]
 pub fn record_of_quick(address: usize) -> Option<NonNull<()>> {
-    tags::tag_at(address & !15)?;
+    if !tags::knows_around(address) {
+        return None;
+    }
     // SAFETY: the address lies in a slice in use, and so in a mapped segment.
     unsafe { record_in_segment(address) }
 }

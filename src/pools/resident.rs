@@ -6,13 +6,14 @@
 //! ```
 //! The seal is made of the process's secret, the kind and the address, and stands there from the end of
 //! the resident's creation to the beginning of its end. So a pointer to a resident is told from one to a
-//! resident of another kind, to one that is gone, to any other chunk, and from garbage; from any thread, with
-//! two loads.
+//! resident of another kind, to one that is gone, to any other chunk, and from garbage; from any thread. For as long, it
+//! is known by its address (`mem/known.rs`), so that mostly one compare is enough.
 //!
 //! The chunk's finalizer ends the resident, whoever frees the chunk: a destroy, a `talloc_free()` of it, or
 //! the end of a context above it.
 
 use core::ffi::{CStr, c_char, c_void};
+use core::mem::offset_of;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
@@ -22,6 +23,7 @@ use core::sync::atomic::{
 
 use super::notice::{self, Notice};
 use crate::error::{AllocError, Fault, FreeError};
+use crate::mem::known::Known;
 use crate::mem::tags;
 use crate::ops;
 use crate::process;
@@ -86,6 +88,9 @@ fn seal_of(kind: Kind, address: usize) -> u64 {
     (u64::from(process::lasting_tag() | kind as u32) << 32) ^ address as u64
 }
 
+/// The addresses of residents, with their kinds in the lowest bits.
+static RESIDENTS: Known = Known::new();
+
 impl<T: Resident> ResidentRef<T> {
     /// A resident with this state, as the newest child of `parent`. The name is copied.
     ///
@@ -112,6 +117,7 @@ impl<T: Resident> ResidentRef<T> {
             chunk.set_name(copy.cast_const().cast());
             at.write(Seated { seal: AtomicU64::new(0), state });
             (*at).seal.store(seal_of(T::KIND, at.addr()), Release);
+            RESIDENTS.enter(Self::known_as(at));
             Ok(ResidentRef(NonNull::new_unchecked(at)))
         }
     }
@@ -127,28 +133,48 @@ impl<T: Resident> ResidentRef<T> {
     #[inline(always)]
     pub unsafe fn check(ptr: *const c_void) -> Result<Self, Fault> {
         // SAFETY: the caller's.
-        unsafe {
-            match Self::check_quick(ptr) {
-                Some(resident) => Ok(resident),
-                None => Self::check_slow(ptr),
-            }
-        }
+        unsafe { if Self::is_known(ptr) { Ok(Self::of_known(ptr)) } else { Self::check_slow(ptr) } }
     }
 
-    /// [`check`](Self::check), only if it goes the short way. `None` says nothing.
+    /// Whether `ptr` leads to a resident of this type that is known. No says nothing.
+    #[inline(always)]
+    pub fn is_known(ptr: *const c_void) -> bool {
+        RESIDENTS.has(Self::known_as(ptr.cast()))
+    }
+
+    /// The resident at `ptr`.
+    ///
+    /// # Safety
+    /// There is one of this type.
+    #[inline(always)]
+    pub unsafe fn of_known(ptr: *const c_void) -> Self {
+        // SAFETY: the caller's; no resident lies at address 0.
+        ResidentRef(unsafe { NonNull::new_unchecked(ptr.cast::<Seated<T>>().cast_mut()) })
+    }
+
+    /// What a resident at `at` is known as.
+    #[inline(always)]
+    fn known_as(at: *const Seated<T>) -> usize {
+        at.addr().wrapping_add(T::KIND as usize)
+    }
+
+    /// Whether `ptr` is the pointer that leads to the resident with `state`.
+    #[inline(always)]
+    pub(super) fn leads_to(ptr: *const c_void, state: NonNull<T>) -> bool {
+        ptr.addr().wrapping_add(offset_of!(Seated<T>, state)) == state.addr().get()
+    }
+
+    /// [`check`](Self::check) by the seal, where another has taken the place among those that are known. It is known from
+    /// then on.
     ///
     /// # Safety
     /// As for [`check`](Self::check).
-    #[inline(always)]
-    pub unsafe fn check_quick(ptr: *const c_void) -> Option<Self> {
+    unsafe fn check_sealed(ptr: *const c_void) -> Option<Self> {
         let at = ptr.cast::<Seated<T>>().cast_mut();
-        if tags::knows(at.addr()) {
-            // SAFETY: an aligned address in a slice in use, whose memory can all be read.
-            let seal = unsafe { (*at).seal.load(Relaxed) };
-            if seal == seal_of(T::KIND, at.addr()) {
-                // SAFETY: no segment lies at address 0; the seal says that the resident lives.
-                return Some(ResidentRef(unsafe { NonNull::new_unchecked(at) }));
-            }
+        // SAFETY: an aligned address in a slice in use, whose memory can all be read.
+        if tags::knows(at.addr()) && unsafe { (*at).seal.load(Relaxed) } == seal_of(T::KIND, at.addr()) {
+            RESIDENTS.enter(Self::known_as(at));
+            return NonNull::new(at).map(ResidentRef);
         }
         None
     }
@@ -157,6 +183,10 @@ impl<T: Resident> ResidentRef<T> {
     #[inline(never)]
     unsafe fn check_slow(ptr: *const c_void) -> Result<Self, Fault> {
         let at = ptr.cast::<Seated<T>>().cast_mut();
+        // SAFETY: the caller's.
+        if let Some(resident) = unsafe { Self::check_sealed(ptr) } {
+            return Ok(resident);
+        }
         // SAFETY: the caller's.
         let chunk = unsafe { Chunk::check(ptr)? };
         // SAFETY: the chunk is alive, and large enough for a seal.
@@ -210,6 +240,7 @@ unsafe fn end<T: Resident>(payload: NonNull<c_void>) {
     let this = ResidentRef::<T>(payload.cast());
     // SAFETY: a finalizer is called once, with the payload that it was set for, which is intact.
     unsafe { this.0.as_ref() }.seal.store(0, Release);
+    RESIDENTS.take_out(ResidentRef::<T>::known_as(this.0.as_ptr()));
     let in_use = (*this).end();
     if in_use > 0 {
         notice::give(&Notice { kind: T::KIND, name: this.name(), in_use });

@@ -4,11 +4,11 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::Cache;
 use super::config::ZERO_ON_ALLOC;
 use super::magazine::Magazine;
 use super::slab::{CACHED, IN_USE, Round, Slab};
 use super::store::Fresh;
+use super::{Cache, CacheRef};
 
 impl Cache {
     /// An object, constructed if there is a constructor; its contents are else undefined, or zeros with
@@ -20,7 +20,7 @@ impl Cache {
 
     /// [`alloc`](Cache::alloc), only if it goes the short way: from the thread's magazine. `None` says nothing.
     #[inline(always)]
-    pub fn alloc_quick(&self) -> Option<NonNull<u8>> {
+    pub(in crate::pools) fn alloc_quick(&self) -> Option<NonNull<u8>> {
         if self.flags & ZERO_ON_ALLOC != 0 {
             return None;
         }
@@ -125,4 +125,18 @@ impl Cache {
         self.lock().store.settle(slab);
         Some(())
     }
+}
+
+/// [`Cache::alloc`] from the cache behind `cache`, only if it goes the short way. `None` says nothing, not even that it is
+/// a cache.
+///
+/// # Safety
+/// No other thread ends the cache meanwhile.
+#[inline(always)]
+pub unsafe fn alloc_quick(cache: *const c_void) -> Option<NonNull<u8>> {
+    if !CacheRef::is_known(cache) {
+        return None;
+    }
+    // SAFETY: as was just seen.
+    unsafe { CacheRef::of_known(cache) }.alloc_quick()
 }

@@ -1,11 +1,12 @@
 //! Taking objects back: what is one, what is none, and where it goes.
 
+use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::Cache;
 use super::config::{GENERAL, ZERO_ON_FREE};
 use super::slab::{CACHED, IN_USE, RAW, Round, Slab};
+use super::{Cache, CacheRef};
 
 /// Why an object was not taken back. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Cache {
     /// # Safety
     /// As for [`free`](Cache::free).
     #[inline(always)]
-    pub unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
+    unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
         match Slab::at_quick(object.addr().get()) {
             Some(slab) if slab.owner() == NonNull::from_ref(self) => self.free_from_quick(slab, object),
             _ => false,
@@ -60,10 +61,10 @@ impl Cache {
             && let Some(round) = slab.round_at(object)
             && round.state() == IN_USE
             && let Some(magazine) = self.magazines.mine_quick()
-            && magazine.has_room()
+            && let Some(room) = magazine.room()
         {
             round.set_state(CACHED);
-            magazine.push(round);
+            room.fill(round);
             magazine.count_free();
             return true;
         }
@@ -155,6 +156,22 @@ impl Cache {
         drop(locked);
         self.release(surplus, false);
     }
+}
+
+/// [`Cache::free`] of an object of the cache behind `cache`, only if it goes the short way. If it does not, nothing has
+/// happened. The object itself says whose it is, so no more is looked at of `cache` than whether it is that one.
+///
+/// # Safety
+/// As for [`Cache::free`].
+#[inline(always)]
+pub unsafe fn free_quick(cache: *const c_void, object: *mut c_void) -> bool {
+    let Some(slab) = Slab::at_quick(object.addr()) else { return false };
+    if !CacheRef::leads_to(cache, slab.owner()) {
+        return false;
+    }
+    // SAFETY: a slab does not outlive its cache; nothing lies at address 0.
+    let (cache, object) = unsafe { (slab.owner().as_ref(), NonNull::new_unchecked(object.cast())) };
+    cache.flags & GENERAL == 0 && cache.free_from_quick(slab, object)
 }
 
 /// What is wrong with a pointer into a slab of the cache.

@@ -40,6 +40,21 @@ pub(super) struct Tally {
     pub(super) cached: usize,
 }
 
+/// Room for an object, on top of all others.
+pub(super) struct Room<'a> {
+    magazine: &'a Magazine,
+    count: u32,
+}
+
+impl Room<'_> {
+    #[inline(always)]
+    pub(super) fn fill(self, round: Round) {
+        // SAFETY: a place below the capacity.
+        unsafe { self.magazine.place(self.count).write(round) };
+        self.magazine.count.store(self.count + 1, Relaxed);
+    }
+}
+
 impl Magazine {
     pub(super) fn create(capacity: usize) -> Option<NonNull<Magazine>> {
         let bytes = size_of::<Magazine>() + capacity * size_of::<RoundCell>();
@@ -103,23 +118,17 @@ impl Magazine {
         self.frees.store(self.frees.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Whether there is room for one more object.
+    /// The place for one more object, if there is one. The magazine is the calling thread's.
     #[inline(always)]
-    pub(super) fn has_room(&self) -> bool {
-        self.count.load(Relaxed) < self.capacity
+    pub(super) fn room(&self) -> Option<Room<'_>> {
+        let count = self.count.load(Relaxed);
+        (count < self.capacity).then_some(Room { magazine: self, count })
     }
 
     /// Puts an object in, if there is room. The magazine is the calling thread's.
     #[inline(always)]
     pub(super) fn push(&self, round: Round) -> bool {
-        if !self.has_room() {
-            return false;
-        }
-        let count = self.count.load(Relaxed);
-        // SAFETY: a place below the capacity.
-        unsafe { self.place(count).write(round) };
-        self.count.store(count + 1, Relaxed);
-        true
+        self.room().map(|room| room.fill(round)).is_some()
     }
 
     /// Takes out up to `n` objects that have been there longest. The magazine is the calling thread's, or nobody's.

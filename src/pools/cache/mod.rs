@@ -44,9 +44,10 @@ use places::Magazines;
 use slab::{RAW, Slab};
 use store::{MAX_BATCH, Store};
 
+pub use alloc::alloc_quick;
 pub(super) use config::GENERAL;
 pub use config::{COLOUR, Config, CreateError, FLAGS, HWALIGN, Hook, ZERO_ON_ALLOC, ZERO_ON_FREE};
-pub use free::Misuse;
+pub use free::{Misuse, free_quick};
 pub use stats::{Row, Rows, Stats, rows};
 
 /// Why a cache was not destroyed. Nothing has changed.

@@ -148,7 +148,7 @@ impl Magazines {
             return None;
         }
         // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
-        Some(unsafe { &*entry.magazine.load(Relaxed) })
+        Some(unsafe { NonNull::new_unchecked(entry.magazine.load(Relaxed)).as_ref() })
     }
 
     /// The calling thread's entry.

@@ -5,10 +5,8 @@
 //! ```
 //! An open window begins where the bare bytes of the block do, so that what is left of it can go back to the block.
 //!
-//! Pools whose windows have been opened stand in a table, each at the place that the address of its payload says, until
-//! its chunk is freed: so a pointer to a pool is told from any other with one compare, and without a look at the memory
-//! there. Of two that want the same place, the last to open its window has it. Entries are atomics, for pools belong to
-//! different threads; but only who uses a pool enters it, and takes its entry out.
+//! Pools whose windows have been opened are known by the addresses of their payloads (`mem/known.rs`), until their
+//! chunks are freed.
 //!
 //! A window is open only while one thread draws on the pool and nothing above counts: it is closed before a member is
 //! moved to another tree, before the pool becomes part of a shared context, and when something above begins to count.
@@ -16,10 +14,10 @@
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::block::Block;
 use super::{Pool, PoolRef};
+use crate::mem::known::Known;
 use crate::tree::chunk::{GUARDED, HEADER, LIMITED};
 
 /// See the module.
@@ -35,30 +33,8 @@ pub(super) struct Window {
 /// From the record of a pool to the payload of its chunk.
 const TO_PAYLOAD: usize = size_of::<Pool>() + HEADER;
 
-/// How many places the table has, as a power of two.
-const PLACES: u32 = 10;
-
-/// The table: payloads of pools, as numbers, or [`nobody`].
-static OPENED: [AtomicUsize; 1 << PLACES] = {
-    let mut places = [const { AtomicUsize::new(nobody(1)) }; 1 << PLACES];
-    places[0] = AtomicUsize::new(nobody(0));
-    places
-};
-
-/// The number of the place of a payload at `address`.
-#[inline(always)]
-const fn place_of(address: usize) -> usize {
-    // A multiplier that leaves bits of all of the address in the uppermost, and is an operand of one instruction.
-    address.wrapping_mul(0x61c8_8647) >> (usize::BITS - PLACES)
-}
-
-/// What stands in `place` if no pool does: an address that has its place elsewhere, so that whoever asks for it, or for
-/// any other, finds that it is not there.
-const fn nobody(place: usize) -> usize {
-    if place == 0 { usize::MAX } else { 0 }
-}
-
-const _: () = assert!(place_of(nobody(0)) != 0 && place_of(nobody(1)) == 0);
+/// The payloads of pools whose windows have been opened.
+static OPENED: Known = Known::new();
 
 /// The least that a window is opened with, if the block has as much.
 const LEAST: usize = 1 << 10;
@@ -94,10 +70,10 @@ impl Window {
 }
 
 impl PoolRef {
-    /// Whether `payload` is that of a pool which stands in the table. No says nothing.
+    /// Whether `payload` is that of a pool whose window has been opened. No says nothing.
     #[inline(always)]
     pub(super) fn is_opened_at(payload: *const c_void) -> bool {
-        OPENED[place_of(payload.addr())].load(Relaxed) == payload.addr()
+        OPENED.has(payload.addr())
     }
 
     /// The pool whose payload is at `payload`.
@@ -111,7 +87,7 @@ impl PoolRef {
         PoolRef(unsafe { NonNull::new_unchecked(record.cast_mut()) })
     }
 
-    /// Its payload, as the table has it.
+    /// The address of its payload.
     fn payload(self) -> usize {
         self.0.addr().get() + TO_PAYLOAD
     }
@@ -130,7 +106,7 @@ impl PoolRef {
         let window = &self.window;
         window.low.set(low);
         window.rest.set(room);
-        OPENED[place_of(self.payload())].store(self.payload(), Relaxed);
+        OPENED.enter(self.payload());
     }
 
     /// Closes the window, if it is open; its room goes back to the block.
@@ -146,9 +122,6 @@ impl PoolRef {
     /// Closes the window for good: the pool's chunk is being freed.
     pub(super) fn forget_window(self) {
         self.window.close();
-        let place = place_of(self.payload());
-        if OPENED[place].load(Relaxed) == self.payload() {
-            OPENED[place].store(nobody(place), Relaxed);
-        }
+        OPENED.take_out(self.payload());
     }
 }

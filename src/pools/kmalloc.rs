@@ -16,7 +16,7 @@ use core::sync::atomic::{
 
 use super::cache::{Cache, Config, GENERAL, Misuse};
 use crate::mem::heap;
-use crate::mem::size::{self, CLASSES, SLOT_MAX};
+use crate::mem::size::{self, CLASSES, SLOT_MAX, SMALL_MAX};
 use crate::mem::slab;
 use crate::mem::threads;
 use crate::process;
@@ -53,15 +53,32 @@ impl General {
     }
 }
 
+/// For each multiple of 8 bytes up to [`SMALL_MAX`], the class that serves as many: a look-up instead of a comparison
+/// for each small class.
+static SMALL_CLASSES: [u8; SMALL_MAX / 8 + 1] = {
+    let mut classes = [0; SMALL_MAX / 8 + 1];
+    let mut i = 0;
+    while i < classes.len() {
+        classes[i] = tightest(8 * i) as u8;
+        i += 1;
+    }
+    classes
+};
+
 /// The class that serves `bytes`, at most [`SLOT_MAX`].
-#[inline(always)]
-fn class_of(bytes: usize) -> usize {
+const fn tightest(bytes: usize) -> usize {
     match bytes {
         0..=8 => 0,
         9..=16 => 1,
         17..=32 => 2,
         _ => SMALL.len() + size::class_of(bytes),
     }
+}
+
+/// [`tightest`], for each call.
+#[inline(always)]
+fn class_of(bytes: usize) -> usize {
+    if bytes <= SMALL_MAX { SMALL_CLASSES[bytes.div_ceil(8)].into() } else { tightest(bytes) }
 }
 
 /// Bytes of an object of `class`.

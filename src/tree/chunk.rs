@@ -242,7 +242,9 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn look(payload: *const c_void) -> Look {
         // SAFETY: the caller's.
-        let Some((chunk, flags, span_tag)) = (unsafe { Chunk::compare(payload) }) else { return Look::Unknown };
+        let Some((chunk, flags, span_tag)) = (unsafe { Chunk::compare(payload) }) else {
+            return Look::Unknown;
+        };
         if flags & !QUICK == 0 {
             Look::Plain(chunk, flags)
         } else if flags & MEMBER != 0 && payload.addr() % SLICE >= HEADER {

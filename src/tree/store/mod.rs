@@ -15,9 +15,8 @@ pub(crate) use quick::{
     unready_child,
 };
 pub(crate) use release::{
-    Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode, release_plain_pool,
-    release_pool,
-    release_with_side,
+    Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode,
+    release_plain_pool, release_pool, release_with_side,
 };
 pub(crate) use resize::{
     can_move_pages, capacity, has_slices_beyond, is_wasted_on, is_zeroed, move_pages, resize_in_place, slide,

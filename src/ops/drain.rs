@@ -245,7 +245,7 @@ fn run_finalizer(
 #[inline(always)]
 pub(super) fn leaf_with_side(chunk: Chunk) -> Option<SideRef> {
     let side = chunk.side()?;
-    let leaf = chunk.has_only(SIDE) && chunk.child.get().is_none();
+    let leaf = chunk.has_only(SIDE) && chunk.child.is_none();
     (leaf && side.references.get().is_none() && side.finalizer.get().is_none()).then_some(side)
 }
 
@@ -358,7 +358,7 @@ fn free_simple_leaves(
             break;
         }
         let after = match leaves.look(child) {
-            Look::Plain(leaf, 0) if leaf.child.get().is_none() => {
+            Look::Plain(leaf, 0) if leaf.child.is_none() => {
                 let after = leaf.next.get();
                 leaves.release(leaf, freed);
                 Some(after)
@@ -433,7 +433,7 @@ pub(super) fn descend(
             store::release_with_side(child, side, location);
             return false;
         }
-        if child.has_only(REFERENCE) && child.child.get().is_none() {
+        if child.has_only(REFERENCE) && child.child.is_none() {
             links::detach(child);
             store::release(child, location);
             return false;

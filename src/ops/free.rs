@@ -60,7 +60,7 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
         return free_with_side(chunk, location);
     }
     links::detach(chunk);
-    if chunk.child.get().is_some() {
+    if chunk.child.is_some() {
         return drain_simple(chunk, location);
     }
     store::release(chunk, location);
@@ -217,7 +217,7 @@ fn finish(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result
         store::release_pool(chunk, location);
         return Ok(());
     }
-    if chunk.child.get().is_some() {
+    if chunk.child.is_some() {
         drain_root(chunk, location, held)?;
     }
     bury(chunk, location);

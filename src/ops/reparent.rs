@@ -31,7 +31,7 @@ pub unsafe fn steal(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), Steal
         return Ok(());
     }
     if let Some(parent) = new_parent
-        && (chunk.child.get().is_some() || chunk.has(ANCHOR))
+        && (chunk.child.is_some() || chunk.has(ANCHOR))
         && chunk.is_above(parent)
     {
         return Err(StealError::Cycle);
@@ -56,7 +56,7 @@ pub unsafe fn steal_checked((new_parent, of_parent): (Chunk, u32), (chunk, of_ch
     if of_chunk != 0
         || of_parent & SPECIAL != 0
         || old_parent.above_has(SPECIAL)
-        || chunk.child.get().is_some() && chunk.is_above(new_parent)
+        || chunk.child.is_some() && chunk.is_above(new_parent)
         || chunk == new_parent
     {
         return false;

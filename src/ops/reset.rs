@@ -30,7 +30,7 @@ pub unsafe fn reset(chunk: Chunk, location: *const c_char) -> Result<(), FreeErr
     // SAFETY: the caller's.
     unsafe { free::free_children(chunk, location)? };
     if let Some(pool) = PoolRef::of_chunk(chunk)
-        && chunk.child.get().is_none()
+        && chunk.child.is_none()
     {
         pool.settle();
     }

@@ -245,7 +245,9 @@ impl Chunk {
         let Some((chunk, flags, span_tag)) = (unsafe { Chunk::compare(payload) }) else {
             return Look::Unknown;
         };
-        if flags & !QUICK == 0 {
+        if flags == 0 {
+            Look::Plain(chunk, 0)
+        } else if flags & !QUICK == 0 {
             Look::Plain(chunk, flags)
         } else if flags & MEMBER != 0 && payload.addr() % SLICE >= HEADER {
             Look::Member(Suspect { header: chunk.0, span_tag })

@@ -62,6 +62,18 @@ impl Newest {
         Some(unsafe { Chunk::from_header(NonNull::new_unchecked(word)) })
     }
 
+    /// Whether there is no child.
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.load(Relaxed).addr() & NONE != 0
+    }
+
+    /// Whether there is a child.
+    #[inline(always)]
+    pub(crate) fn is_some(&self) -> bool {
+        !self.is_none()
+    }
+
     #[inline(always)]
     pub(crate) fn set(&self, child: Option<Chunk>) {
         let word = child.map_or(ptr::without_provenance_mut(NONE), |chunk| chunk.address().cast().as_ptr());

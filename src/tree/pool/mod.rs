@@ -448,7 +448,7 @@ impl PoolRef {
     /// The member that `suspect` is, if it is one with nothing that a free must act on and no children, and its block.
     #[inline(always)]
     fn plain_leaf(suspect: Suspect) -> Option<(&'static Block, Chunk)> {
-        Block::of_plain_member(suspect).filter(|(_, member)| member.child.get().is_none())
+        Block::of_plain_member(suspect).filter(|(_, member)| member.child.is_none())
     }
 
     /// The member that `suspect` is, if it is one without flags, with room for a child of `size` bytes from its pool, and

@@ -167,7 +167,7 @@ pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize, name: *co
 /// chunk without children, of the calling thread's heap, in a list without a guard.
 #[inline(always)]
 pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -> bool {
-    if flags != 0 || chunk.child.get().is_some() || process::mode() != 0 {
+    if flags != 0 || chunk.child.is_some() || process::mode() != 0 {
         return false;
     }
     // SAFETY: a plain chunk lies in a span.
@@ -188,7 +188,7 @@ pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -
 /// [`quick_release`] for a chunk of a shared context, whose domain has been entered.
 #[inline]
 pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool {
-    if !chunk.has_only(GUARDED) || chunk.child.get().is_some() || process::mode() != 0 {
+    if !chunk.has_only(GUARDED) || chunk.child.is_some() || process::mode() != 0 {
         return false;
     }
     // Below the null context, what is guarded has a side record.

@@ -13,20 +13,22 @@ use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
 use crate::tree::{domain, limit, links, meter, refs};
 
-/// So many leaves of a list are given back without a look ahead: it would come too late for them.
+/// So many leaves of a list are given back without a look ahead: it would come too late for them. In a small heap all are.
 const FEW: usize = 8;
 
 /// Gives back one leaf after another of a list that is being freed. What is the same for all of them is looked up once,
 /// so it is for a time in which no foreign code runs. The list is the caller's to mend.
 pub(crate) struct Leaves {
     location: *const c_char,
+    /// So many leaves are given back without a look ahead.
+    few: usize,
     bulk: Bulk,
 }
 
 impl Leaves {
     #[inline(always)]
     pub(crate) fn new(location: *const c_char) -> Leaves {
-        Leaves { location, bulk: Bulk::new() }
+        Leaves { location, few: FEW, bulk: Bulk::new() }
     }
 
     /// What a link leads to.
@@ -42,9 +44,13 @@ impl Leaves {
     pub(crate) fn release(&mut self, leaf: Chunk, many: usize) {
         // SAFETY: a plain chunk lies in a span.
         let span = unsafe { SpanRef::of(leaf.address().addr().get()) };
-        if many > FEW && HeapRef::of_span(span).outgrows_caches() {
-            span.prefetch_before(leaf.address());
-            leaf.fetch_sibling_ahead();
+        if many > self.few {
+            if HeapRef::of_span(span).outgrows_caches() {
+                span.prefetch_before(leaf.address());
+                leaf.fetch_sibling_ahead();
+            } else {
+                self.few = usize::MAX;
+            }
         }
         leaf.stamp_freed(self.location);
         // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
@@ -74,7 +80,7 @@ fn release_unknown_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<C
         return release_reference_leaf(leaf, location);
     }
     // A freed one, which the tag would tell, has no flags.
-    if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.get().is_none() {
+    if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.is_none() {
         let next = leaf.next.get();
         leaf.stamp_freed(location);
         // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
@@ -92,7 +98,7 @@ fn release_unknown_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<C
 
 /// Takes what may be a reference to a chunk that threads do not share out of that one's list, and gives it back.
 fn release_reference_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
-    if leaf.verify().is_err() || leaf.child.get().is_some() || domain::guess(refs::target(leaf)).is_some() {
+    if leaf.verify().is_err() || leaf.child.is_some() || domain::guess(refs::target(leaf)).is_some() {
         return None;
     }
     let next = leaf.next.get();
@@ -107,7 +113,7 @@ fn release_reference_leaf(leaf: Chunk, location: *const c_char) -> Option<Option
 /// [`release_other`](Leaves::release_other) does.
 #[cold]
 pub(crate) fn release_leaf_in_mode(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
-    if leaf.verify().is_err() || !leaf.is_simple() || leaf.child.get().is_some() {
+    if leaf.verify().is_err() || !leaf.is_simple() || leaf.child.is_some() {
         return None;
     }
     let next = leaf.next.get();

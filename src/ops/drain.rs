@@ -13,7 +13,7 @@ use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::mem::shared::Shared;
 use crate::process;
-use crate::tree::chunk::{ANCHOR, DYING, GUARDED, Look, REFERENCE, SIDE};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, Look, POOL, REFERENCE, SIDE};
 use crate::tree::side::{Running, SideRef};
 use crate::tree::store::Leaves;
 use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
@@ -363,6 +363,8 @@ fn free_simple_leaves(
                 leaves.release(leaf, freed);
                 Some(after)
             }
+            // A chunk with something to act on.
+            Look::Plain(_, flags) if flags & (POOL | REFERENCE) == 0 => break,
             Look::Member(suspect) => leaves.release_member(suspect),
             _ => leaves.release_other(child),
         };

@@ -8,7 +8,8 @@
 //! | first fit, next fit | the first free run that is long enough, from the start or from a place | log |
 //! | the same, aligned | the first that is long enough behind an aligned place | a log a run of `n` |
 //! | worst fit | the start of the longest run | log; aligned: a log a run of `n` |
-//! | best fit | the start of the shortest run that is long enough | a log a run of `n`; ends at an exact one |
+//! | best fit | the start of the shortest run that is long enough | log |
+//! | the same, aligned, or without sets of lengths, or for 63 and more | | a log a run of `n`; ends at an exact one |
 //! | buddy | the first of the smallest free blocks | log |
 
 use super::map::Map;
@@ -56,6 +57,12 @@ pub(super) fn first(map: &Map<'_>, from: usize, request: Request) -> Option<usiz
 
 /// The place in the shortest run that is long enough; in the first of them.
 pub(super) fn best(map: &Map<'_>, request: Request) -> Option<Place> {
+    if request.align == 1
+        && map.has_lengths()
+        && let Some((at, from)) = map.shortest_run(request.granules)
+    {
+        return Some(Place { at, from });
+    }
     let mut best: Option<Place> = None;
     let mut from = 0;
     while let Some((place, end)) = next_place(map, from, request) {

@@ -12,11 +12,14 @@
 //! words      ├─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─ …      64 granules each
 //! ```
 //!
-//! Invariant: each stored node is the join of the two below it. Called by `fit`, and by `range`.
+//! A map may have a set of lengths (`lengths`) for each stored node, which best fit finds its place by.
+//!
+//! Invariant: each stored node is the join of the two below it, and so is its set. Called by `fit`, and by `range`.
 
 use core::ops::Range;
 
 use super::bits::{self, WORD};
+use super::lengths;
 use super::summary::Summary;
 
 /// The lowest level whose nodes are stored.
@@ -118,12 +121,20 @@ pub(super) struct Map<'a> {
     shape: &'a Shape,
     taken: &'a mut [u64],
     nodes: &'a mut [Summary],
+    /// As many as nodes, or none.
+    lengths: &'a mut [u64],
 }
 
 impl<'a> Map<'a> {
-    /// The map that `taken` and `nodes` hold, which are as long as `shape` says.
-    pub(super) fn new(shape: &'a Shape, taken: &'a mut [u64], nodes: &'a mut [Summary]) -> Map<'a> {
-        Map { shape, taken, nodes }
+    /// The map that `taken` and `nodes` hold, which are as long as `shape` says; `lengths` has a word for each node, or
+    /// none.
+    pub(super) fn new(
+        shape: &'a Shape,
+        taken: &'a mut [u64],
+        nodes: &'a mut [Summary],
+        lengths: &'a mut [u64],
+    ) -> Map<'a> {
+        Map { shape, taken, nodes, lengths }
     }
 
     /// Makes all granules of the range free.
@@ -135,6 +146,20 @@ impl<'a> Map<'a> {
                 self.nodes[self.shape.starts[h as usize] as usize + i] = self.joined(h, i);
             }
         }
+    }
+
+    /// Fills in the sets of lengths.
+    pub(super) fn start_lengths(&mut self) {
+        for h in STORED..=self.shape.top {
+            for i in 0..self.shape.count(h) {
+                self.lengths[self.shape.starts[h as usize] as usize + i] = self.joined_lengths(h, i);
+            }
+        }
+    }
+
+    /// Whether the map has sets of lengths.
+    pub(super) fn has_lengths(&self) -> bool {
+        !self.lengths.is_empty()
     }
 
     /// How the map is laid out.
@@ -223,6 +248,56 @@ impl<'a> Map<'a> {
         self.shape.words * WORD
     }
 
+    /// The first of the shortest free runs of `n` bits or more: where it starts, and its length; `None` if that is
+    /// [`LONG`](lengths::LONG), or there is none. The map has sets of lengths.
+    pub(super) fn shortest_run(&self, n: usize) -> Option<(usize, usize)> {
+        let (top, [left, right]) = (self.shape.top, self.tops());
+        let [in_left, in_right] = [self.lengths(top, 0), self.lengths(top, 1)];
+        let between = left.suffix + right.prefix;
+        let at_ends = lengths::only(left.prefix) | lengths::only(between) | lengths::only(right.suffix);
+        let length = lengths::shortest(in_left | in_right | at_ends, n)?;
+        // A node is longer than what is not long: what is at one of its ends is not at both.
+        let [first, middle] = [self.shape.start_of(top, 0), self.shape.start_of(top, 1)];
+        let at = if left.prefix as usize == length {
+            first as usize
+        } else if in_left >> length & 1 != 0 {
+            self.run_in(top, 0, length)?
+        } else if between as usize == length {
+            middle as usize - left.suffix as usize
+        } else if in_right >> length & 1 != 0 {
+            self.run_in(top, 1, length)?
+        } else {
+            middle as usize + (WORD << top) - length
+        };
+        Some((at, length))
+    }
+
+    /// Where the first run of just `length` bits starts in node `i` of level `h`, whose set has it.
+    fn run_in(&self, mut h: u32, mut i: usize, length: usize) -> Option<usize> {
+        while h > STORED {
+            let (left, right) = self.shape.below(h, i);
+            h -= 1;
+            i = right;
+            if let Some(left) = left {
+                let suffix = self.node(h, left).suffix as usize;
+                if self.lengths(h, left) >> length & 1 != 0 {
+                    i = left;
+                } else if suffix + self.node(h, right).prefix as usize == length {
+                    return Some(self.shape.start_of(h, right) as usize - suffix);
+                }
+            }
+        }
+        // What begins before the node is not in its set.
+        let mut from = (self.shape.start_of(h, i) + self.node(h, i).prefix as isize).max(0) as usize;
+        loop {
+            let at = self.first_run(from, length)?;
+            from = self.run_end(at);
+            if from - at == length {
+                return Some(at);
+            }
+        }
+    }
+
     /// The first of the smallest free blocks of order `order` or more: its order, and where it starts.
     pub(super) fn smallest_block(&self, order: u32) -> Option<(u32, usize)> {
         let tops = self.tops();
@@ -283,6 +358,41 @@ impl<'a> Map<'a> {
         Summary::join(left, self.node(h - 1, right), (WORD as u32) << (h - 1))
     }
 
+    /// The set of node `i` of level `h`, at which they are stored; one behind the last has none.
+    fn lengths(&self, h: u32, i: usize) -> u64 {
+        let at = self.shape.starts[h as usize] as usize + i;
+        if i < self.shape.count(h) { self.lengths[at] } else { 0 }
+    }
+
+    /// The set of node `i` of level `h`, from what is below it.
+    fn joined_lengths(&self, h: u32, i: usize) -> u64 {
+        if h == STORED {
+            let first = self.shape.start_of(h, i) / WORD as isize;
+            let free = |word| usize::try_from(word).ok().filter(|&word| word < self.shape.words);
+            return lengths::of_words(
+                (first..first + (1 << h)).map(|word| free(word).map_or(0, |word| self.free_bits(word))),
+            );
+        }
+        let (left, right) = self.shape.below(h, i);
+        let with_set = |i| (self.node(h - 1, i), self.lengths(h - 1, i));
+        lengths::join(left.map_or((Summary::USED, 0), with_set), with_set(right), (WORD as u32) << (h - 1))
+    }
+
+    /// Makes node `i` of level `h` true again. Says whether it was not.
+    #[inline]
+    fn renew(&mut self, h: u32, i: usize) -> bool {
+        let at = self.shape.starts[h as usize] as usize + i;
+        let now = self.joined(h, i);
+        let mut changed = self.nodes[at] != now;
+        self.nodes[at] = now;
+        if self.has_lengths() {
+            let now = self.joined_lengths(h, i);
+            changed |= self.lengths[at] != now;
+            self.lengths[at] = now;
+        }
+        changed
+    }
+
     /// Makes the nodes above `range` true again. A level on which nothing has changed is the last.
     fn update(&mut self, range: Range<usize>) {
         if range.is_empty() {
@@ -292,10 +402,7 @@ impl<'a> Map<'a> {
         for h in STORED..=self.shape.top {
             let mut changed = false;
             for i in self.shape.node_of(h, first)..=self.shape.node_of(h, last) {
-                let now = self.joined(h, i);
-                let node = &mut self.nodes[self.shape.starts[h as usize] as usize + i];
-                changed |= *node != now;
-                *node = now;
+                changed |= self.renew(h, i);
             }
             if !changed {
                 return;
@@ -308,6 +415,9 @@ impl<'a> Map<'a> {
         for h in STORED..=self.shape.top {
             for i in 0..self.shape.count(h) {
                 assert_eq!(self.node(h, i), self.joined(h, i), "level {h} node {i}");
+                if self.has_lengths() {
+                    assert_eq!(self.lengths(h, i), self.joined_lengths(h, i), "level {h} node {i}");
+                }
             }
         }
     }

@@ -24,6 +24,7 @@
 mod bits;
 mod fit;
 mod ledger;
+mod lengths;
 mod map;
 #[cfg(test)]
 mod model;
@@ -255,7 +256,7 @@ impl GenPool {
 
     /// Sets what [`alloc`](GenPool::alloc) does from now on.
     pub fn set_algo(&self, algo: Algo) {
-        self.with(|ranges| ranges.algo = algo);
+        self.with(|ranges| ranges.set_algo(algo));
     }
 
     /// Bytes that are free.

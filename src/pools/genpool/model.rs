@@ -1,7 +1,7 @@
 //! Random programs against a vector of granules: each algorithm must choose the very place that a search
 //! by its definition chooses, and the summaries must stay true.
 //!
-//! Attacks: runs across words and nodes, maps that start in the middle of a word or of a node, places
+//! Attacks: runs across words and nodes, runs of one length at the ends of nodes and in them, maps that start in the middle of a word or of a node, places
 //! that are long enough but not aligned, blocks at the ends of the range, places that overlap.
 
 use std::vec;
@@ -80,23 +80,30 @@ struct Store {
     shape: Shape,
     taken: Vec<u64>,
     nodes: Vec<Summary>,
+    lengths: Vec<u64>,
     first: Vec<u64>,
     last: Vec<u64>,
 }
 
 impl Store {
-    fn new(first: usize, granules: usize) -> Store {
+    /// With sets of lengths, or without.
+    fn new(first: usize, granules: usize, with_lengths: bool) -> Store {
         let shape = Shape::new(first, granules);
         let words = || vec![0; shape.words()];
         let (taken, starts, ends) = (words(), words(), words());
         let nodes = vec![Summary::USED; shape.nodes()];
-        let mut store = Store { shape, taken, nodes, first: starts, last: ends };
-        store.parts().0.start();
+        let lengths = vec![0; if with_lengths { shape.nodes() } else { 0 }];
+        let mut store = Store { shape, taken, nodes, lengths, first: starts, last: ends };
+        let mut map = store.parts().0;
+        map.start();
+        if with_lengths {
+            map.start_lengths();
+        }
         store
     }
 
     fn parts(&mut self) -> (Map<'_>, Ledger<'_>) {
-        let map = Map::new(&self.shape, &mut self.taken, &mut self.nodes);
+        let map = Map::new(&self.shape, &mut self.taken, &mut self.nodes, &mut self.lengths);
         (map, Ledger::new(&mut self.first, &mut self.last))
     }
 }
@@ -127,7 +134,7 @@ impl Program {
         };
         let kind = rng.below(4);
         let largest = 1 + rng.below([4, 20, 100, granules][kind]);
-        let store = Store::new(first, granules);
+        let store = Store::new(first, granules, rng.below(4) > 0);
         let naive = Naive { first, free: vec![true; granules] };
         Program { rng, store, naive, live: Vec::new(), largest, found: Default::default() }
     }
@@ -245,7 +252,7 @@ fn each_algorithm_chooses_what_its_definition_says() {
 #[test]
 fn free_neighbours_are_one_block_again() {
     for first in [0, 1, 77, 1000] {
-        let mut store = Store::new(first, 1000);
+        let mut store = Store::new(first, 1000, true);
         let (mut map, _) = store.parts();
         let whole = map.smallest_block(0);
         let all: Vec<_> = (0..1000)

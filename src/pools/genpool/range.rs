@@ -23,6 +23,8 @@ pub(super) struct Range {
     /// The map, and behind it the two halves of the ledger, each of as many words.
     words: Table<u64>,
     nodes: Table<Summary>,
+    /// The sets of lengths, a word for each node; none until best fit asks for them.
+    lengths: Table<u64>,
 }
 
 impl Range {
@@ -43,7 +45,8 @@ impl Range {
         let shape = Shape::new(start >> order, granules);
         let words = Table::filled(3 * shape.words(), 0).map_err(AddError::Memory)?;
         let nodes = Table::filled(shape.nodes(), Summary::USED).map_err(AddError::Memory)?;
-        let mut range = Range { start, last, order, free: granules, shape, words, nodes };
+        let mut range =
+            Range { start, last, order, free: granules, shape, words, nodes, lengths: Table::new() };
         range.books().0.start();
         Ok(range)
     }
@@ -86,7 +89,7 @@ impl Range {
         let words = self.shape.words();
         let (taken, ledger) = self.words.split_at_mut(words);
         let (first, last) = ledger.split_at_mut(words);
-        (Map::new(&self.shape, taken, &mut self.nodes), Ledger::new(first, last))
+        (Map::new(&self.shape, taken, &mut self.nodes, &mut self.lengths), Ledger::new(first, last))
     }
 
     /// What a search in the map finds. Nothing changes.
@@ -99,9 +102,20 @@ impl Range {
         self.find(|map| fit::first(map, from, request))
     }
 
-    /// The place in the shortest run that will do.
+    /// The place in the shortest run that will do. Without memory for the sets of lengths, it is found all the same.
     pub(super) fn best(&mut self, request: Request) -> Option<Place> {
+        if self.lengths.is_empty()
+            && let Ok(lengths) = Table::filled(self.shape.nodes(), 0)
+        {
+            self.lengths = lengths;
+            self.books().0.start_lengths();
+        }
         self.find(|map| fit::best(map, request))
+    }
+
+    /// Best fit is not expected any more: nobody pays for its books.
+    pub(super) fn drop_lengths(&mut self) {
+        self.lengths = Table::new();
     }
 
     /// The place in the longest run.

@@ -14,7 +14,7 @@ pub(super) struct Ranges {
     /// A granule is `1 << order` bytes.
     order: u32,
     /// What an allocation does that names no algorithm.
-    pub(super) algo: Algo,
+    algo: Algo,
     /// In the order in which they were added.
     all: Table<Range>,
     /// Their numbers, in the order of their addresses.
@@ -41,6 +41,14 @@ impl Ranges {
             size: 0,
             avail: 0,
             stats: Stats::default(),
+        }
+    }
+
+    /// Sets what an allocation does that names no algorithm.
+    pub(super) fn set_algo(&mut self, algo: Algo) {
+        self.algo = algo;
+        if algo != Algo::BestFit {
+            self.all.iter_mut().for_each(Range::drop_lengths);
         }
     }
 

@@ -21,7 +21,7 @@ const LOOKS: usize = 4;
 /// threads' words, wherever the slots begin.
 #[derive(Debug, Default)]
 #[repr(C)]
-struct Slot {
+pub(super) struct Slot {
     /// Its thread pointer; 0 while it is nobody's.
     owner: AtomicUsize,
     given: AtomicUsize,
@@ -38,50 +38,58 @@ pub(super) struct Count {
     shared: Slot,
 }
 
+/// Words that the calling thread counts in: its own, or those that it shares.
+#[derive(Clone, Copy)]
+pub(super) enum Mine<'a> {
+    Alone(&'a Slot),
+    Shared(&'a Slot),
+}
+
+impl Mine<'_> {
+    /// An element goes out.
+    #[inline(always)]
+    pub(super) fn give(self) {
+        match self {
+            Mine::Alone(slot) => slot.given.store(slot.given.load(Relaxed).wrapping_add(1), Release),
+            Mine::Shared(slot) => _ = slot.given.fetch_add(1, Release),
+        }
+    }
+
+    /// An element has come back.
+    #[inline(always)]
+    pub(super) fn take_back(self) {
+        match self {
+            Mine::Alone(slot) => slot.returned.store(slot.returned.load(Relaxed).wrapping_add(1), Release),
+            Mine::Shared(slot) => _ = slot.returned.fetch_add(1, Release),
+        }
+    }
+
+    /// Whether it is known that elements are out that the calling thread was given. Cheap; false says nothing.
+    #[inline(always)]
+    pub(super) fn has_some(self) -> bool {
+        match self {
+            Mine::Alone(slot) => slot.given.load(Relaxed) > slot.returned.load(Relaxed),
+            Mine::Shared(_) => false,
+        }
+    }
+}
+
 impl Count {
     /// Nothing is out.
     pub(super) fn new() -> Count {
         Count::default()
     }
 
-    /// The calling thread's slot.
+    /// The calling thread's words.
     #[inline(always)]
-    fn mine(&self) -> Option<&Slot> {
+    pub(super) fn mine(&self) -> Mine<'_> {
         let me = os::thread_pointer();
         // The upper bits of the product depend on all bits of the number.
         let slot = &self.slots[((me as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) as usize];
         let owner = slot.owner.load(Relaxed);
         let is_mine =
             owner == me || owner == 0 && slot.owner.compare_exchange(0, me, Relaxed, Relaxed).is_ok();
-        is_mine.then_some(slot)
-    }
-
-    /// An element goes out.
-    #[inline(always)]
-    pub(super) fn give(&self) {
-        match self.mine() {
-            Some(mine) => mine.given.store(mine.given.load(Relaxed).wrapping_add(1), Release),
-            None => {
-                self.shared.given.fetch_add(1, Release);
-            }
-        }
-    }
-
-    /// An element has come back.
-    #[inline(always)]
-    pub(super) fn take_back(&self) {
-        match self.mine() {
-            Some(mine) => mine.returned.store(mine.returned.load(Relaxed).wrapping_add(1), Release),
-            None => {
-                self.shared.returned.fetch_add(1, Release);
-            }
-        }
-    }
-
-    /// Whether it is known that elements are out that the calling thread was given. Cheap; false says nothing.
-    #[inline(always)]
-    pub(super) fn i_have_some(&self) -> bool {
-        self.mine().is_some_and(|mine| mine.given.load(Relaxed) > mine.returned.load(Relaxed))
+        if is_mine { Mine::Alone(slot) } else { Mine::Shared(&self.shared) }
     }
 
     fn look(&self) -> [(usize, usize); SLOTS + 1] {
@@ -151,13 +159,13 @@ mod tests {
                 thread::spawn(move || {
                     for _ in 0..3000 {
                         if i % 2 == 0 {
-                            count.give();
+                            count.mine().give();
                             assert!(!count.is_none_out());
                             send.send(()).unwrap();
                         } else {
                             receive.lock().unwrap().recv().unwrap();
                             assert!(!count.is_none_out());
-                            count.take_back();
+                            count.mine().take_back();
                         }
                     }
                 })
@@ -166,7 +174,7 @@ mod tests {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(count.is_none_out());
         assert_eq!(count.out(), 0);
-        count.give();
+        count.mine().give();
         assert_eq!(count.out(), 1);
         assert!(!count.is_none_out());
     }

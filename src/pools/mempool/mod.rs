@@ -30,6 +30,7 @@ mod count;
 mod reserve;
 mod size;
 mod source;
+mod stack;
 
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_void};
@@ -267,7 +268,7 @@ impl Mempool {
     pub fn alloc(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
         self.own_after_fork();
         if let Some(element) = self.source.alloc() {
-            self.out.give();
+            self.out.mine().give();
             return Ok(element);
         }
         self.alloc_reserved(patience)
@@ -282,7 +283,7 @@ impl Mempool {
             return Err(Failure::Ended);
         }
         if let Some(element) = reserve.take() {
-            self.out.give();
+            self.out.mine().give();
             return Ok(element);
         }
         let deadline = match patience {
@@ -329,20 +330,22 @@ impl Mempool {
     }
 
     fn free_to_source(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
-        if !self.out.i_have_some() && self.out.is_none_out() {
+        let mine = self.out.mine();
+        if !mine.has_some() && self.out.is_none_out() {
             return Err(Misuse::NothingOut);
         }
         if !self.source.free(element) {
             return Err(Misuse::Foreign);
         }
-        self.out.take_back();
+        mine.take_back();
         Ok(())
     }
 
     #[cold]
     #[inline(never)]
     fn free_wanted(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
-        if !self.out.i_have_some() && self.out.is_none_out() {
+        let mine = self.out.mine();
+        if !mine.has_some() && self.out.is_none_out() {
             return Err(Misuse::NothingOut);
         }
         if !self.source.knows(element) {
@@ -359,7 +362,7 @@ impl Mempool {
                 drop(reserve);
                 wake.now();
             }
-            Put::Kept => self.out.take_back(),
+            Put::Kept => mine.take_back(),
             Put::Surplus => {
                 drop(reserve);
                 return self.free_to_source(element);

@@ -5,21 +5,17 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
+use super::stack::Stack;
 use crate::error::AllocError;
-use crate::mem::os;
 use crate::mem::queue::{Queue, Waiter, Wake};
-use crate::pools::table::Table;
 use crate::process;
-
-/// How many of the elements that came last are looked at, to see one that comes a second time.
-const LOOKED_AT: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Reserve {
     /// How many elements are kept back at most.
     min: usize,
-    elements: Table<NonNull<c_void>>,
+    elements: Stack,
     queue: Queue,
     /// Of which process the waiters are: [`process::births`].
     births: u32,
@@ -38,7 +34,7 @@ pub(super) enum Put {
 impl Reserve {
     /// An empty one, for `min` elements.
     pub(super) fn new(min: usize) -> Result<Reserve, AllocError> {
-        let elements = Table::with_room(min)?;
+        let elements = Stack::with_room(min)?;
         Ok(Reserve { min, elements, queue: Queue::new(), births: process::births() })
     }
 
@@ -63,8 +59,7 @@ impl Reserve {
 
     /// Whether `element` is among those that came back last.
     pub(super) fn has(&self, element: NonNull<c_void>) -> bool {
-        let newest = &self.elements[self.elements.len().saturating_sub(LOOKED_AT)..];
-        newest.iter().fold(false, |found, &kept| found | (kept == element))
+        self.elements.has(element)
     }
 
     /// Whether a thread waits, which the next element is for.
@@ -132,19 +127,15 @@ impl Reserve {
 
     /// From now on keeps back `min`, more than until now, in `room`, which is empty and large enough. The
     /// memory that it has no use for is the caller's to give back.
-    pub(super) fn grow_to(&mut self, min: usize, room: &mut Table<NonNull<c_void>>) {
-        for &element in &*self.elements {
-            room.push(element);
-        }
+    pub(super) fn grow_to(&mut self, min: usize, room: &mut Stack) {
+        self.elements.iter().for_each(|element| room.push(element));
         core::mem::swap(&mut self.elements, room);
         self.min = min;
     }
 
     /// Calls `touch` for each element, and touches the table itself.
     pub(super) fn touch(&mut self, touch: impl Fn(NonNull<c_void>)) {
-        let table = NonNull::from_mut(&mut *self.elements);
-        // SAFETY: the table's own memory.
-        unsafe { os::touch(table.cast(), size_of_val(&*self.elements)) };
-        self.elements.iter().for_each(|&element| touch(element));
+        self.elements.touch();
+        self.elements.iter().for_each(touch);
     }
 }

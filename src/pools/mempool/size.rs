@@ -5,6 +5,7 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 
 use super::reserve::Put;
+use super::stack::Stack;
 use super::{Mempool, SizeError};
 use crate::pools::table::Table;
 
@@ -14,7 +15,7 @@ impl Mempool {
         let mut reserve = self.lock();
         if reserve.is_waited_for() {
             // Counted before it goes out: it may come back at once.
-            self.out.give();
+            self.out.mine().give();
         }
         // SAFETY: the lock is held.
         match unsafe { reserve.put(element) } {
@@ -89,7 +90,7 @@ impl Mempool {
     }
 
     fn grow(&self, from: usize, to: usize) -> Result<(), SizeError> {
-        let mut room = Table::with_room(to).map_err(SizeError::Memory)?;
+        let mut room = Stack::with_room(to).map_err(SizeError::Memory)?;
         let mut fresh = self.make(to - from)?;
         let mut reserve = self.lock();
         // The source is foreign code, and time has passed.

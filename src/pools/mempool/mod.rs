@@ -264,7 +264,7 @@ impl Mempool {
     ///
     /// # Errors
     /// [`Failure`].
-    #[inline]
+    #[inline(always)]
     pub fn alloc(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
         self.own_after_fork();
         if let Some(element) = self.source.alloc() {

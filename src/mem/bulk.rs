@@ -19,7 +19,7 @@ use super::span::{SpanRef, State};
 /// For how many spans slots are gathered.
 const PLACES: usize = 32;
 /// How many bytes are gathered.
-const MOST: usize = 64 << 10;
+const MOST: u32 = 64 << 10;
 
 /// Slots of one span.
 struct Parcel {
@@ -34,7 +34,7 @@ pub(crate) struct Bulk {
     /// The places with a parcel, a bit each.
     filled: u32,
     /// Bytes in the parcels.
-    gathered: usize,
+    gathered: u32,
     parcels: [MaybeUninit<Parcel>; PLACES],
 }
 
@@ -53,25 +53,34 @@ impl Bulk {
     /// As for that.
     #[inline(always)]
     pub(crate) unsafe fn give(&mut self, span: SpanRef, at: NonNull<u8>) {
-        let state = span.state();
-        if state != State::Single && self.mine == Some(HeapRef::of_span(span)) {
-            // SAFETY: slots of a heap that was found to be the calling thread's; the rest is the caller's.
+        let (heap, state) = (HeapRef::of_span(span), span.state());
+        if state != State::Single && (self.mine == Some(heap) || self.find(heap)) {
+            // SAFETY: slots of a heap that is the calling thread's; the rest is the caller's.
             unsafe { MySlots::assume(span, state).give(at) };
         } else {
             self.give_other(span, at);
         }
     }
 
-    /// What lies in a heap that was not found to be the calling thread's before.
+    /// Whether `heap` is the calling thread's.
+    #[inline(never)]
+    fn find(&mut self, heap: HeapRef) -> bool {
+        let mine = heap.is_mine();
+        if mine {
+            self.mine = Some(heap);
+        }
+        mine
+    }
+
+    #[cold]
     #[inline(never)]
     fn give_other(&mut self, span: SpanRef, at: NonNull<u8>) {
-        if heap::my_slots(span).is_some() {
-            self.mine = Some(HeapRef::of_span(span));
-        } else if span.state() != State::Single {
-            return self.gather(span, at.cast());
+        if span.state() == State::Single {
+            // SAFETY: the caller's of `give`.
+            unsafe { heap::give_to(span, at) };
+        } else {
+            self.gather(span, at.cast());
         }
-        // SAFETY: the caller's of `give`.
-        unsafe { heap::give_to(span, at) };
     }
 
     fn gather(&mut self, span: SpanRef, slot: NonNull<Slot>) {
@@ -92,7 +101,7 @@ impl Bulk {
         }
         // Its lines are in the other processor's cache, so this is worth it on short lists, too.
         span.prefetch_before(slot.cast());
-        self.gathered += span.slot_bytes();
+        self.gathered += span.slot_bytes() as u32;
         if self.gathered > MOST {
             self.hand_back();
         }

@@ -613,6 +613,66 @@ static void forks(void)
 	end();
 }
 
+static int stay_in_plain(char *p)
+{
+	check(talloc_steal(plain, p) == p);
+	reach(1);
+	wait_until(2);
+	return -1;
+}
+
+static void *fail_to_free(void *p)
+{
+	check(talloc_free(p) == -1);
+	return NULL;
+}
+
+/* Pages of address space. */
+static long mapped(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	check(file != NULL && fscanf(file, "%ld", &pages) == 1);
+	fclose(file);
+	return pages;
+}
+
+/* A context that goes while a destructor runs that was called from there: in a child, nobody comes back to it. */
+static void forks_while_another_has_paused(void)
+{
+	char *c, *p;
+	int status;
+	pid_t pid;
+
+	fresh();
+	reach(0);
+	c = (char *)tm_shared_context(NULL, "c");
+	p = node(c, "p");
+	talloc_set_destructor(p, stay_in_plain);
+	check(pthread_create(&another, NULL, fail_to_free, p) == 0);
+	wait_until(1);
+	check(talloc_free(c) == 0);
+	pid = fork();
+	check(pid >= 0);
+	if (pid == 0) {
+		long pages = mapped();
+
+		/* It takes the place of the one that has gone. */
+		c = (char *)tm_shared_context(NULL, "in the child");
+		check(c != NULL && mapped() == pages);
+		check(talloc_free(c) == 0);
+		_exit(0);
+	}
+	check(waitpid(pid, &status, 0) == pid);
+	check(status == 0);
+	reach(2);
+	check(pthread_join(another, NULL) == 0);
+	talloc_set_destructor(p, (int (*)(char *))NULL);
+	check(talloc_free(p) == 0);
+	end();
+}
+
 /* A handler that runs while its thread is in the context: seen from the abort function. */
 static void on_alarm(int number)
 {
@@ -688,6 +748,7 @@ int main(void)
 	must_pass("limits that go", limits_that_go);
 	must_pass("the null context of a thread that has ended", null_context_of_a_thread);
 	must_pass("forks", forks);
+	must_pass("forks while another has paused", forks_while_another_has_paused);
 	must_pass("misuse in a signal handler", misuse_in_a_handler);
 	must_pass("many come and go", many_come_and_go);
 	return 0;

@@ -18,6 +18,7 @@ pub mod known;
 pub mod lock;
 pub mod os;
 mod owner;
+mod pauses;
 pub mod queue;
 mod remote;
 pub mod segment;

@@ -21,6 +21,7 @@ use super::heap::HeapRef;
 use super::lock::Lock;
 use super::os;
 use super::owner::SHARED;
+use super::pauses::Pauses;
 use super::threads;
 
 /// What a shared heap has more than others.
@@ -31,8 +32,8 @@ pub(super) struct Gate {
     shared: AtomicBool,
     /// Whether the layer above has a use for it.
     used: Cell<bool>,
-    /// How many have left it to come back.
-    pauses: Cell<u32>,
+    /// Who has left it to come back.
+    pauses: Pauses,
     /// The lock was taken for a fork.
     forks: Cell<bool>,
     /// How often it was entered since a thread last had to wait for it.
@@ -135,7 +136,7 @@ impl Gate {
             lock: Lock::new(),
             shared: AtomicBool::new(false),
             used: Cell::new(false),
-            pauses: Cell::new(0),
+            pauses: Pauses::new(),
             forks: Cell::new(false),
             tenure: Cell::new(0),
             patience: AtomicU32::new(0),
@@ -246,7 +247,7 @@ impl Shared {
     #[inline]
     pub fn leave(self) {
         debug_assert!(self.is_entered());
-        if !self.0.gate.used.get() && self.0.gate.pauses.get() == 0 {
+        if !self.0.gate.used.get() && self.0.gate.pauses.are_over() {
             return self.retire();
         }
         self.0.owner.pass(SHARED);
@@ -255,7 +256,7 @@ impl Shared {
 
     /// Leaves, to come back: it stays shared until then.
     pub fn pause(self) {
-        self.0.gate.pauses.set(self.0.gate.pauses.get() + 1);
+        self.0.gate.pauses.begin(os::thread_pointer());
         self.leave();
     }
 
@@ -263,7 +264,7 @@ impl Shared {
     pub fn resume(self) {
         self.take();
         self.0.owner.pass(os::thread_pointer());
-        self.0.gate.pauses.set(self.0.gate.pauses.get() - 1);
+        self.0.gate.pauses.end(os::thread_pointer());
     }
 
     /// Whether a thread sleeps until the calling thread leaves.
@@ -313,6 +314,17 @@ pub(super) fn release_all(heaps: impl Iterator<Item = HeapRef>) {
         heap.gate.lock.release();
     }
     CREATION.release();
+}
+
+/// In the child of a fork: threads that are not there come back to no heap, and what was only kept for them goes.
+///
+/// # Safety
+/// The process has one thread.
+pub(super) unsafe fn forget_the_lost(heaps: impl Iterator<Item = HeapRef>) {
+    for shared in heaps.filter_map(Shared::of).filter(|shared| shared.try_enter()) {
+        shared.0.gate.pauses.forget_all_but(os::thread_pointer());
+        shared.leave();
+    }
 }
 
 /// Takes back what others have freed of shared heaps, and gives back what is free in them, as far as no thread is in

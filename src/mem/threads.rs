@@ -267,6 +267,9 @@ unsafe extern "C" fn in_child() {
         }
     }
     // SAFETY: a forked child has one thread.
-    unsafe { inherited::mail_anew(all()) };
+    unsafe {
+        inherited::mail_anew(all());
+        shared::forget_the_lost(all());
+    }
     observers().for_each(|observer| (observer.forked)());
 }

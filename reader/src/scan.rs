@@ -138,7 +138,7 @@ impl Scanner<'_> {
     }
 
     /// The span that begins where the slice of this `descriptor` does, if one does.
-    fn span(&self, descriptor: &[u8], start: u64, room: u64) -> Result<Option<Span>, Torn> {
+    fn span(&self, descriptor: &[u8], mut start: u64, room: u64) -> Result<Option<Span>, Torn> {
         let fields = &self.shape.span;
         let key = number(descriptor, fields.key) as u32;
         if key == 0 || number(descriptor, fields.back) != 0 {
@@ -151,7 +151,9 @@ impl Scanner<'_> {
         let tag = key ^ self.shape.no_tag;
         let len = number(descriptor, fields.len);
         let (slot, slots, most) = if state == self.shape.state_single {
-            (len, 1, room)
+            let inset = number(descriptor, fields.inset);
+            start += inset;
+            (len.checked_sub(inset).ok_or(Torn)?, 1, room)
         } else {
             let (slot, slots) = (number(descriptor, fields.slot_size), number(descriptor, fields.carved));
             // Slots lie in one segment.

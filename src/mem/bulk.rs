@@ -101,7 +101,7 @@ impl Bulk {
         }
         // Its lines are in the other processor's cache, so this is worth it on short lists, too.
         span.prefetch_before(slot.cast());
-        self.gathered += span.slot_bytes() as u32;
+        self.gathered += span.room() as u32;
         if self.gathered > MOST {
             self.hand_back();
         }

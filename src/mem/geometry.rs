@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn slot_index_is_exact_for_every_slot_size() {
         for class in 0..crate::mem::size::CLASSES {
-            let slot = crate::mem::size::slot_size(class);
+            let slot = crate::mem::size::stride(class);
             let r = reciprocal(slot);
             let span = crate::mem::size::span_slices(class) * SLICE;
             for i in 0..span / slot {

@@ -24,7 +24,7 @@ use super::owner::{LOST, Owner};
 use super::remote::{Chain, Mailbox, Mailed, Slot};
 use super::segment;
 use super::shared::{self, Gate};
-use super::size::{self, CLASSES};
+use super::size::CLASSES;
 use super::span::{Span, SpanRef, State};
 
 /// The spans of one size class that wait with free slots.
@@ -183,14 +183,21 @@ impl HeapRef {
         span.free.get().map(|slot| (pop(span, slot), span.tag()))
     }
 
-    /// A block of at least `bytes` with a span of its own.
+    /// A block of at least `bytes` with a span of its own, at whose start it begins, and the tag of the span.
     #[cold]
     pub fn take_single(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
         let span = segment::single(self.0, bytes)?;
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
-    /// [`take_single`](HeapRef::take_single) for a block that grows: with address space behind it.
+    /// A block of at least `bytes` with a span of its own, set in from the start of that, and the tag of the span.
+    #[cold]
+    pub fn take_large(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+        let span = segment::large(self.0, bytes)?;
+        Some((NonNull::new(span.block_start() as *mut u8)?, span.tag()))
+    }
+
+    /// [`take_large`](HeapRef::take_large) for a block that grows: with address space behind it.
     #[cold]
     pub fn take_growing(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
         let span = segment::own(self.0, bytes, bytes.saturating_mul(64).min(bytes + GROWTH))?;
@@ -329,7 +336,7 @@ impl Heap {
 /// Gives a slot, or a block with a span of its own, back to its heap, from any thread.
 ///
 /// # Safety
-/// `at` came from [`HeapRef::take`] or [`HeapRef::take_single`], and nobody uses it any more.
+/// `at` came from [`HeapRef::take`], [`HeapRef::take_single`] or [`HeapRef::take_large`], and nobody uses it any more.
 #[inline(always)]
 pub unsafe fn give(at: NonNull<u8>) {
     // SAFETY: the caller's: it lies in a span in use.
@@ -515,7 +522,7 @@ pub unsafe fn is_zeroed(at: NonNull<u8>) -> bool {
 /// `at` is the start of a slot or block in use.
 pub unsafe fn bytes_of(at: NonNull<u8>) -> usize {
     // SAFETY: the caller's.
-    unsafe { SpanRef::of(at.addr().get()) }.slot_bytes()
+    unsafe { SpanRef::of(at.addr().get()) }.room()
 }
 
 /// Makes the slot or block at `at` at least `bytes` long where it stands, or gives back what it has
@@ -527,8 +534,8 @@ pub unsafe fn resize(at: NonNull<u8>, bytes: usize) -> bool {
     // SAFETY: the caller's.
     let span = unsafe { SpanRef::of(at.addr().get()) };
     match span.state() {
-        State::Single => segment::resize(span, bytes),
-        _ => bytes <= size::slot_size(span.class()),
+        State::Single => segment::resize(span, span.inset() + bytes),
+        _ => bytes <= span.room(),
     }
 }
 
@@ -543,5 +550,5 @@ pub unsafe fn move_block(at: NonNull<u8>, bytes: usize) -> Option<NonNull<u8>> {
     if span.state() != State::Single {
         return None;
     }
-    NonNull::new(segment::move_own(span, bytes)?.start() as *mut u8)
+    NonNull::new(segment::move_own(span, span.inset() + bytes)?.block_start() as *mut u8)
 }

@@ -94,7 +94,7 @@ fn count(span: SpanRef) {
     let mut link = &span.free;
     while let Some(slot) = link.get() {
         let at = slot.addr().get();
-        let is_slot = (span.start()..span.start() + carved as usize * span.slot_bytes()).contains(&at)
+        let is_slot = (span.start()..span.start() + carved as usize * span.stride()).contains(&at)
             // SAFETY: as just seen, it lies in the span.
             && unsafe { SpanRef::slot_around(at) } == at;
         // SAFETY: it lies in the span, at a slot.

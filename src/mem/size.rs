@@ -14,6 +14,11 @@ pub const SMALL_MAX: usize = 1024;
 /// The largest slot of all.
 pub const SLOT_MAX: usize = 64 << 10;
 
+/// The largest slot that the next one follows at once, and of which a span has one slice.
+const CLOSE_MAX: usize = SLICE / 8;
+/// Bytes of a line of the cache.
+pub const LINE: usize = 64;
+
 const SMALL_CLASSES: usize = (SMALL_MAX - MIN_SLOT) / GRAIN + 1;
 /// The number of classes.
 pub const CLASSES: usize = SMALL_CLASSES + 8 * (SLOT_MAX / SMALL_MAX).ilog2() as usize;
@@ -41,11 +46,19 @@ pub const fn slot_size(class: usize) -> usize {
     }
 }
 
+/// Bytes from one slot of `class` to the next. Large ones lie a line of the cache apart: else all would begin at one or two
+/// places in their pages, and what a program touches there would have to share a few lines.
+#[inline]
+pub const fn stride(class: usize) -> usize {
+    let slot = slot_size(class);
+    if slot <= CLOSE_MAX { slot } else { slot + LINE }
+}
+
 /// Slices of a span of `class`: one for slots up to 8 KiB, else seven, of which nine fill a
 /// segment.
 #[inline]
 pub const fn span_slices(class: usize) -> usize {
-    if slot_size(class) <= SLICE / 8 { 1 } else { 7 }
+    if slot_size(class) <= CLOSE_MAX { 1 } else { 7 }
 }
 
 #[cfg(test)]
@@ -66,6 +79,7 @@ mod tests {
     #[test]
     fn slots_are_aligned_and_waste_little() {
         for class in 0..CLASSES {
+            assert!(stride(class) >= slot_size(class) && stride(class).is_multiple_of(GRAIN));
             assert_eq!(slot_size(class) % GRAIN, 0);
             if class > 0 {
                 let gap = slot_size(class) - slot_size(class - 1);

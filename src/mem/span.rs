@@ -24,6 +24,7 @@ use core::sync::atomic::{
 use super::geometry::{self, DESCRIPTOR, SLICE, USABLE_SLICES};
 use super::heap::Heap;
 use super::remote::{Mailed, Remote, Slot};
+use super::size::LINE;
 use super::{size, tags};
 use crate::offsets::offsets;
 
@@ -31,6 +32,9 @@ pub use crate::process::NO_TAG;
 
 /// How many slots ahead a walk over many of them fetches.
 const AHEAD: usize = 3;
+
+/// In how many places of their first page blocks begin.
+const COLOURS: usize = super::os::PAGE / LINE;
 
 /// Where a span of slots stands with its heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,10 @@ pub struct Span {
     pub(super) next: Cell<Option<SpanRef>>,
     pub(super) prev: Cell<Option<SpanRef>>,
     len: AtomicUsize,
+    /// Bytes between its start and the block, if it is one.
+    inset: Cell<u32>,
+    /// Bytes that one user of it gets.
+    room: Cell<usize>,
     // A line of its own: other threads write here.
     remote: Remote<Span>,
 }
@@ -78,7 +86,7 @@ const _: () = assert!(size_of::<Span>() == DESCRIPTOR);
 
 offsets! {
     /// Where the fields of a span descriptor lie that say what is in the span.
-    SpanOffsets of Span { key, back, state, class, used, carved, slot_size, len, heap }
+    SpanOffsets of Span { key, back, state, class, used, carved, slot_size, len, inset, heap }
 }
 
 /// A span descriptor in a mapped segment. Copies are handles; the segment outlives them because a
@@ -159,7 +167,13 @@ impl SpanRef {
         geometry::slice_address(self.0.addr().get())
     }
 
-    /// The start of the slot, or the block, that `address` lies in.
+    /// The address of the first slot, or of the block.
+    #[inline]
+    pub(super) fn block_start(self) -> usize {
+        self.start() + self.inset()
+    }
+
+    /// The start of the slot that `address` lies in, or of the span, if that is a block.
     ///
     /// # Safety
     /// As for [`of`](SpanRef::of).
@@ -176,7 +190,7 @@ impl SpanRef {
     /// The starts of the slots that have been handed out at some time; of the block, if it is one. What is no
     /// heap's has none.
     pub fn slots(self) -> impl Iterator<Item = usize> {
-        let (start, bytes) = (self.start(), self.slot_bytes());
+        let (start, bytes) = (self.block_start(), self.stride());
         let n = match self.state() {
             State::Slab | State::Bare => 0,
             State::Single => 1,
@@ -194,8 +208,9 @@ impl SpanRef {
         slices: usize,
         zeroed: bool,
     ) {
-        let slot = size::slot_size(class);
+        let slot = size::stride(class);
         self.become_span(heap, tag, slices, zeroed);
+        self.room.set(size::slot_size(class));
         self.class.set(class as u8);
         self.slot_size.set(slot as u32);
         self.reciprocal.set(geometry::reciprocal(slot));
@@ -215,7 +230,7 @@ impl SpanRef {
     /// Makes this the head of a span that is one block of `len` bytes with a mapping of its own.
     pub(super) fn become_alone(self, heap: NonNull<Heap>, tag: u32, len: usize, zeroed: bool) {
         self.reset(zeroed);
-        self.len.store(len, Relaxed);
+        self.set_len(len);
         self.reciprocal.set(0);
         self.set_state(State::Single);
         self.cover_alone(heap, tag);
@@ -241,11 +256,12 @@ impl SpanRef {
 
     fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
         self.reset(zeroed);
-        self.len.store(slices * SLICE, Relaxed);
+        self.set_len(slices * SLICE);
         self.cover(heap, tag, 0, slices);
     }
 
     fn reset(self, zeroed: bool) {
+        self.inset.set(0);
         self.free.set(None);
         self.zeroed.set(zeroed);
     }
@@ -307,7 +323,7 @@ impl SpanRef {
     /// Moves the next few never-used slots, a page's worth, to the free list, lowest address first.
     pub(super) fn carve(self) -> bool {
         let from = self.carved.get();
-        let slot = self.slot_bytes();
+        let slot = self.stride();
         let batch = (super::os::PAGE / slot).clamp(1, 32) as u32;
         let to = self.capacity.get().min(from + batch);
         let mut list = self.free.get();
@@ -352,6 +368,8 @@ impl Span {
             next: Cell::new(None),
             prev: Cell::new(None),
             len: AtomicUsize::new(0),
+            inset: Cell::new(0),
+            room: Cell::new(0),
             remote: Remote::new(),
         }
     }
@@ -400,10 +418,16 @@ impl Span {
         super::os::prefetch(at.as_ptr().wrapping_sub(AHEAD * self.slot_size.get() as usize));
     }
 
-    /// Bytes that one user of it gets: a slot, or the whole block.
+    /// Bytes that one user of it gets: of a slot, or of the block.
     #[inline]
-    pub fn slot_bytes(&self) -> usize {
-        if self.state() == State::Single { self.len() } else { self.slot_size.get() as usize }
+    pub fn room(&self) -> usize {
+        self.room.get()
+    }
+
+    /// Bytes from one slot to the next.
+    #[inline]
+    pub(super) fn stride(&self) -> usize {
+        self.slot_size.get() as usize
     }
 
     /// Whether its memory came zeroed from the system and no slot of it has been used twice.
@@ -417,8 +441,23 @@ impl Span {
         self.len.load(Relaxed)
     }
 
+    /// Bytes between its start and the block that it is.
+    pub(super) fn inset(&self) -> usize {
+        self.inset.get() as usize
+    }
+
+    /// Sets the block, which needs `bytes`, in by so many lines of its first page, as far as there is room: `colour` is
+    /// another for each of those that are in use together.
+    pub(super) fn set_in(&self, bytes: usize, colour: usize) {
+        let spare = (self.len() - bytes) / LINE;
+        self.inset.set((spare.min(colour % COLOURS) * LINE) as u32);
+        self.room.set(self.len() - self.inset());
+    }
+
+    /// The block that it is reaches to `len` bytes behind its start.
     pub(super) fn set_len(&self, len: usize) {
         self.len.store(len, Relaxed);
+        self.room.set(len - self.inset());
     }
 
     /// Whether it has no bytes: true of no span in use.

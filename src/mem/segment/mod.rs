@@ -190,6 +190,28 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     Some(span)
 }
 
+/// [`single`] for a block that is set in from the start of its span.
+pub(super) fn large(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
+    let slices = geometry::slices_for(bytes);
+    if slices > USABLE_SLICES {
+        return own(heap, bytes, 0);
+    }
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let (span, zeroed) = lists.take(slices, false)?;
+    span.become_single(heap, lists.new_tag(), slices, zeroed);
+    span.set_in(bytes, colour_at(span.start(), slices));
+    Some(span)
+}
+
+/// The colour of a block of `slices` that begins at `start`. It depends on nothing else, so that the same lines of the
+/// cache are used when the place is used again; and where blocks overlap those that were there before, which large ones do,
+/// on the segment alone.
+fn colour_at(start: usize, slices: usize) -> usize {
+    let place = if slices <= 2 { geometry::slice_index(start) } else { 0 };
+    geometry::segment_number(start) + place
+}
+
 /// A slab of `slices`, of which somebody keeps `record`.
 pub(super) fn slab(record: NonNull<()>, slices: usize) -> Option<SpanRef> {
     let mut held = SEGMENTS.lock.hold();

@@ -80,11 +80,8 @@ impl Table {
         }
         let bytes = size_of::<Head>() + (size_of::<Entry>() << bits);
         let heap = threads::current()?;
-        let at = if bytes <= size::SLOT_MAX {
-            heap.take(size::class_of(bytes))?.0
-        } else {
-            heap.take_single(bytes)?.0
-        };
+        let (at, _) =
+            if bytes <= size::SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }?;
         // SAFETY: a slot of this many bytes, nobody else's; zeros are entries that were never used.
         unsafe {
             at.write_bytes(0, bytes);

@@ -180,7 +180,7 @@ impl PoolRef {
         // All of a block lies in one segment, so that its members can be found.
         let in_first = room.min(ANNOUNCED_BLOCK_MAX);
         let in_first = if front + in_first <= USABLE_SLICES * SLICE { in_first } else { 0 };
-        let (at, tag) = store::take(heap, front + in_first)?;
+        let (at, tag) = store::take_block(heap, front + in_first)?;
         // SAFETY: a slot that is long enough for all of it, nobody else's.
         unsafe {
             let record = at.add(BLOCK).cast::<Pool>();
@@ -401,7 +401,7 @@ impl PoolRef {
 
     /// A block with at least `room` bytes for members; of announced room, with exactly as many.
     fn new_block(self, room: usize, beyond: bool) -> Option<NonNull<Block>> {
-        let (at, tag) = store::take(self.heap()?, BLOCK + room)?;
+        let (at, tag) = store::take_block(self.heap()?, BLOCK + room)?;
         // SAFETY: a slot taken just now, long enough.
         unsafe {
             let room = if beyond { store::bytes_of(at) - BLOCK } else { room };

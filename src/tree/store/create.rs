@@ -122,7 +122,7 @@ fn shared_successor(chunk: Chunk, shared: Option<Shared>, size: usize) -> Option
 fn growing(heap: HeapRef, size: usize) -> Option<Chunk> {
     let bytes = HEADER + size;
     let (at, tag) = if bytes > GROWS_ALONE {
-        heap.take_growing(bytes).or_else(|| heap.take_single(bytes))?
+        heap.take_growing(bytes).or_else(|| heap.take_large(bytes))?
     } else {
         take(heap, (bytes * 2).min(GROWS_ALONE))?
     };

@@ -69,8 +69,13 @@ fn heap_near(chunk: Chunk) -> Option<HeapRef> {
 }
 
 /// A slot or block of at least `bytes` from the calling thread's `heap`, and the tag of its span.
+fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+    if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_large(bytes) }
+}
+
+/// [`take`] for a block of a pool, which begins where its span does, so that members lead to it.
 #[inline]
-pub(super) fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+pub(super) fn take_block(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
     if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }
 }
 
@@ -96,7 +101,7 @@ pub(super) fn take_raw(bytes: usize, shared: Option<Shared>) -> Option<NonNull<u
     Some(take(heap_for(shared, None)?, bytes)?.0)
 }
 
-/// Gives back what [`take_record`], [`take_raw`] or [`take`] gave.
+/// Gives back what [`take_record`], [`take_raw`], [`take`] or [`take_block`] gave.
 ///
 /// # Safety
 /// Nobody uses it any more.
@@ -121,7 +126,7 @@ pub(super) fn heap_for(shared: Option<Shared>, near: Option<Chunk>) -> Option<He
     }
 }
 
-/// Bytes that what [`take`] gave has.
+/// Bytes that what [`take_block`] gave has.
 ///
 /// # Safety
 /// It was not given back.

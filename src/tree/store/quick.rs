@@ -17,8 +17,8 @@ use crate::tree::pool::PoolRef;
 /// The largest payload of the short way.
 const QUICK: usize = size::SMALL_MAX - HEADER;
 
-/// The largest payload of the next shortest way: above it, touching the memory costs more.
-const LARGER: usize = (8 << 10) - HEADER;
+/// The largest payload of the next shortest way: what a slot holds.
+const LARGER: usize = size::SLOT_MAX - HEADER;
 
 /// Whether a chunk of `size` bytes can go the short way.
 #[inline(always)]

@@ -211,8 +211,16 @@ impl HeapRef {
 
     /// The calling thread leaves its heap, and takes back what comes in while it does.
     pub(super) fn leave(self) {
+        self.release_idle();
         self.owner.leave();
-        self.mailbox.empty_unowned(&self.owner, os::thread_pointer(), &mut collected);
+        self.mailbox.empty_unowned(&self.owner, os::thread_pointer(), &mut collected_unowned);
+    }
+
+    /// Gives back the spans that are kept with nothing in them.
+    fn release_idle(self) {
+        while let Some(span) = self.idle.take() {
+            self.release_partial(span);
+        }
     }
 
     /// Gives back the spans that hold nothing.
@@ -224,9 +232,7 @@ impl HeapRef {
                 self.release(span);
             }
         }
-        while let Some(span) = self.idle.take() {
-            self.release_partial(span);
-        }
+        self.release_idle();
     }
 
     /// Nothing is taken from it for now: spans that hold nothing go back, and the others when their last slot does.
@@ -406,7 +412,7 @@ pub(super) fn hand_back(span: SpanRef, slots: Chain) {
     // SAFETY: the caller's: nobody uses the slots any more; until they are collected, they keep the span in use.
     unsafe {
         if span.remote().push(slots) {
-            heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected);
+            heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected_unowned);
         }
     }
     if heap.owner.is(LOST) && heap.adopt_lost() {
@@ -426,6 +432,14 @@ fn collected(span: NonNull<Span>, slots: Chain) {
     compiler_fence(Release);
     span.free.set(Some(slots.first));
     count_back(span, span.state(), slots.count);
+}
+
+/// The same in a heap that nobody owns, which keeps no span with nothing in it.
+fn collected_unowned(span: NonNull<Span>, slots: Chain) {
+    // Asked first: the span may be gone after that.
+    let heap = HeapRef::of_span(SpanRef::from_mail(span));
+    collected(span, slots);
+    heap.release_idle();
 }
 
 #[inline(always)]

@@ -1,8 +1,9 @@
 //! Idle spans: those with nothing in them that a heap keeps for what it builds next.
 //!
 //! Where trees come and go, their spans do, too. Each that goes back to the segments and is fetched again takes the one
-//! lock of all threads twice, and has its slots carved anew. So a heap keeps those that have become idle of late; they
-//! wait in the lists of their classes, like others with slots to give.
+//! lock of all threads twice. So a heap keeps those that have become idle of late; they wait in the lists of their
+//! classes, like others with slots to give. Spans of small slots are not kept: the lock is taken once for hundreds of
+//! them, which are better used anew in the order of their addresses, from memory that was used last by whatever class.
 //!
 //! What is kept is bounded, for each heap and for all together, and counts as free memory in the budget, which is told
 //! when the heap next has to do with the segments. Heaps of shared contexts keep nothing: there may be many, with
@@ -12,6 +13,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::geometry::{SLICE, slices_for};
+use super::size;
 use super::span::SpanRef;
 
 /// The most that one heap keeps, in slices: 1 MiB.
@@ -53,17 +55,17 @@ impl Idle {
         }
     }
 
-    /// Keeps `span`, from which the last slot has just been given back, if that is not too much by itself. Those that
-    /// are [in excess](Idle::excess) then are to go.
+    /// Keeps `span`, from which the last slot has just been given back, if its slots are large and it is not too much by
+    /// itself. Those that are [in excess](Idle::excess) then are to go.
     pub(super) fn keep(&self, span: SpanRef) -> bool {
         let slices = slices_for(span.len());
-        let fits = slices <= allowed();
-        if fits {
+        let keeps = span.room() > size::SMALL_MAX && slices <= allowed();
+        if keeps {
             self.spans[self.len.get()].set(Some(span));
             self.len.set(self.len.get() + 1);
             self.slices.set(self.slices.get() + slices);
         }
-        fits
+        keeps
     }
 
     /// Takes out the one that has waited longest, if too much is kept.
@@ -116,8 +118,30 @@ impl Idle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mem::heap::HeapRef;
+    use core::ptr::NonNull;
+
+    use crate::mem::heap::{self, HeapRef};
     use crate::mem::os;
+
+    #[test]
+    fn a_heap_that_nobody_owns_keeps_none() {
+        let heap = HeapRef::create(os::thread_pointer()).unwrap();
+        let class = size::class_of(4096);
+        let slots = [(); 100].map(|()| heap.take(class).unwrap().0);
+        let (mine, others) = slots.split_at(50);
+        // SAFETY: taken above, and given back once.
+        let give = |slots: &[NonNull<u8>]| slots.iter().for_each(|&at| unsafe { heap::give(at) });
+        give(mine);
+        assert!(heap.idle.take().is_some_and(|span| heap.idle.keep(span)));
+        heap.leave();
+        assert_eq!(heap.idle.take(), None);
+        give(others);
+        assert_eq!(heap.idle.take(), None);
+        assert!(heap.owner.adopt(os::thread_pointer()));
+        heap.retire_empty_spans();
+        // SAFETY: all that was taken has been given back.
+        unsafe { heap.destroy() };
+    }
 
     #[test]
     fn the_ones_that_have_waited_longest_go_first() {

@@ -43,8 +43,9 @@ EXPORTER := $(DIST)/python/exporter.so
 all: $(LIBRARIES) $(HEADERS) $(PC) $(COMMAND) $(EXPORTER)
 
 # Cargo knows what is out of date, and leaves the file alone when nothing is.
+# Functions begin with a line of the cache: the shortest ones take a tenth longer where they do not.
 $(CARGOUT)/libtmempool_capi.a: FORCE
-	$(CARGO) rustc $(DISTBUILD) -p tmempool-capi --lib --crate-type staticlib
+	$(CARGO) rustc $(DISTBUILD) -p tmempool-capi --lib --crate-type staticlib -- -C llvm-args=-align-all-functions=6
 
 $(CARGOUT)/tmempool: FORCE
 	$(CARGO) build $(DISTBUILD) -p tmempool-cli

@@ -600,7 +600,10 @@ impl Chunk {
     #[inline]
     pub fn name(self) -> *const c_char {
         match self.side() {
-            Some(side) => side.name.get(),
+            Some(side) => {
+                seldom();
+                side.name.get()
+            }
             None => self.name.get().cast(),
         }
     }

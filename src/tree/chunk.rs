@@ -397,7 +397,7 @@ impl Chunk {
     }
 
     /// Writes the header of a new chunk at `at`, as the newest child of `parent`, whose list needs no
-    /// guard.
+    /// guard. If the list may be `strewn` over more memory than the nearer caches hold, the chunk gets hints (`newest`).
     ///
     /// # Safety
     /// As for [`create`](Chunk::create).
@@ -408,6 +408,7 @@ impl Chunk {
         size: usize,
         parent: Chunk,
         name: *const c_char,
+        strewn: bool,
     ) -> Chunk {
         let header = at.cast::<Header>();
         let child = Chunk(header);
@@ -415,7 +416,7 @@ impl Chunk {
         let hints = match first {
             Some(first) => {
                 first.prev.set(Some(child));
-                Newest::none_before(first)
+                if strewn { Newest::none_before(first) } else { Newest::none() }
             }
             None => Newest::none(),
         };

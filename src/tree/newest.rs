@@ -8,7 +8,7 @@
 //!                that, and the one after that
 //! ```
 //!
-//! A chunk that comes to the head of a list takes over the hints of the one that was there, shifted on. Nobody mends them:
+//! In a heap that is larger than the nearer caches, a chunk that comes to the head of a list takes over the hints of the one that was there, shifted on. Nobody mends them:
 //! what they name may have gone long ago, and is asked for, never read. A hint is the number of a line of the cache. What is
 //! above its 21 bits has run into the hint above, by xor; it is taken to be what stands there in the address of the
 //! chunk that has the hints, so they are of use within 128 MiB.

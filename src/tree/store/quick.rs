@@ -39,7 +39,7 @@ pub(crate) fn ready_child(parent: Chunk, flags: u32, size: usize, name: *const c
     }
     let (at, tag) = heap.take_ready(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, heap.outgrows_caches()) })
 }
 
 /// [`ready_child`] of any parent, or where there is no free slot at hand; or from the pool that serves `parent`, without a
@@ -75,7 +75,7 @@ pub(crate) fn unready_child(parent: Chunk, size: usize, name: *const c_char) -> 
     }
     let (at, tag) = heap.take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, heap.outgrows_caches()) })
 }
 
 /// [`quick_child`] for what is somewhat larger. `None` says nothing.
@@ -85,7 +85,7 @@ pub(crate) fn larger_child(parent: Chunk, size: usize) -> Option<Chunk> {
     }
     let (at, tag) = heap_near(parent)?.take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, core::ptr::null()) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, core::ptr::null(), false) })
 }
 
 /// A new chunk without a parent, the short way.
@@ -114,7 +114,7 @@ pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Opt
     }
     let (at, tag) = PoolRef::serving(parent)?.cut(size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
 }
 
 /// [`pool_child`] of a pool's chunk that has no other flag, only if the room is at hand. `None` says nothing.
@@ -125,7 +125,7 @@ pub(crate) fn ready_pool_child(parent: Chunk, size: usize, name: *const c_char) 
     }
     let (at, tag) = PoolRef::of_heap_chunk(parent).cut_ready(size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
 }
 
 /// A new child of the chunk that `suspect` is, if that is a member of a pool without flags, and its pool has room. `None`
@@ -137,7 +137,7 @@ pub(crate) fn member_child(suspect: Suspect, size: usize, name: *const c_char) -
     }
     let (parent, at, tag) = PoolRef::cut_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
 }
 
 /// [`member_child`], only if the room is at hand. `None` says nothing.
@@ -148,7 +148,7 @@ pub(crate) fn ready_member_child(suspect: Suspect, size: usize, name: *const c_c
     }
     let (parent, at, tag) = PoolRef::cut_ready_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
 }
 
 /// A new child of `parent`, whose `shared` heap the calling thread has entered: the short way, with no pool and no limit.
@@ -158,9 +158,10 @@ pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize, name: *co
     if !goes_quickly(size) || parent.has(SPECIAL) {
         return None;
     }
-    let (at, tag) = shared.heap().take(size::class_of(HEADER + size))?;
+    let heap = shared.heap();
+    let (at, tag) = heap.take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, name) })
+    Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, name, heap.outgrows_caches()) })
 }
 
 /// Takes `chunk`, which has `flags`, out of the tree and gives its bytes back, if that goes the short way: it is a plain

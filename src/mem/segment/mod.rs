@@ -190,17 +190,13 @@ pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
     Some(span)
 }
 
-/// [`single`] for a block that is set in from the start of its span.
+/// [`single`] for a block that is set in from the start of its span, if that has no mapping of its own.
 pub(super) fn large(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
+    let span = single(heap, bytes)?;
     let slices = geometry::slices_for(bytes);
-    if slices > USABLE_SLICES {
-        return own(heap, bytes, 0);
+    if slices <= USABLE_SLICES {
+        span.set_in(bytes, colour_at(span.start(), slices));
     }
-    let mut held = SEGMENTS.lock.hold();
-    let lists = SEGMENTS.lists(&mut held);
-    let (span, zeroed) = lists.take(slices, false)?;
-    span.become_single(heap, lists.new_tag(), slices, zeroed);
-    span.set_in(bytes, colour_at(span.start(), slices));
     Some(span)
 }
 

@@ -80,10 +80,14 @@ impl Newest {
         self.0.store(word, Relaxed);
     }
 
-    /// Asks for the memory of the fourth sibling after the chunk at `header`, which has no children and whose word this is.
+    /// Asks for the memory of the fourth sibling after the chunk at `header`, which has no children and whose word this is,
+    /// if there are hints.
     #[inline(always)]
     pub(super) fn fetch_ahead(&self, header: NonNull<u8>) {
         let word = self.0.load(Relaxed).addr();
+        if word == NONE {
+            return;
+        }
         let line = header.as_ptr().map_addr(|at| fourth_after(at, word));
         // Half of all headers lie in two lines.
         os::prefetch(line);

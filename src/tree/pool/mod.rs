@@ -25,7 +25,9 @@
 pub(crate) mod bare;
 mod bins;
 mod block;
+mod growth;
 mod large;
+mod members;
 mod reset;
 mod resize;
 mod tally;
@@ -37,75 +39,25 @@ use core::ffi::c_char;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
+use block::BLOCK;
 pub(crate) use block::Block;
-use block::{BLOCK, room_for};
 pub use block::{BlockOffsets, PADDING, PaddingOffsets};
+use growth::ANNOUNCED_BLOCK_MAX;
+pub(crate) use growth::Growth;
 use large::{LARGES, Larges};
 pub use tally::Stats;
 use tally::Tally;
 use window::Window;
 use zone::Zone;
 
-use super::chunk::{Chunk, GUARDED, HEADER, MEMBER, POOL, Suspect};
-use super::{links, store};
+use super::chunk::{Chunk, HEADER, MEMBER, POOL};
+use super::store;
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::heap::HeapRef;
 use crate::mem::lock::Held;
 use crate::mem::shared::Shared;
 use crate::offsets::offsets;
 use crate::process::{self, MODE_MALLOC};
-
-/// The smallest overflow block, in bytes.
-const OVERFLOW_FIRST: usize = 2 << 10;
-/// The largest overflow block.
-const OVERFLOW_LAST: usize = 1 << 20;
-/// The largest room that a member gets in the overflow. What needs more comes from the heap.
-const OVERFLOW_MEMBER_MAX: usize = 32 << 10;
-/// The largest block of announced room. Larger pools have several.
-const ANNOUNCED_BLOCK_MAX: usize = 3 << 20;
-
-/// How a pool goes on when its announced room is used up, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Growth {
-    /// What the pool keeps when it is emptied, announced room included.
-    keep: usize,
-    /// The first block beyond it; each is twice the one before.
-    first: u32,
-    /// The largest.
-    last: u32,
-    /// The largest room that a member gets there. What needs more comes from the heap.
-    member_max: u32,
-    /// The blocks beyond are of the same zone as the announced room.
-    grows: bool,
-}
-
-impl Growth {
-    /// A pool with a buffer that is meant to be enough.
-    pub(crate) const OVERFLOW: Growth = Growth {
-        keep: 0,
-        first: OVERFLOW_FIRST as u32,
-        last: OVERFLOW_LAST as u32,
-        member_max: OVERFLOW_MEMBER_MAX as u32,
-        grows: false,
-    };
-
-    /// A growable pool, whose first block has `first` bytes and its largest `max`; 0 for the default. It keeps
-    /// what it has.
-    pub(crate) fn doubling(first: usize, max: usize) -> Growth {
-        let last = if max == 0 { OVERFLOW_LAST } else { max.min(ANNOUNCED_BLOCK_MAX) };
-        let last = last.max(first.clamp(GROWTH_MIN, ANNOUNCED_BLOCK_MAX));
-        Growth {
-            keep: usize::MAX,
-            first: first.saturating_mul(2).clamp(GROWTH_MIN, last) as u32,
-            last: last as u32,
-            member_max: (last / 4) as u32,
-            grows: true,
-        }
-    }
-}
-
-/// The smallest block that a growable pool adds.
-const GROWTH_MIN: usize = 256;
 
 /// The record of a pool, in front of its chunk's header. See the module.
 #[repr(C, align(16))]
@@ -142,9 +94,6 @@ offsets! {
     /// Where the fields of a pool's record lie that say what it has.
     PoolOffsets of Pool { orphaned, announced_room }
 }
-
-/// The largest room in a block: all of it lies in one segment, so that its members can be found.
-const BLOCK_ROOM_MAX: usize = USABLE_SLICES * SLICE - BLOCK;
 
 const POOL_RECORD: usize = size_of::<Pool>();
 /// Bytes in front of the payload of a pool's chunk.
@@ -290,133 +239,6 @@ impl PoolRef {
         if block.overflow.get() { &self.overflow } else { &self.announced }
     }
 
-    /// Room for a member of `size` bytes, and its tag, if only one tree draws on the pool, which threads do not share. There
-    /// is no header yet, and nobody looks before there is one.
-    #[inline(always)]
-    pub(super) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        if self.shared.get() { None } else { self.cut_held(size) }
-    }
-
-    /// [`cut`](PoolRef::cut), only from what is left of the newest block of the announced zone. `None` says nothing.
-    #[inline(always)]
-    pub(super) fn cut_ready(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        if self.shared.get() {
-            return None;
-        }
-        let at = self.announced.cut(room_for(size))?;
-        self.tally.add(size);
-        // SAFETY: room of a block is not at address 0.
-        Some((unsafe { NonNull::new_unchecked(at as *mut u8) }, self.first().tag()))
-    }
-
-    #[inline(always)]
-    fn cut_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        let room = room_for(size);
-        let at = match self.announced.cut(room) {
-            Some(at) => at,
-            None => self.find_room(room)?,
-        };
-        self.tally.add(size);
-        // All blocks of a pool have one tag.
-        Some((NonNull::new(at as *mut u8)?, self.first().tag()))
-    }
-
-    /// A new member of `size` bytes for a tree of the domain `shared`, not in the tree yet. A member may have left for
-    /// another domain than the pool's; then it is not served.
-    pub(super) fn member(self, size: usize, shared: Option<Shared>) -> Option<Chunk> {
-        // Until the header is written: others walk from one to the next.
-        let _held = self.hold();
-        if self.home.get() != shared {
-            return None;
-        }
-        let (at, tag) = self.cut_held(size)?;
-        // SAFETY: the room is free and nobody else's.
-        Some(unsafe { Chunk::create(at, tag, size) })
-    }
-
-    #[inline(never)]
-    fn find_room(self, room: usize) -> Option<usize> {
-        if room > BLOCK_ROOM_MAX {
-            return None;
-        }
-        if self.window.is_open() {
-            self.close_window();
-            if let Some(at) = self.announced.cut(room) {
-                return Some(at);
-            }
-        }
-        let growth = self.growth.get();
-        // What it has anyway is used first, when it is used for the first time since the pool was emptied.
-        if growth.grows
-            && !self.announced.is_binning()
-            && let Some(block) = self.take_spare(room)
-        {
-            self.announced.add(block);
-            return self.announced.cut(room);
-        }
-        let part = if growth.grows { zone::HALF } else { zone::EIGHTH };
-        if let Some(at) = self.announced.reuse(room, part, self.chunk()) {
-            return Some(at);
-        }
-        if self.promised.get() >= room {
-            self.announced.add(self.promised_block(room)?);
-            return self.announced.cut(room);
-        }
-        if room > growth.member_max as usize {
-            return None;
-        }
-        if growth.grows {
-            self.announced.add(self.next_block(room)?);
-            return self.announced.cut(room);
-        }
-        if let Some(at) = self.overflow.cut(room).or_else(|| self.overflow.reuse(room, part, self.chunk())) {
-            return Some(at);
-        }
-        self.overflow.add(self.next_block(room)?);
-        self.overflow.cut(room)
-    }
-
-    /// A block of the announced room that has none yet, if that much is left.
-    fn promised_block(self, room: usize) -> Option<NonNull<Block>> {
-        let promised = self.promised.get();
-        if promised < room.max(1) {
-            return None;
-        }
-        let bytes = promised.min(ANNOUNCED_BLOCK_MAX).max(room);
-        let block = self.new_block(bytes, false)?;
-        self.promised.set(promised - bytes);
-        Some(block)
-    }
-
-    /// A block beyond the announced room: one that is laid by and has `room`, or a new one.
-    fn next_block(self, room: usize) -> Option<NonNull<Block>> {
-        if let Some(block) = self.take_spare(room) {
-            return Some(block);
-        }
-        let (bytes, growth) = (self.next_growth.get(), self.growth.get());
-        let block = self.new_block((bytes - BLOCK).max(room), true)?;
-        self.next_growth.set((bytes * 2).min(growth.last as usize));
-        Some(block)
-    }
-
-    /// A block with at least `room` bytes for members; of announced room, with exactly as many.
-    fn new_block(self, room: usize, beyond: bool) -> Option<NonNull<Block>> {
-        let (at, tag) = store::take_block(self.heap()?, BLOCK + room)?;
-        // SAFETY: a slot taken just now, long enough.
-        unsafe {
-            let room = if beyond { store::bytes_of(at) - BLOCK } else { room };
-            let block = Block::create(at, tag, self.0, self.first().tag(), at.addr().get() + BLOCK, room);
-            block.as_ref().overflow.set(beyond && !self.growth.get().grows);
-            block.as_ref().beyond.set(beyond);
-            Some(block)
-        }
-    }
-
-    /// The heap that its blocks come from.
-    fn heap(self) -> Option<HeapRef> {
-        store::heap_for(self.home.get(), Some(self.chunk()))
-    }
-
     /// The pool's own chunk, which has been freed if the pool is orphaned.
     #[inline]
     fn chunk(self) -> Chunk {
@@ -424,72 +246,9 @@ impl PoolRef {
         unsafe { Chunk::from_header(self.0.add(1).cast()) }
     }
 
-    /// Takes back the room of `member`, which is freed.
-    #[inline(always)]
-    pub(super) fn put_back(member: Chunk, location: *const c_char) {
-        PoolRef::put_back_into(Block::of_member(member), member, location);
-    }
-
-    #[inline(always)]
-    fn put_back_into(block: &Block, member: Chunk, location: *const c_char) {
-        let pool = PoolRef(block.pool());
-        let held = pool.hold();
-        let zone = pool.zone(block);
-        let room = room_for(member.size());
-        pool.tally.remove(member.size());
-        member.stamp_freed(location);
-        if zone.put_back(block, member.address().addr().get(), room, location)
-            && (pool.orphaned.get() || !zone.is_tidy())
-        {
-            pool.zone_emptied(held, location);
-        }
-    }
-
-    /// The member that `suspect` is, if it is one with nothing that a free must act on and no children, and its block.
-    #[inline(always)]
-    fn plain_leaf(suspect: Suspect) -> Option<(&'static Block, Chunk)> {
-        Block::of_plain_member(suspect).filter(|(_, member)| member.child.is_none())
-    }
-
-    /// The member that `suspect` is, if it is one without flags, with room for a child of `size` bytes from its pool, and
-    /// that room's tag.
-    #[inline]
-    pub(super) fn cut_below(suspect: Suspect, size: usize) -> Option<(Chunk, NonNull<u8>, u32)> {
-        let (block, member) = Block::of_plain_member(suspect)?;
-        let (at, tag) = PoolRef(block.pool()).cut(size)?;
-        Some((member, at, tag))
-    }
-
-    /// [`cut_below`](PoolRef::cut_below), only if the room is at hand. `None` says nothing.
-    #[inline(always)]
-    pub(super) fn cut_ready_below(suspect: Suspect, size: usize) -> Option<(Chunk, NonNull<u8>, u32)> {
-        let (block, member) = Block::of_plain_member(suspect)?;
-        let (at, tag) = PoolRef(block.pool()).cut_ready(size)?;
-        Some((member, at, tag))
-    }
-
-    /// Frees the member that `suspect` is, if it is one with nothing to act on and no children, in a list without a
-    /// guard. If not, nothing has happened.
-    #[inline(always)]
-    pub(super) fn release_quick(suspect: Suspect, location: *const c_char) -> bool {
-        let Some((block, member)) = PoolRef::plain_leaf(suspect) else { return false };
-        if let Some(parent) = member.parent() {
-            if parent.above_has(GUARDED) {
-                return false;
-            }
-            links::bridge(member, parent);
-        }
-        PoolRef::put_back_into(block, member, location);
-        true
-    }
-
-    /// The same for a member that is out of the tree but for its next sibling, which is returned.
-    #[inline(always)]
-    pub(super) fn release_leaf(suspect: Suspect, location: *const c_char) -> Option<Option<Chunk>> {
-        let (block, member) = PoolRef::plain_leaf(suspect)?;
-        let next = member.next.get();
-        PoolRef::put_back_into(block, member, location);
-        Some(next)
+    /// The heap that its blocks come from.
+    fn heap(self) -> Option<HeapRef> {
+        store::heap_for(self.home.get(), Some(self.chunk()))
     }
 
     /// The pool's own chunk is gone; its members may live on elsewhere.
@@ -546,11 +305,6 @@ impl PoolRef {
         for list in [self.spare.take(), self.overflow.clear_all(), self.announced.clear()] {
             for_each_block(list, &mut |block| Block::give_back(block, location));
         }
-    }
-
-    /// Whether `member` counts against a memory limit: it is beyond the room that was announced.
-    pub(crate) fn counts(member: Chunk) -> bool {
-        Block::of_member(member).beyond.get()
     }
 
     /// Bytes of room that the pool announced.

@@ -3,6 +3,7 @@
 use core::ffi::c_char;
 use core::ptr::NonNull;
 
+use super::block::room_for;
 use super::{BLOCK, Block, PoolRef, Stats, for_each_block};
 use crate::tree::chunk::{Chunk, HEADER, MEMBER};
 use crate::tree::store;
@@ -23,7 +24,7 @@ impl PoolRef {
         // Pointers to members that were lead to a tag that is not theirs.
         first.set_tag(store::new_tag(heap) | MEMBER);
         if let Some(name) = name {
-            let room = super::room_for(name.size());
+            let room = room_for(name.size());
             name.retag(first.tag());
             first.cut(room);
             self.announced.live.set(1);

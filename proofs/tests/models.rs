@@ -47,12 +47,13 @@ fn start(body: impl FnOnce() + 'static) -> thread::JoinHandle<()> {
     thread::spawn(body)
 }
 
-fn two_free_into_one_span() {
-    let heap = Arc::new(Heap::<1, 2>::new(MAIN));
+/// Two threads each give back something of one span, as `give` has it for each, while the owner collects.
+fn two_free<const SLOTS: usize>(give: fn(&Heap<1, SLOTS>, usize)) {
+    let heap = Arc::new(Heap::<1, SLOTS>::new(MAIN));
     let others: Vec<_> = (0..2)
         .map(|i| {
             let heap = heap.clone();
-            start(move || heap.give(OTHERS[i], 0, i))
+            start(move || give(&heap, i))
         })
         .collect();
     heap.collect();
@@ -62,21 +63,12 @@ fn two_free_into_one_span() {
     assert_eq!(heap.in_use(), 0, "a slot was lost");
 }
 
+fn two_free_into_one_span() {
+    two_free::<2>(|heap, i| heap.give(OTHERS[i], 0, i));
+}
+
 fn two_free_chains() {
-    let heap = Arc::new(Heap::<1, 4>::new(MAIN));
-    let others: Vec<_> = [[0, 1], [2, 3]]
-        .into_iter()
-        .zip(OTHERS)
-        .map(|(objects, me)| {
-            let heap = heap.clone();
-            start(move || heap.give_all(me, 0, &objects))
-        })
-        .collect();
-    heap.collect();
-    heap.use_as_owner();
-    others.into_iter().for_each(|other| other.join().unwrap());
-    heap.collect();
-    assert_eq!(heap.in_use(), 0, "a slot was lost");
+    two_free::<4>(|heap, i| heap.give_all(OTHERS[i], 0, &[2 * i, 2 * i + 1]));
 }
 
 fn a_span_is_mailed_again() {

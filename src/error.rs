@@ -10,8 +10,10 @@ use core::fmt;
 /// use tmempool::{Context, Fault, RawError};
 ///
 /// let raw = Context::new("C's").into_raw();
+/// // SAFETY: it came from `into_raw`, on this thread.
 /// let ctx: Context = unsafe { Context::from_raw(raw) }?;
 /// drop(ctx);
+/// // SAFETY: any number may be asked about.
 /// let stale: Result<Context, _> = unsafe { Context::from_raw(raw) };
 /// assert!(matches!(stale.err(), Some(RawError::Fault(Fault::Freed { .. }))));
 /// # Ok::<(), RawError>(())

@@ -26,6 +26,7 @@ const NAME: &str = "rust values";
 /// use tmempool::{Context, Fault, RawError};
 ///
 /// let no_chunk = std::ptr::null_mut();
+/// // SAFETY: any number may be asked about.
 /// let refused: Result<Context, RawError> = unsafe { Context::from_raw(no_chunk) };
 /// assert_eq!(refused.err(), Some(RawError::Fault(Fault::Unknown)));
 /// ```
@@ -69,6 +70,7 @@ impl<K: Kind> Context<K> {
     /// ctx.alloc(String::from("value"));
     /// let raw = ctx.into_raw();
     /// // … C uses it, and gives it back:
+    /// // SAFETY: it came from `into_raw`, on this thread, and C does not use it any more.
     /// let ctx: Context = unsafe { Context::from_raw(raw) }?;
     /// assert_eq!(ctx.owned_values(), 1);
     /// # Ok::<(), tmempool::RawError>(())
@@ -94,6 +96,7 @@ impl<K: Kind> Context<K> {
     ///
     /// let number = Box::new(7);
     /// let stranger = (&raw const *number).cast_mut().cast();
+    /// // SAFETY: any number may be asked about.
     /// let refused: Result<Context, _> = unsafe { Context::from_raw(stranger) };
     /// assert_eq!(refused.err(), Some(RawError::Fault(Fault::Unknown)));
     /// ```

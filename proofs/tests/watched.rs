@@ -46,6 +46,8 @@ const UNDER_TSAN: &[Watched] = &[
     Watched { source: "c-tests/pools/shared_contexts.c", arguments: &["3000"], environment: &[] },
     Watched { source: "c-tests/pools/shared_model.c", arguments: &["2"], environment: &[] },
     Watched { source: "c-tests/pools/shared_edges.c", arguments: &[], environment: &[] },
+    Watched { source: "c-tests/pools/shared_moves.c", arguments: &[], environment: &[] },
+    Watched { source: "c-tests/pools/shared_limits.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/cache.c", arguments: &[], environment: &[("NO_LIMITS", "1")] },
     Watched { source: "c-tests/pools/genpool.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched {

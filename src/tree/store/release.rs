@@ -67,33 +67,29 @@ impl Leaves {
     /// [`release_member`](Leaves::release_member) of any other chunk. It may also be a reference, or a regular pool.
     #[inline(never)]
     pub(crate) fn release_other(&self, leaf: Chunk) -> Option<Option<Chunk>> {
-        release_unknown_leaf(leaf, self.location)
+        let header = leaf.address().cast::<Header>();
+        if !segment::covers(header.addr().get()) || !header.is_aligned() {
+            return None;
+        }
+        if leaf.has_only(REFERENCE) {
+            return release_reference_leaf(leaf, self.location);
+        }
+        // A freed one, which the tag would tell, has no flags.
+        if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.is_none() {
+            let next = leaf.next.get();
+            leaf.stamp_freed(self.location);
+            // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
+            unsafe { heap::give(leaf.address()) };
+            return Some(next);
+        }
+        if leaf.has_only(POOL) && leaf.verify().is_ok() && is_regular_pool(leaf) {
+            let next = leaf.next.get();
+            release_pool(leaf, self.location);
+            return Some(next);
+        }
+        // SAFETY: aligned, and in a mapped segment.
+        PoolRef::release_leaf(unsafe { Suspect::in_segment(header) }?, self.location)
     }
-}
-
-fn release_unknown_leaf(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
-    let header = leaf.address().cast::<Header>();
-    if !segment::covers(header.addr().get()) || !header.is_aligned() {
-        return None;
-    }
-    if leaf.has_only(REFERENCE) {
-        return release_reference_leaf(leaf, location);
-    }
-    // A freed one, which the tag would tell, has no flags.
-    if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.is_none() {
-        let next = leaf.next.get();
-        leaf.stamp_freed(location);
-        // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-        unsafe { heap::give(leaf.address()) };
-        return Some(next);
-    }
-    if leaf.has_only(POOL) && leaf.verify().is_ok() && is_regular_pool(leaf) {
-        let next = leaf.next.get();
-        release_pool(leaf, location);
-        return Some(next);
-    }
-    // SAFETY: aligned, and in a mapped segment.
-    PoolRef::release_leaf(unsafe { Suspect::in_segment(header) }?, location)
 }
 
 /// Takes what may be a reference to a chunk that threads do not share out of that one's list, and gives it back.

@@ -20,8 +20,8 @@ const FREED_VALUE: u32 = 0x00de_adfe & 0x00ff_ffff;
 /// The tag of a header whose chunk was freed by itself.
 pub const TAG_FREED: u32 = FREED_VALUE << FLAG_BITS;
 
-/// The tag of memory that is in no span: no header ever has it.
-pub const NO_TAG: u32 = 0x5ca1_ab00;
+/// The tag of memory that is in no span: no live header has it.
+pub const NO_TAG: u32 = 0;
 
 /// Every chunk is a block of the C library's malloc, so that other tools see each one.
 pub const MODE_MALLOC: u32 = 1;
@@ -196,7 +196,7 @@ fn setup_once() {
 fn draw() -> u64 {
     let mut bits = os::entropy();
     // Neither an empty header nor one of the marks may look like a tag.
-    while [0, FREED_VALUE, NO_TAG >> FLAG_BITS].iter().any(|&value| near(bits as u32, value)) {
+    while [NO_TAG >> FLAG_BITS, FREED_VALUE].iter().any(|&value| near(bits as u32, value)) {
         bits = bits.rotate_left(13).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     }
     bits

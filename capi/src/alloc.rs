@@ -44,11 +44,15 @@ pub unsafe extern "C" fn talloc_named_const(
 pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        match Chunk::look(context) {
-            Look::Plain(chunk, flags) => match ops::alloc_checked((chunk, flags), size, name) {
+        let Some(sight) = Chunk::sight(context) else { return named_slow(context, size, name) };
+        if let Some(parent) = sight.plain_parent() {
+            return match ops::alloc_found(parent, size, name) {
                 Some(chunk) => chunk.ptr(),
-                None => named_in_pool(chunk, size, name),
-            },
+                None => named_unready(parent.chunk(), size, name),
+            };
+        }
+        match sight.look() {
+            Look::Plain(parent) => named_in_pool(parent.chunk(), size, name),
             Look::Member(suspect) => named_below_member(context, size, name, suspect),
             Look::Shared | Look::Unknown => named_slow(context, size, name),
         }

@@ -24,8 +24,8 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
     // SAFETY: contract.
     unsafe {
         match Chunk::look(ptr) {
-            Look::Plain(chunk, flags) if ops::free_checked((chunk, flags), location) => 0,
-            Look::Plain(chunk, _) => free_checked(chunk, ptr, location),
+            Look::Plain(found) if ops::free_found(found, location) => 0,
+            Look::Plain(found) => free_checked(found.chunk(), ptr, location),
             Look::Member(suspect) => free_member(ptr, location, suspect),
             Look::Shared => free_shared(ptr, location),
             Look::Unknown => free_slow(ptr, location),

@@ -24,9 +24,9 @@ pub unsafe extern "C" fn _talloc_reference_loc(
 ) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        if let Some(owner) = Chunk::check_flags(context)
-            && let Some(chunk) = Chunk::check_flags(ptr)
-            && ops::reference_checked(owner, chunk, location)
+        if let Some(owner) = Chunk::find(context)
+            && let Some(chunk) = Chunk::find(ptr)
+            && ops::reference_found(owner, chunk, location)
         {
             return ptr.cast_mut();
         }

@@ -29,9 +29,9 @@ pub unsafe extern "C" fn _talloc_steal_loc(
 ) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
-        if let Some(parent) = Chunk::check_flags(new_ctx)
-            && let Some(chunk) = Chunk::check_flags(ptr)
-            && ops::steal_checked(parent, chunk)
+        if let Some(parent) = Chunk::find(new_ctx)
+            && let Some(chunk) = Chunk::find(ptr)
+            && ops::steal_found(parent, chunk)
         {
             return ptr.cast_mut();
         }

@@ -140,15 +140,14 @@ impl Scanner<'_> {
     /// The span that begins where the slice of this `descriptor` does, if one does.
     fn span(&self, descriptor: &[u8], mut start: u64, room: u64) -> Result<Option<Span>, Torn> {
         let fields = &self.shape.span;
-        let key = number(descriptor, fields.key) as u32;
-        if key == 0 || number(descriptor, fields.back) != 0 {
+        let tag = number(descriptor, fields.tag) as u32;
+        if tag == self.shape.no_tag || number(descriptor, fields.back) != 0 {
             return Ok(None);
         }
         let state = number(descriptor, fields.state) as u32;
         if state == self.shape.state_slab || state == self.shape.state_bare {
             return Ok(None);
         }
-        let tag = key ^ self.shape.no_tag;
         let len = number(descriptor, fields.len);
         let (slot, slots, most) = if state == self.shape.state_single {
             let inset = number(descriptor, fields.inset);

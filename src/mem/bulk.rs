@@ -12,7 +12,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use super::geometry::DESCRIPTOR;
-use super::heap::{self, HeapRef, MySlots};
+use super::heap::{self, Heap, HeapRef, ReadySpan};
 use super::remote::{Chain, Slot};
 use super::span::{SpanRef, State};
 
@@ -29,8 +29,8 @@ struct Parcel {
 
 /// See the module. What has been gathered is handed back when this is dropped.
 pub(crate) struct Bulk {
-    /// A heap that was found to be the calling thread's.
-    mine: Option<HeapRef>,
+    /// A heap that was found to be the calling thread's, or one that no span has.
+    mine: NonNull<Heap>,
     /// The places with a parcel, a bit each.
     filled: u32,
     /// Bytes in the parcels.
@@ -44,7 +44,12 @@ impl Bulk {
     /// Nothing has been given back.
     #[inline(always)]
     pub(crate) fn new() -> Bulk {
-        Bulk { mine: None, filled: 0, gathered: 0, parcels: [const { MaybeUninit::uninit() }; PLACES] }
+        Bulk {
+            mine: NonNull::dangling(),
+            filled: 0,
+            gathered: 0,
+            parcels: [const { MaybeUninit::uninit() }; PLACES],
+        }
     }
 
     /// [`heap::give_to`].
@@ -53,34 +58,29 @@ impl Bulk {
     /// As for that.
     #[inline(always)]
     pub(crate) unsafe fn give(&mut self, span: SpanRef, at: NonNull<u8>) {
-        let (heap, state) = (HeapRef::of_span(span), span.state());
-        if state != State::Single && (self.mine == Some(heap) || self.find(heap)) {
-            // SAFETY: slots of a heap that is the calling thread's; the rest is the caller's.
-            unsafe { MySlots::assume(span, state).give(at) };
+        if span.taker() == self.mine.as_ptr() {
+            // SAFETY: its heap is the calling thread's; the rest is the caller's.
+            unsafe { ReadySpan::assume(span).give(at) };
         } else {
-            self.give_other(span, at);
+            // SAFETY: the caller's.
+            unsafe { self.give_other(span, at) };
         }
     }
 
-    /// Whether `heap` is the calling thread's.
-    #[inline(never)]
-    fn find(&mut self, heap: HeapRef) -> bool {
-        let mine = heap.is_mine();
-        if mine {
-            self.mine = Some(heap);
-        }
-        mine
-    }
-
+    /// # Safety
+    /// As for [`give`](Bulk::give).
     #[cold]
     #[inline(never)]
-    fn give_other(&mut self, span: SpanRef, at: NonNull<u8>) {
-        if span.state() == State::Single {
-            // SAFETY: the caller's of `give`.
-            unsafe { heap::give_to(span, at) };
-        } else {
-            self.gather(span, at.cast());
+    unsafe fn give_other(&mut self, span: SpanRef, at: NonNull<u8>) {
+        let heap = HeapRef::of_span(span);
+        if span.state() != State::Single && !heap.is_mine() {
+            return self.gather(span, at.cast());
         }
+        if span.state() != State::Single {
+            self.mine = heap.as_non_null();
+        }
+        // SAFETY: the caller's.
+        unsafe { heap::give_slow(span, at) };
     }
 
     fn gather(&mut self, span: SpanRef, slot: NonNull<Slot>) {

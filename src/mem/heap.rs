@@ -359,32 +359,32 @@ pub unsafe fn give(at: NonNull<u8>) {
 /// As for [`give`]; `span` is the head of the span that `at` lies in.
 #[inline(always)]
 pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
-    match my_slots(span) {
+    match ready_span(span) {
         // SAFETY: as just seen, and the caller's.
-        Some(mine) => unsafe { mine.give(at) },
-        None => give_slow(span, at),
+        Some(ready) => unsafe { ready.give(at) },
+        // SAFETY: the caller's.
+        None => unsafe { give_slow(span, at) },
     }
 }
 
-/// A span that was found to hold slots of the calling thread's heap, and where it stands: for who gives a slot of it
-/// back right after.
-pub struct MySlots(SpanRef, State);
+/// A span of the calling thread's heap that was found to take slots back the short way: for who gives one back right
+/// after.
+pub struct ReadySpan(SpanRef);
 
-/// `span`, if it holds slots of the calling thread's heap.
+/// `span`, if it is one of slots of the calling thread's heap, and not full. `None` says nothing.
 #[inline(always)]
-pub fn my_slots(span: SpanRef) -> Option<MySlots> {
-    let state = span.state();
-    (state != State::Single && HeapRef::of_span(span).is_mine()).then_some(MySlots(span, state))
+pub fn ready_span(span: SpanRef) -> Option<ReadySpan> {
+    HeapRef::from_raw(span.taker()).is_some_and(HeapRef::is_mine).then_some(ReadySpan(span))
 }
 
-impl MySlots {
-    /// `span`, where it stands.
+impl ReadySpan {
+    /// `span`, of whose [taker](Span::taker) the calling thread is known to be the owner.
     ///
     /// # Safety
-    /// That is its state, and [`my_slots`] would find it.
+    /// As it says.
     #[inline(always)]
-    pub(super) unsafe fn assume(span: SpanRef, state: State) -> MySlots {
-        MySlots(span, state)
+    pub(super) unsafe fn assume(span: SpanRef) -> ReadySpan {
+        ReadySpan(span)
     }
 
     /// [`give_to`] that span.
@@ -393,15 +393,25 @@ impl MySlots {
     /// As for [`give_to`]; nothing was taken or given back meanwhile.
     #[inline(always)]
     pub unsafe fn give(self, at: NonNull<u8>) {
-        put_back(self.0, self.1, at.cast());
+        put_back(self.0, at.cast());
+        if self.0.used.get() == 0 && self.0.state() != State::Current {
+            settle(self.0);
+        }
     }
 }
 
+/// [`give_to`] any span.
+///
+/// # Safety
+/// As for [`give_to`].
 #[cold]
 #[inline(never)]
-fn give_slow(span: SpanRef, at: NonNull<u8>) {
+pub(super) unsafe fn give_slow(span: SpanRef, at: NonNull<u8>) {
     if span.state() == State::Single {
         segment::release(span);
+    } else if HeapRef::of_span(span).is_mine() {
+        put_back(span, at.cast());
+        settle(span);
     } else {
         hand_back(span, Chain::of(at.cast()));
     }
@@ -433,7 +443,8 @@ fn collected(span: NonNull<Span>, slots: Chain) {
     // In this order: see `inherited`.
     compiler_fence(Release);
     span.free.set(Some(slots.first));
-    count_back(span, span.state(), slots.count);
+    span.used.set(span.used.get() - slots.count);
+    settle(span);
 }
 
 /// The same in a heap that nobody owns, which keeps no span with nothing in it.
@@ -458,25 +469,15 @@ fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
     slot.cast()
 }
 
-/// The owner's half of a free of a slot of `span`, which has this `state`.
+/// The owner's half of a free of a slot of `span`, which is then to be [settled](settle).
 #[inline(always)]
-fn put_back(span: SpanRef, state: State, slot: NonNull<Slot>) {
+fn put_back(span: SpanRef, slot: NonNull<Slot>) {
     // SAFETY: the slot is free now, and slots are large enough for the link.
     unsafe { slot.as_ref() }.next.set(span.free.get());
     // In this order: see `inherited`.
     compiler_fence(Release);
     span.free.set(Some(slot));
-    count_back(span, state, 1);
-}
-
-/// So many slots of `span`, which has this `state`, are in use no more.
-#[inline(always)]
-fn count_back(span: SpanRef, state: State, slots: u32) {
-    let used = span.used.get() - slots;
-    span.used.set(used);
-    if state != State::Current && (used == 0 || state == State::Full) {
-        settle(span);
-    }
+    span.used.set(span.used.get() - 1);
 }
 
 /// Puts a span where it belongs after it got a slot back.

@@ -1,7 +1,7 @@
 //! Bytes: pages, segments, spans, slots and the heaps of threads. Knows nothing of contexts.
 //!
 //! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
-//! arithmetic; [`queue`] is where threads wait; [`tags`] says what a pointer is checked by, and [`known`] what is known
+//! arithmetic; [`queue`] is where threads wait; [`heads`] says what a pointer is checked by, and [`known`] what is known
 //! without a check; [`span`] describes a run of slices, [`segment`] hands them out (and `budget` says which go back to the
 //! kernel), [`heap`] cuts them into slots for one thread (whose that is stands in its `owner`; what others free comes back
 //! by `remote`, many at once by [`bulk`]; which spans it keeps with nothing in them says `idle`), [`slab`] into objects
@@ -11,6 +11,7 @@ mod budget;
 pub mod bulk;
 mod exit;
 pub mod geometry;
+pub mod heads;
 pub mod heap;
 mod idle;
 mod inherited;
@@ -27,5 +28,4 @@ pub mod size;
 pub mod slab;
 pub mod span;
 mod sync;
-pub mod tags;
 pub mod threads;

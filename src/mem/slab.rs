@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 use super::geometry::{SLICE, USABLE_SLICES};
 use super::segment;
 use super::span::{NO_TAG, SpanRef, State};
-use super::{tags, threads};
+use super::{heads, threads};
 
 /// The smallest object, in bytes: fewer than 2^16 of them lie in a slab.
 pub const MIN_OBJECT: usize = 8;
@@ -104,7 +104,7 @@ pub fn record_of(address: usize) -> Option<NonNull<()>> {
 /// [`record_of`], only if it goes the short way. `None` says nothing.
 #[inline(always)]
 pub fn record_of_quick(address: usize) -> Option<NonNull<()>> {
-    if !tags::knows_around(address) {
+    if !heads::knows_around(address) {
         return None;
     }
     // SAFETY: the address lies in a slice in use, and so in a mapped segment.

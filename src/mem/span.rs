@@ -25,7 +25,7 @@ use super::geometry::{self, DESCRIPTOR, SLICE, USABLE_SLICES};
 use super::heap::Heap;
 use super::remote::{Mailed, Remote, Slot};
 use super::size::LINE;
-use super::{size, tags};
+use super::{heads, size};
 use crate::offsets::offsets;
 
 pub use crate::process::NO_TAG;
@@ -58,13 +58,16 @@ pub enum State {
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Span {
-    /// The tag, mixed with [`NO_TAG`], so that descriptors start out as zeros.
-    key: AtomicU32,
+    /// [`NO_TAG`] in a slice of no span, and so in descriptors of zeros.
+    tag: AtomicU32,
     back: Cell<u8>,
     state: AtomicU8,
     class: Cell<u8>,
     zeroed: Cell<bool>,
     heap: AtomicPtr<Heap>,
+    /// The heap, while slots that its owner gives back need no more than to be put on the free list, but for the last one
+    /// in use.
+    taker: AtomicPtr<Heap>,
     pub(super) free: Cell<Option<NonNull<Slot>>>,
     pub(super) used: Cell<u32>,
     carved: Cell<u32>,
@@ -86,7 +89,7 @@ const _: () = assert!(size_of::<Span>() == DESCRIPTOR);
 
 offsets! {
     /// Where the fields of a span descriptor lie that say what is in the span.
-    SpanOffsets of Span { key, back, state, class, used, carved, slot_size, len, inset, heap }
+    SpanOffsets of Span { tag, back, state, class, used, carved, slot_size, len, inset, heap }
 }
 
 /// A span descriptor in a mapped segment. Copies are handles; the segment outlives them because a
@@ -124,6 +127,13 @@ impl SpanRef {
         let at = geometry::descriptor_address(address) as *mut Span;
         // SAFETY: descriptors of a mapped segment are mapped, and address 0 is in no segment.
         SpanRef(unsafe { NonNull::new_unchecked(at) })
+    }
+
+    /// The head of the span that `address` lies in, if it is a multiple of 16, and that goes the short way. `None` says
+    /// nothing. Any number can be asked about.
+    #[inline(always)]
+    pub fn known_at(address: usize) -> Option<SpanRef> {
+        heads::head_at(address).map(SpanRef)
     }
 
     /// The head of the span that `address` lies in.
@@ -270,23 +280,23 @@ impl SpanRef {
     pub(super) fn cover(self, heap: NonNull<Heap>, tag: u32, from: usize, to: usize) {
         for i in from..to {
             self.mark(heap, tag, i);
-            tags::set(self.start() + i * SLICE, tag);
+            heads::set(self.start() + i * SLICE, self.0);
         }
     }
 
     /// Marks the slices of this span, one block with a mapping of its own, as belonging to it. Chunks begin in the first
-    /// one alone, so that no other needs an entry among the tags.
+    /// one alone, so that no other needs an entry among the heads.
     pub(super) fn cover_alone(self, heap: NonNull<Heap>, tag: u32) {
         for i in 0..USABLE_SLICES {
             self.mark(heap, tag, i);
         }
-        tags::set(self.start(), tag);
+        heads::set(self.start(), self.0);
     }
 
     fn mark(self, heap: NonNull<Heap>, tag: u32, index: usize) {
         // SAFETY: the span's slices lie in one segment, whose descriptors are side by side.
         let slice = unsafe { self.0.add(index).as_ref() };
-        slice.key.store(tag ^ NO_TAG, Relaxed);
+        slice.tag.store(tag, Relaxed);
         slice.heap.store(heap.as_ptr(), Relaxed);
         slice.back.set(index as u8);
     }
@@ -294,9 +304,9 @@ impl SpanRef {
     /// Takes the tags from the slices `from..to`: from now on no pointer into them passes a check.
     pub(super) fn uncover(self, from: usize, to: usize) {
         for i in from..to {
+            heads::clear(self.start() + i * SLICE);
             // SAFETY: as in `mark`.
-            unsafe { self.0.add(i).as_ref() }.key.store(0, Relaxed);
-            tags::clear(self.start() + i * SLICE);
+            unsafe { self.0.add(i).as_ref() }.tag.store(NO_TAG, Relaxed);
         }
     }
 
@@ -353,12 +363,13 @@ impl Mailed for Span {
 impl Span {
     const fn unused() -> Span {
         Span {
-            key: AtomicU32::new(0),
+            tag: AtomicU32::new(NO_TAG),
             back: Cell::new(0),
             state: AtomicU8::new(State::Full as u8),
             class: Cell::new(0),
             zeroed: Cell::new(false),
             heap: AtomicPtr::new(core::ptr::null_mut()),
+            taker: AtomicPtr::new(core::ptr::null_mut()),
             free: Cell::new(None),
             used: Cell::new(0),
             carved: Cell::new(0),
@@ -378,7 +389,7 @@ impl Span {
     /// Its low byte is 0; a slice in no span has [`NO_TAG`].
     #[inline(always)]
     pub fn tag(&self) -> u32 {
-        self.key.load(Relaxed) ^ NO_TAG
+        self.tag.load(Relaxed)
     }
 
     /// The heap it belongs to.
@@ -403,6 +414,17 @@ impl Span {
 
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state as u8, Relaxed);
+        let taker = match state {
+            State::Current | State::Partial => self.heap.load(Relaxed),
+            _ => core::ptr::null_mut(),
+        };
+        self.taker.store(taker, Relaxed);
+    }
+
+    /// The heap it belongs to, if it is [current](State::Current) or [partial](State::Partial); else null.
+    #[inline(always)]
+    pub(super) fn taker(&self) -> *mut Heap {
+        self.taker.load(Relaxed)
     }
 
     /// Its size class, when it is a span of slots.

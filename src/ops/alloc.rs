@@ -8,7 +8,7 @@ use super::{roots, shared};
 use crate::error::AllocError;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{HEADER, LIMITED, Look, Suspect};
+use crate::tree::chunk::{Found, HEADER, LIMITED, Look, Suspect};
 use crate::tree::pool::Growth;
 use crate::tree::{Chunk, domain, limit, links, meter, store};
 
@@ -26,7 +26,7 @@ pub const MAX_SIZE: usize = 0x1000_0000;
 #[inline(always)]
 pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if let Some(parent) = parent
-        && let Some(chunk) = store::quick_child(parent, parent.flags(), size, ptr::null())
+        && let Some(chunk) = store::quick_child(parent, size, ptr::null())
     {
         return Ok(chunk);
     }
@@ -39,23 +39,19 @@ pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocEr
 /// See the [module](super); as for [`Chunk::set_name`].
 #[inline(always)]
 pub unsafe fn alloc_quick(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
-    store::quick_child(parent, parent.flags(), size, name)
+    store::quick_child(parent, size, name)
 }
 
-/// [`alloc_quick`] for a parent that [`Chunk::check_flags`] has found just now, and its flags, only if a slot is at hand.
+/// [`alloc_quick`] for a parent that was found just now, only if a slot is at hand.
 ///
 /// # Safety
 /// As for [`alloc_quick`].
 #[inline(always)]
-pub unsafe fn alloc_checked(
-    (parent, flags): (Chunk, u32),
-    size: usize,
-    name: *const c_char,
-) -> Option<Chunk> {
-    store::ready_child(parent, flags, size, name)
+pub unsafe fn alloc_found(parent: Found, size: usize, name: *const c_char) -> Option<Chunk> {
+    store::ready_child(parent, size, name)
 }
 
-/// [`alloc_quick`] where [`alloc_checked`] has turned the parent down, only if it is a pool that has room at hand. `None`
+/// [`alloc_quick`] where [`alloc_found`] has turned the parent down, only if it is a pool that has room at hand. `None`
 /// says nothing.
 ///
 /// # Safety
@@ -65,7 +61,7 @@ pub unsafe fn alloc_in_pool(parent: Chunk, size: usize, name: *const c_char) -> 
     store::ready_pool_child(parent, size, name)
 }
 
-/// [`alloc_quick`] where [`alloc_checked`] and [`alloc_in_pool`] have turned the parent down. `None` says nothing.
+/// [`alloc_quick`] where [`alloc_found`] and [`alloc_in_pool`] have turned the parent down. `None` says nothing.
 ///
 /// # Safety
 /// As for [`alloc_quick`].

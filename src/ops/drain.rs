@@ -338,7 +338,7 @@ pub(super) fn free_leaves(
 /// How many leaves of a shared context are freed before others are let in: some ten microseconds.
 const LEAVES_IN_ONE_GO: usize = 1000;
 
-/// [`free_leaves`], at most `most` of them. No foreign code runs, so the list is mended once, at the end.
+/// [`free_leaves`], at most `most` of them, if they are shared. No foreign code runs, so the list is mended once, at the end.
 #[inline(always)]
 fn free_simple_leaves(
     at: Chunk,
@@ -352,21 +352,30 @@ fn free_simple_leaves(
     let mut next = at.child.get();
     let mut verified = Ok(());
     let mut leaves = Leaves::new(location);
-    let mut freed = 0_usize;
+    let mut others = 0_usize;
     while let Some(child) = next {
-        if child.ptr().cast_const() == but || freed >= most {
+        if child.ptr().cast_const() == but {
             break;
         }
         let after = match leaves.look(child) {
-            Look::Plain(leaf, 0) if leaf.child.is_none() => {
-                let after = leaf.next.get();
-                leaves.release(leaf, freed);
+            Look::Plain(leaf) if leaf.flags() == 0 && leaf.chunk().child.is_none() => {
+                let after = leaf.chunk().next.get();
+                leaves.release(leaf);
                 Some(after)
             }
             // A chunk with something to act on.
-            Look::Plain(_, flags) if flags & (POOL | REFERENCE) == 0 => break,
-            Look::Member(suspect) => leaves.release_member(suspect),
-            _ => leaves.release_other(child),
+            Look::Plain(child) if child.flags() & (POOL | REFERENCE) == 0 => break,
+            // Among them are all that threads share.
+            other => {
+                if others >= most {
+                    break;
+                }
+                others += 1;
+                match other {
+                    Look::Member(suspect) => leaves.release_member(suspect),
+                    _ => leaves.release_other(child),
+                }
+            }
         };
         match after {
             Some(after) => next = after,
@@ -375,7 +384,6 @@ fn free_simple_leaves(
                 break;
             }
         }
-        freed += 1;
     }
     at.child.set(next);
     if let Some(next) = next

@@ -9,7 +9,7 @@ use super::entry::{Gained, enter_one, gain};
 use super::{reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
 use crate::mem::shared::Shared;
-use crate::tree::chunk::{DYING, Suspect};
+use crate::tree::chunk::{DYING, Found, Suspect};
 use crate::tree::side::Running;
 use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
 
@@ -93,16 +93,16 @@ pub unsafe fn free_anywhere(chunk: Chunk, location: *const c_char) -> Result<(),
 /// See the [module](super).
 #[inline(always)]
 pub unsafe fn free_quick(chunk: Chunk, location: *const c_char) -> bool {
-    store::quick_release(chunk, chunk.flags(), location)
+    store::quick_release(chunk, location)
 }
 
-/// [`free_quick`] for a chunk that [`Chunk::check_flags`] has found just now, and its flags.
+/// [`free_quick`] for a chunk that was found just now.
 ///
 /// # Safety
 /// See the [module](super).
 #[inline(always)]
-pub unsafe fn free_checked((chunk, flags): (Chunk, u32), location: *const c_char) -> bool {
-    store::quick_release(chunk, flags, location)
+pub unsafe fn free_found(chunk: Found, location: *const c_char) -> bool {
+    store::ready_release(chunk, location)
 }
 
 /// [`free_quick`] for what [`Chunk::look`] has taken for a member of a pool just now.

@@ -22,19 +22,19 @@ mod shared;
 mod totals;
 
 pub use alloc::{
-    MAX_SIZE, alloc, alloc_below_member, alloc_below_other, alloc_checked, alloc_in_pool, alloc_quick,
+    MAX_SIZE, alloc, alloc_below_member, alloc_below_other, alloc_found, alloc_in_pool, alloc_quick,
     alloc_root_quick, alloc_unready, alloc_zeroed, growable_object, growable_pool, pool, pooled_object,
 };
 pub use bare::{bare, bare_quick};
 pub(crate) use entry::referred;
 pub use entry::{Entry, enter, enter_one};
 pub use free::{
-    free, free_anywhere, free_checked, free_children, free_member, free_quick, free_shared, set_destructor,
+    free, free_anywhere, free_children, free_found, free_member, free_quick, free_shared, set_destructor,
     set_finalizer,
 };
 pub use realloc::{realloc, resize_in_place};
-pub use reference::{reference, reference_checked, reference_count, reference_locations, unlink};
-pub use reparent::{change_places, reparent, steal, steal_checked};
+pub use reference::{reference, reference_count, reference_found, reference_locations, unlink};
+pub use reparent::{change_places, reparent, steal, steal_found};
 pub use reset::{reset, set_keep};
 pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};

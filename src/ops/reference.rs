@@ -8,7 +8,7 @@ use super::entry::gain;
 use super::free::kill;
 use super::{reparent, roots, say};
 use crate::error::{AllocError, FreeError};
-use crate::tree::chunk::{DYING, MEMBER, SIDE};
+use crate::tree::chunk::{DYING, Found, MEMBER, SIDE};
 use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, domain, links, refs, store};
 
@@ -46,22 +46,18 @@ pub unsafe fn reference(
     hooked
 }
 
-/// [`reference`] for two chunks that [`Chunk::check_flags`] has found just now, and their flags, only if it goes the short
-/// way: both are plain but for a side record, the referred one has one already, and a slot is at hand. If it does not,
+/// [`reference`] for two chunks that were found just now, only if it goes the short way: both are plain but for a side record, the referred one has one already, and a slot is at hand. If it does not,
 /// nothing has happened.
 ///
 /// # Safety
 /// See the [module](super).
 #[inline(always)]
-pub unsafe fn reference_checked(
-    (context, flags): (Chunk, u32),
-    (chunk, its): (Chunk, u32),
-    location: *const c_char,
-) -> bool {
-    if its != SIDE || chunk.is_running() {
+pub unsafe fn reference_found(context: Found, chunk: Found, location: *const c_char) -> bool {
+    let (chunk, flags) = (chunk.chunk(), chunk.flags());
+    if flags != SIDE || chunk.is_running() {
         return false;
     }
-    let Some(handle) = store::ready_child(context, flags, refs::SIZE, refs::NAME.as_ptr()) else {
+    let Some(handle) = store::ready_child(context, refs::SIZE, refs::NAME.as_ptr()) else {
         return false;
     };
     // SAFETY: as was just seen.

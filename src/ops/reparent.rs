@@ -2,7 +2,7 @@
 
 use super::{dying, reference, roots};
 use crate::error::StealError;
-use crate::tree::chunk::{ANCHOR, DYING, GUARDED, LIMITED, MEMBER, POOL};
+use crate::tree::chunk::{ANCHOR, DYING, Found, GUARDED, LIMITED, MEMBER, POOL};
 use crate::tree::limit::Moving;
 use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, domain, links, refs};
@@ -45,13 +45,14 @@ pub unsafe fn steal(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), Steal
     Ok(())
 }
 
-/// [`steal`] between two chunks that [`Chunk::check_flags`] has found just now, and their flags, only if it goes the short
-/// way. If it does not, nothing has happened.
+/// [`steal`] between two chunks that were found just now, only if it goes the short way. If it does not, nothing has happened.
 ///
 /// # Safety
 /// See the [module](super).
 #[inline(always)]
-pub unsafe fn steal_checked((new_parent, of_parent): (Chunk, u32), (chunk, of_chunk): (Chunk, u32)) -> bool {
+pub unsafe fn steal_found(new_parent: Found, chunk: Found) -> bool {
+    let (of_parent, of_chunk) = (new_parent.flags(), chunk.flags());
+    let (new_parent, chunk) = (new_parent.chunk(), chunk.chunk());
     let Some(old_parent) = chunk.parent.get() else { return false };
     if of_chunk != 0
         || of_parent & SPECIAL != 0

@@ -23,8 +23,8 @@ use core::sync::atomic::{
 
 use super::notice::{self, Notice};
 use crate::error::{AllocError, Fault, FreeError};
+use crate::mem::heads;
 use crate::mem::known::Known;
-use crate::mem::tags;
 use crate::ops;
 use crate::process;
 use crate::tree::Chunk;
@@ -172,7 +172,7 @@ impl<T: Resident> ResidentRef<T> {
     unsafe fn check_sealed(ptr: *const c_void) -> Option<Self> {
         let at = ptr.cast::<Seated<T>>().cast_mut();
         // SAFETY: an aligned address in a slice in use, whose memory can all be read.
-        if tags::knows(at.addr()) && unsafe { (*at).seal.load(Relaxed) } == seal_of(T::KIND, at.addr()) {
+        if heads::knows(at.addr()) && unsafe { (*at).seal.load(Relaxed) } == seal_of(T::KIND, at.addr()) {
             RESIDENTS.enter(Self::known_as(at));
             return NonNull::new(at).map(ResidentRef);
         }

@@ -26,7 +26,7 @@ use crate::tree::side::SideOffsets;
 pub const MAGIC: [u8; 16] = *b"tmempool layout\n";
 
 /// The version of the layout.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// An address in the process that is described.
 #[repr(transparent)]
@@ -87,8 +87,7 @@ pub struct Shape {
     pub slice: u32,
     /// The descriptor of a slice: that of slice `n` lies at `n` times this in its segment.
     pub descriptor: u32,
-    /// What the key of a span's descriptor is mixed with (by xor): the result is the span's tag, and a key of 0
-    /// is that of a slice in no span.
+    /// The tag in the descriptor of a slice in no span.
     pub no_tag: u32,
     /// The state of a span that is one block, not slots.
     pub state_single: u32,

@@ -31,8 +31,8 @@ use super::pool::Block;
 use super::side::SideRef;
 use crate::error::Fault;
 use crate::mem::geometry::SLICE;
+use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
-use crate::mem::{segment, tags};
 use crate::offsets::offsets;
 use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
@@ -61,8 +61,10 @@ const QUICK: u32 = FLAGS & !(MEMBER | GUARDED);
 /// Whether children of a chunk with these flags come from the heap, and count against no limit.
 #[inline(always)]
 pub(crate) const fn is_plain_parent(flags: u32) -> bool {
-    flags & (POOL | MEMBER | LIMITED | GUARDED) == 0
+    flags & NO_PLAIN_PARENT == 0
 }
+
+const NO_PLAIN_PARENT: u32 = POOL | MEMBER | LIMITED | GUARDED;
 
 /// Bytes of the header.
 pub const HEADER: usize = size_of::<Header>();
@@ -137,14 +139,77 @@ impl Tag {
 /// What lies before a payload: see [`Chunk::look`].
 #[derive(Clone, Copy, Debug)]
 pub enum Look {
-    /// A live chunk of the heap that threads do not share, and its flags.
-    Plain(Chunk, u32),
+    /// A live chunk of the heap that threads do not share.
+    Plain(Found),
     /// It may be a member of a pool.
     Member(Suspect),
     /// It may be a chunk of a shared context.
     Shared,
     /// Nothing is known.
     Unknown,
+}
+
+/// A live chunk that was found by its address just now, with what was seen on the way.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub(super) chunk: Chunk,
+    pub(super) flags: u32,
+    /// The head of the span that it lies in.
+    pub(super) span: SpanRef,
+}
+
+impl Found {
+    /// The chunk.
+    #[inline(always)]
+    pub fn chunk(self) -> Chunk {
+        self.chunk
+    }
+
+    /// Its flags.
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.flags
+    }
+}
+
+/// What may be the header of a chunk: it is aligned, and its payload lies in a slice that the table of heads knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    chunk: Chunk,
+    /// How its tag differs from that of the span. If only in flags, it is a live chunk, with those flags.
+    differs: u32,
+    span: SpanRef,
+}
+
+impl Sight {
+    /// A live chunk of the heap with no other flags than those of `allowed`. `None` says nothing.
+    #[inline(always)]
+    fn found(self, allowed: u32) -> Option<Found> {
+        let Sight { chunk, differs, span } = self;
+        (differs & !allowed == 0).then_some(Found { chunk, flags: differs, span })
+    }
+
+    /// A live chunk whose children come from the heap, and count against no limit. `None` says nothing.
+    #[inline(always)]
+    pub fn plain_parent(self) -> Option<Found> {
+        self.found(FLAGS & !NO_PLAIN_PARENT)
+    }
+
+    /// What it is, as far as the tags say it.
+    #[inline(always)]
+    pub fn look(self) -> Look {
+        if let Some(found) = self.found(0) {
+            Look::Plain(found)
+        } else if let Some(found) = self.found(QUICK) {
+            Look::Plain(found)
+        } else if self.differs & MEMBER != 0 && self.chunk.ptr().addr() % SLICE >= HEADER {
+            Look::Member(Suspect { header: self.chunk.0, span_tag: self.span.tag() })
+        } else if self.differs & !SIDE == GUARDED {
+            Look::Shared
+        } else {
+            Look::Unknown
+        }
+    }
 }
 
 /// What may be the header of a member of a pool: it is aligned, lies in a slice in use, and has the flag.
@@ -156,7 +221,7 @@ pub struct Suspect {
 }
 
 impl Suspect {
-    /// What may be a member at `header`, which the table of tags does not know.
+    /// What may be a member at `header`, which the table of heads does not know.
     ///
     /// # Safety
     /// It is aligned, and lies in a mapped segment.
@@ -218,47 +283,30 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_quick(payload: *const c_void) -> Option<Chunk> {
         // SAFETY: the caller's.
-        unsafe { Chunk::check_flags(payload) }.map(|(chunk, _)| chunk)
+        unsafe { Chunk::find(payload) }.map(Found::chunk)
     }
 
-    /// [`check_quick`](Chunk::check_quick), and the flags of the chunk.
+    /// [`check_quick`](Chunk::check_quick), with what was seen on the way.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
-    pub unsafe fn check_flags(payload: *const c_void) -> Option<(Chunk, u32)> {
+    pub unsafe fn find(payload: *const c_void) -> Option<Found> {
         // SAFETY: the caller's.
-        let (chunk, flags, _) = unsafe { Chunk::compare(payload) }?;
-        if flags & !QUICK != 0 {
-            return None;
-        }
-        Some((chunk, flags))
+        unsafe { Chunk::sight(payload) }?.found(QUICK)
     }
 
-    /// What lies before `payload`, as far as the table of tags and the header's own tag say it.
+    /// What lies before `payload`, as far as the tags of its span and its own say it.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn look(payload: *const c_void) -> Look {
         // SAFETY: the caller's.
-        let Some((chunk, flags, span_tag)) = (unsafe { Chunk::compare(payload) }) else {
-            return Look::Unknown;
-        };
-        if flags == 0 {
-            Look::Plain(chunk, 0)
-        } else if flags & !QUICK == 0 {
-            Look::Plain(chunk, flags)
-        } else if flags & MEMBER != 0 && payload.addr() % SLICE >= HEADER {
-            Look::Member(Suspect { header: chunk.0, span_tag })
-        } else if flags & !SIDE == GUARDED {
-            Look::Shared
-        } else {
-            Look::Unknown
-        }
+        unsafe { Chunk::sight(payload) }.map_or(Look::Unknown, Sight::look)
     }
 
-    /// Whether `payload` is that of a chunk that [`check_flags`](Chunk::check_flags) would find, and `name`, which is not
+    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name`, which is not
     /// null, the very name that it was given. `false` says nothing.
     ///
     /// # Safety
@@ -266,35 +314,32 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let Some((chunk, flags, _)) = (unsafe { Chunk::compare(payload) }) else { return false };
-        let has = if flags & !(QUICK & !SIDE) == 0 {
-            chunk.name.get().cast()
+        let Some(sight) = (unsafe { Chunk::sight(payload) }) else { return false };
+        let has = if let Some(found) = sight.found(QUICK & !SIDE) {
+            found.chunk.name.get().cast()
         } else {
             seldom();
-            if flags & !QUICK != 0 {
-                return false;
-            }
-            // SAFETY: no other flag differs, so there is one.
-            unsafe { chunk.side_record() }.name.get()
+            let Some(found) = sight.found(QUICK) else { return false };
+            // SAFETY: it has more flags than the others, so it has this one.
+            unsafe { found.chunk.side_record() }.name.get()
         };
         has == name && !name.is_null()
     }
 
-    /// What would be the chunk, how its tag differs from that of the slice that `payload` lies in, and that tag. If the two
-    /// differ in flags only, it is a live one. `None` says nothing.
+    /// What would be the chunk whose payload is at `payload`. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
-    unsafe fn compare(payload: *const c_void) -> Option<(Chunk, u32, u32)> {
+    pub unsafe fn sight(payload: *const c_void) -> Option<Sight> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         // A header that lies right before the slice of its payload is in the same span, if there is one.
-        let expected = tags::tag_at(payload.addr())?;
+        let span = SpanRef::known_at(payload.addr())?;
         // SAFETY: aligned, as the payload is. What is before a slice in use can be read, too: no span begins at the start of
         // a segment.
-        let flags = unsafe { (*header).tag.peek() } ^ expected;
+        let differs = unsafe { (*header).tag.peek() } ^ span.tag();
         // SAFETY: an address in a segment is not null.
-        Some((Chunk(unsafe { NonNull::new_unchecked(header) }), flags, expected))
+        Some(Sight { chunk: Chunk(unsafe { NonNull::new_unchecked(header) }), differs, span })
     }
 
     /// [`check`](Chunk::check), only for a shared chunk of the heap, with no other flags than those of `allowed`. Its
@@ -305,11 +350,11 @@ impl Chunk {
     #[inline(always)]
     pub(crate) unsafe fn check_shared(payload: *const c_void, allowed: u32) -> Option<(Chunk, u32)> {
         // SAFETY: the caller's.
-        let (chunk, flags, _) = unsafe { Chunk::compare(payload) }?;
-        if flags & !allowed != GUARDED {
+        let Sight { chunk, differs, .. } = unsafe { Chunk::sight(payload) }?;
+        if differs & !allowed != GUARDED {
             return None;
         }
-        Some((chunk, flags))
+        Some((chunk, differs))
     }
 
     /// Whether a chunk that a link leads to is still one.
@@ -320,7 +365,7 @@ impl Chunk {
     }
 
     /// What the short way has turned down: shared chunks, members of pools, chunks of the malloc backend, those whose slice
-    /// the table of tags does not know, and all that is no live chunk.
+    /// the table of heads does not know, and all that is no live chunk.
     #[inline(never)]
     unsafe fn check_slow(payload: *const c_void) -> Result<Chunk, Fault> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();

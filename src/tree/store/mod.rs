@@ -11,8 +11,8 @@ mod resize;
 pub(crate) use create::{chunk, pool_chunk, shared_chunk, shared_context, successor};
 pub(crate) use quick::{
     goes_quickly, larger_child, member_child, pool_child, quick_child, quick_release, quick_release_member,
-    quick_root, ready_child, ready_member_child, ready_pool_child, release_shared_leaf, shared_child,
-    unready_child,
+    quick_root, ready_child, ready_member_child, ready_pool_child, ready_release, release_shared_leaf,
+    shared_child, unready_child,
 };
 pub(crate) use release::{
     Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode,

@@ -4,13 +4,13 @@
 use core::ffi::c_char;
 
 use super::{heap_near, heap_of};
-use crate::mem::heap;
+use crate::mem::heap::{self, HeapRef};
 use crate::mem::shared::Shared;
 use crate::mem::size;
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, Suspect, is_plain_parent};
+use crate::tree::chunk::{Chunk, Found, GUARDED, HEADER, LIMITED, MEMBER, POOL, Suspect, is_plain_parent};
 use crate::tree::links;
 use crate::tree::pool::PoolRef;
 
@@ -20,20 +20,29 @@ const QUICK: usize = size::SMALL_MAX - HEADER;
 /// The largest payload of the next shortest way: what a slot holds.
 const LARGER: usize = size::SLOT_MAX - HEADER;
 
+/// `chunk`, as if it had been found by its address. It lies in a span: it is no block of malloc's.
+#[inline(always)]
+fn found(chunk: Chunk) -> Found {
+    // SAFETY: the caller's.
+    let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
+    Found { chunk, flags: chunk.flags(), span }
+}
+
 /// Whether a chunk of `size` bytes can go the short way.
 #[inline(always)]
 pub(crate) fn goes_quickly(size: usize) -> bool {
     size <= QUICK && process::mode() & MODE_MALLOC == 0
 }
 
-/// A new child of `parent`, which has `flags` and lies in a span (no block of malloc's), the short way that most allocations
-/// go: no pool, no limit, the parent's heap is the calling thread's, and has a free slot at hand. `None` says nothing.
+/// A new child of `parent`, the short way that most allocations go: no pool, no limit, the parent's heap is the calling
+/// thread's, and has a free slot at hand. `None` says nothing.
 #[inline(always)]
-pub(crate) fn ready_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
+pub(crate) fn ready_child(parent: Found, size: usize, name: *const c_char) -> Option<Chunk> {
+    let Found { chunk: parent, flags, span } = parent;
     if size > QUICK || !is_plain_parent(flags) {
         return None;
     }
-    let heap = heap_of(parent);
+    let heap = HeapRef::of_span(span);
     if !heap.is_mine() {
         return None;
     }
@@ -42,14 +51,14 @@ pub(crate) fn ready_child(parent: Chunk, flags: u32, size: usize, name: *const c
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name, heap.outgrows_caches()) })
 }
 
-/// [`ready_child`] of any parent, or where there is no free slot at hand; or from the pool that serves `parent`, without a
+/// [`ready_child`] of any live parent, or where there is no free slot at hand; or from the pool that serves `parent`, without a
 /// limit.
 #[inline(always)]
-pub(crate) fn quick_child(parent: Chunk, flags: u32, size: usize, name: *const c_char) -> Option<Chunk> {
+pub(crate) fn quick_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
     if process::mode() & MODE_MALLOC != 0 {
         return None;
     }
-    match ready_child(parent, flags, size, name) {
+    match ready_child(found(parent), size, name) {
         Some(child) => Some(child),
         None => unready_child_apart(parent, size, name),
     }
@@ -164,16 +173,21 @@ pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize, name: *co
     Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, name, heap.outgrows_caches()) })
 }
 
-/// Takes `chunk`, which has `flags`, out of the tree and gives its bytes back, if that goes the short way: it is a plain
-/// chunk without children, of the calling thread's heap, in a list without a guard.
+/// [`ready_release`] of any live chunk.
 #[inline(always)]
-pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -> bool {
+pub(crate) fn quick_release(chunk: Chunk, location: *const c_char) -> bool {
+    process::mode() & MODE_MALLOC == 0 && ready_release(found(chunk), location)
+}
+
+/// Takes `chunk` out of the tree and gives its bytes back, if that goes the short way: it is a plain chunk without children,
+/// of a span of the calling thread's that takes slots back, in a list without a guard.
+#[inline(always)]
+pub(crate) fn ready_release(chunk: Found, location: *const c_char) -> bool {
+    let Found { chunk, flags, span } = chunk;
     if flags != 0 || chunk.child.is_some() || process::mode() != 0 {
         return false;
     }
-    // SAFETY: a plain chunk lies in a span.
-    let span = unsafe { SpanRef::of(chunk.address().addr().get()) };
-    let Some(slots) = heap::my_slots(span) else { return false };
+    let Some(slots) = heap::ready_span(span) else { return false };
     if let Some(parent) = chunk.parent.get() {
         if parent.above_has(GUARDED) {
             return false;
@@ -186,7 +200,7 @@ pub(crate) fn quick_release(chunk: Chunk, flags: u32, location: *const c_char) -
     true
 }
 
-/// [`quick_release`] for a chunk of a shared context, whose domain has been entered.
+/// [`ready_release`] for a chunk of a shared context, whose domain has been entered.
 #[inline]
 pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool {
     if !chunk.has_only(GUARDED) || chunk.child.is_some() || process::mode() != 0 {
@@ -201,7 +215,7 @@ pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool
     true
 }
 
-/// [`quick_release`] for what may be a member of a pool.
+/// [`ready_release`] for what may be a member of a pool.
 #[inline(always)]
 pub(crate) fn quick_release_member(suspect: Suspect, location: *const c_char) -> bool {
     process::mode() == 0 && PoolRef::release_quick(suspect, location)

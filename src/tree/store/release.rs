@@ -8,27 +8,29 @@ use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
-use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, Look, MEMBER, POOL, REFERENCE, SIDE, Suspect};
+use crate::tree::chunk::{
+    Chunk, Found, GUARDED, Header, LIMITED, Look, MEMBER, POOL, REFERENCE, SIDE, Suspect,
+};
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
 use crate::tree::{domain, limit, links, meter, refs};
 
 /// So many leaves of a list are given back without a look ahead: it would come too late for them. In a small heap all are.
-const FEW: usize = 8;
+const FEW: u32 = 8;
 
 /// Gives back one leaf after another of a list that is being freed. What is the same for all of them is looked up once,
 /// so it is for a time in which no foreign code runs. The list is the caller's to mend.
 pub(crate) struct Leaves {
     location: *const c_char,
-    /// So many leaves are given back without a look ahead.
-    few: usize,
+    /// How many plain leaves it is until one is given back with a look ahead.
+    until_look: u32,
     bulk: Bulk,
 }
 
 impl Leaves {
     #[inline(always)]
     pub(crate) fn new(location: *const c_char) -> Leaves {
-        Leaves { location, few: FEW, bulk: Bulk::new() }
+        Leaves { location, until_look: FEW + 1, bulk: Bulk::new() }
     }
 
     /// What a link leads to.
@@ -38,19 +40,13 @@ impl Leaves {
         unsafe { Chunk::look(leaf.ptr()) }
     }
 
-    /// Gives back a plain chunk of the heap without flags and without children, after so `many` others. In a long list of a
-    /// large heap, what comes soon, by the hints or because it lies right before this one, is fetched ahead.
+    /// Gives back a plain chunk of the heap without flags and without children.
     #[inline(always)]
-    pub(crate) fn release(&mut self, leaf: Chunk, many: usize) {
-        // SAFETY: a plain chunk lies in a span.
-        let span = unsafe { SpanRef::of(leaf.address().addr().get()) };
-        if many > self.few {
-            if HeapRef::of_span(span).outgrows_caches() {
-                span.prefetch_before(leaf.address());
-                leaf.fetch_sibling_ahead();
-            } else {
-                self.few = usize::MAX;
-            }
+    pub(crate) fn release(&mut self, leaf: Found) {
+        let Found { chunk: leaf, span, .. } = leaf;
+        self.until_look -= 1;
+        if self.until_look == 0 {
+            self.until_look = look_ahead(leaf, span);
         }
         leaf.stamp_freed(self.location);
         // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
@@ -90,6 +86,18 @@ impl Leaves {
         // SAFETY: aligned, and in a mapped segment.
         PoolRef::release_leaf(unsafe { Suspect::in_segment(header) }?, self.location)
     }
+}
+
+/// In a long list of a large heap, fetches ahead what comes soon after `leaf`, by the hints or because it lies right before
+/// it. Says until which leaf there is no need to look again.
+#[inline(always)]
+fn look_ahead(leaf: Chunk, span: SpanRef) -> u32 {
+    if !HeapRef::of_span(span).outgrows_caches() {
+        return u32::MAX;
+    }
+    span.prefetch_before(leaf.address());
+    leaf.fetch_sibling_ahead();
+    1
 }
 
 /// Takes what may be a reference to a chunk that threads do not share out of that one's list, and gives it back.

@@ -27,6 +27,7 @@ use super::remote::{Mailed, Remote, Slot};
 use super::size::LINE;
 use super::{heads, size};
 use crate::offsets::offsets;
+use crate::process;
 
 pub use crate::process::NO_TAG;
 
@@ -66,7 +67,7 @@ pub struct Span {
     zeroed: Cell<bool>,
     heap: AtomicPtr<Heap>,
     /// The heap, while slots that its owner gives back need no more than to be put on the free list, but for the last one
-    /// in use.
+    /// in use; none under options that change what a free does.
     taker: AtomicPtr<Heap>,
     pub(super) free: Cell<Option<NonNull<Slot>>>,
     pub(super) used: Cell<u32>,
@@ -415,13 +416,14 @@ impl Span {
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state as u8, Relaxed);
         let taker = match state {
-            State::Current | State::Partial => self.heap.load(Relaxed),
+            State::Current | State::Partial if process::mode() == 0 => self.heap.load(Relaxed),
             _ => core::ptr::null_mut(),
         };
         self.taker.store(taker, Relaxed);
     }
 
-    /// The heap it belongs to, if it is [current](State::Current) or [partial](State::Partial); else null.
+    /// The heap it belongs to, if it is [current](State::Current) or [partial](State::Partial), and no option changes what a
+    /// free does; else null.
     #[inline(always)]
     pub(super) fn taker(&self) -> *mut Heap {
         self.taker.load(Relaxed)

@@ -180,11 +180,12 @@ pub(crate) fn quick_release(chunk: Chunk, location: *const c_char) -> bool {
 }
 
 /// Takes `chunk` out of the tree and gives its bytes back, if that goes the short way: it is a plain chunk without children,
-/// of a span of the calling thread's that takes slots back, in a list without a guard.
+/// of a span of the calling thread's that takes slots back (under no option that changes what a free does), in a list
+/// without a guard.
 #[inline(always)]
 pub(crate) fn ready_release(chunk: Found, location: *const c_char) -> bool {
     let Found { chunk, flags, span } = chunk;
-    if flags != 0 || chunk.child.is_some() || process::mode() != 0 {
+    if flags != 0 || chunk.child.is_some() {
         return false;
     }
     let Some(slots) = heap::ready_span(span) else { return false };

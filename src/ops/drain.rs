@@ -13,7 +13,7 @@ use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::mem::shared::Shared;
 use crate::process;
-use crate::tree::chunk::{ANCHOR, DYING, GUARDED, Look, POOL, REFERENCE, SIDE};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, Look, REFERENCE, SIDE, Sight, seldom};
 use crate::tree::side::{Running, SideRef};
 use crate::tree::store::Leaves;
 use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
@@ -357,25 +357,26 @@ fn free_simple_leaves(
         if child.ptr().cast_const() == but {
             break;
         }
-        let after = match leaves.look(child) {
-            Look::Plain(leaf) if leaf.flags() == 0 && leaf.chunk().child.is_none() => {
-                let after = leaf.chunk().next.get();
-                leaves.release(leaf);
-                Some(after)
-            }
-            // A chunk with something to act on.
-            Look::Plain(child) if child.flags() & (POOL | REFERENCE) == 0 => break,
-            // Among them are all that threads share.
-            other => {
-                if others >= most {
-                    break;
-                }
-                others += 1;
-                match other {
-                    Look::Member(suspect) => leaves.release_member(suspect),
-                    _ => leaves.release_other(child),
-                }
-            }
+        let sight = leaves.sight(child);
+        if let Some(leaf) = sight.and_then(Sight::plain)
+            && leaf.chunk().child.is_none()
+        {
+            next = leaf.chunk().next.get();
+            leaves.release(leaf);
+            continue;
+        }
+        if sight.is_some_and(Sight::is_no_leaf) {
+            break;
+        }
+        seldom();
+        // Among the others are all that threads share.
+        if others >= most {
+            break;
+        }
+        others += 1;
+        let after = match sight.map_or(Look::Unknown, Sight::look) {
+            Look::Member(suspect) => leaves.release_member(suspect),
+            _ => leaves.release_other(child),
         };
         match after {
             Some(after) => next = after,

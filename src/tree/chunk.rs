@@ -189,16 +189,29 @@ impl Sight {
         (differs & !allowed == 0).then_some(Found { chunk, flags: differs, span })
     }
 
+    /// A live chunk of the heap without flags. `None` says nothing.
+    #[inline(always)]
+    pub(crate) fn plain(self) -> Option<Found> {
+        self.found(0)
+    }
+
     /// A live chunk whose children come from the heap, and count against no limit. `None` says nothing.
     #[inline(always)]
     pub fn plain_parent(self) -> Option<Found> {
         self.found(FLAGS & !NO_PLAIN_PARENT)
     }
 
+    /// Whether it is a live chunk of the heap that may have more to act on than what it gives back: children, or a side
+    /// record. No says nothing. A leaf without flags is taken for one.
+    #[inline(always)]
+    pub(crate) fn is_no_leaf(self) -> bool {
+        self.found(QUICK & !(POOL | REFERENCE)).is_some()
+    }
+
     /// What it is, as far as the tags say it.
     #[inline(always)]
     pub fn look(self) -> Look {
-        if let Some(found) = self.found(0) {
+        if let Some(found) = self.plain() {
             Look::Plain(found)
         } else if let Some(found) = self.found(QUICK) {
             Look::Plain(found)
@@ -250,9 +263,9 @@ impl Deref for Chunk {
     }
 }
 
-/// Tells the compiler that it is not often here.
+/// Tells the compiler that it is not often here, or that here is the longer way anyway.
 #[cold]
-const fn seldom() {}
+pub(crate) const fn seldom() {}
 
 impl Chunk {
     /// The chunk whose payload is at `payload`, if that is a live one. Any number can be asked
@@ -334,7 +347,10 @@ impl Chunk {
     pub unsafe fn sight(payload: *const c_void) -> Option<Sight> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         // A header that lies right before the slice of its payload is in the same span, if there is one.
-        let span = SpanRef::known_at(payload.addr())?;
+        let Some(span) = SpanRef::known_at(payload.addr()) else {
+            seldom();
+            return None;
+        };
         // SAFETY: aligned, as the payload is. What is before a slice in use can be read, too: no span begins at the start of
         // a segment.
         let differs = unsafe { (*header).tag.peek() } ^ span.tag();

@@ -9,7 +9,7 @@ use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
 use crate::tree::chunk::{
-    Chunk, Found, GUARDED, Header, LIMITED, Look, MEMBER, POOL, REFERENCE, SIDE, Suspect,
+    Chunk, Found, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE, Sight, Suspect, seldom,
 };
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
@@ -35,9 +35,9 @@ impl Leaves {
 
     /// What a link leads to.
     #[inline(always)]
-    pub(crate) fn look(&self, leaf: Chunk) -> Look {
+    pub(crate) fn sight(&self, leaf: Chunk) -> Option<Sight> {
         // SAFETY: any address may be asked about, and the tree is this thread's.
-        unsafe { Chunk::look(leaf.ptr()) }
+        unsafe { Chunk::sight(leaf.ptr()) }
     }
 
     /// Gives back a plain chunk of the heap without flags and without children.
@@ -46,6 +46,7 @@ impl Leaves {
         let Found { chunk: leaf, span, .. } = leaf;
         self.until_look -= 1;
         if self.until_look == 0 {
+            seldom();
             self.until_look = look_ahead(leaf, span);
         }
         leaf.stamp_freed(self.location);

@@ -5,30 +5,17 @@
 //! are forgotten when members live on elsewhere, that outlive their pool's reset; counts that drift; headers in them that
 //! look alive.
 
+mod random;
+
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
+use random::Rng;
 use tmempool::error::AllocError;
 use tmempool::ops;
 use tmempool::tree::Chunk;
 use tmempool::tree::chunk::{HEADER, MEMBER};
 use tmempool::tree::pool::{PoolRef, Stats};
-
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 33) as usize) % n
-    }
-}
 
 /// Bytes that were written over with one value, and must have it still.
 #[derive(Clone, Copy)]

@@ -4,30 +4,21 @@
 //! Attacks: objects with two owners, objects that lose what was constructed, hooks that run too often or not
 //! at all, counts that drift, memory that never goes back.
 
+mod random;
+
 use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 
+use random::Rng;
 use tmempool::error::Fault;
 use tmempool::ops;
 use tmempool::pools::cache::{
     self, COLOUR, Cache, CacheRef, Config, CreateError, DestroyError, HWALIGN, Hook, Misuse, ZERO_ON_ALLOC,
     ZERO_ON_FREE,
 };
-
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-}
 
 fn plain(size: usize) -> Config {
     Config { size, ..Config::default() }

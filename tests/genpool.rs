@@ -4,27 +4,14 @@
 //! Attacks: a range or an algorithm that is preferred in the wrong order, books that drift, frees of what was
 //! never given out, addresses at the edges of the address space, an address that two threads get.
 
+mod random;
+
+use random::Rng;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use tmempool::ops;
 use tmempool::pools::genpool::{AddError, Algo, GenPool, PlaceError, RangeInfo, ReleaseError};
 use tmempool::pools::resident::ResidentRef;
 use tmempool::tree::pool::Stats;
-
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 33) as usize) % n
-    }
-}
 
 const ALGOS: [Algo; 7] = [
     Algo::FirstFit,

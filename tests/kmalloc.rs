@@ -2,23 +2,14 @@
 //!
 //! Attacks: overlapping memory, lost alignment, memory that is given twice, frees that are believed.
 
+mod random;
+
 use std::ptr::NonNull;
 
+use random::Rng;
 use tmempool::ops;
 use tmempool::pools::cache::{self, Misuse};
 use tmempool::pools::kmalloc;
-
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-}
 
 fn free(at: NonNull<u8>) -> Result<(), Misuse> {
     // SAFETY: the tests do not use what they have freed.

@@ -5,6 +5,8 @@
 //! refilled first, resizes in all states, waiters that a newcomer overtakes, that time out as they are served,
 //! or that the end of the pool leaves behind.
 
+mod random;
+
 use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::ptr::{NonNull, null, null_mut};
@@ -13,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use random::Rng;
 use tmempool::ops;
 use tmempool::pools::cache::{self, Config};
 use tmempool::pools::mempool::{
@@ -20,22 +23,6 @@ use tmempool::pools::mempool::{
 };
 use tmempool::pools::resident::ResidentRef;
 use tmempool::tree::Chunk;
-
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 33) as usize) % n
-    }
-}
 
 /// A source that counts, and fails when it is told to. Its elements are numbers.
 #[derive(Default)]

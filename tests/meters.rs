@@ -5,32 +5,19 @@
 //! that come too high or too late; limits that are passed or refuse too early; a say that frees what the allocation
 //! is for, resets its pool, allocates itself, raises or removes the limit, or frees the tree above.
 
+mod random;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
+use random::Rng;
 use tmempool::error::AllocError;
 use tmempool::ops;
 use tmempool::tree::Chunk;
 use tmempool::tree::chunk::HEADER;
 use tmempool::tree::pool::Stats;
-
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 33) as usize) % n
-    }
-}
 
 struct Node {
     chunk: Chunk,

@@ -4,29 +4,19 @@
 //! Attacks: lost or doubled links, wrong order of children, contents that move or get mixed up, pools
 //! that hand out the same room twice, references that outlive their ends, totals that drift.
 
+mod random;
+
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ptr;
 
+use random::Rng;
 use tmempool::error::{FreeError, StealError};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
+/// What the programs of this model draw besides.
 impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 33) as usize) % n
-    }
-
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }

@@ -5,30 +5,17 @@
 //! members that overlap, blocks that are kept or given back against the limit, pointers from before a reset that
 //! pass for alive, chunks that a reset must not take along.
 
+mod random;
+
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
+use random::Rng;
 use tmempool::error::Fault;
 use tmempool::ops;
 use tmempool::tree::Chunk;
 use tmempool::tree::chunk::HEADER;
 use tmempool::tree::pool::PoolRef;
-
-/// A small generator of random numbers, the same sequence for the same seed.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 33) as usize) % n
-    }
-}
 
 fn alloc(parent: Chunk, size: usize) -> Chunk {
     // SAFETY: one thread, a live parent.

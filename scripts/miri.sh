@@ -22,7 +22,7 @@ if ! has_miri; then
 fi
 
 tests=("$@")
-[ "${#tests[@]}" -gt 0 ] || tests=(context advisories programs attacks)
+[ "${#tests[@]}" -gt 0 ] || tests=(context owners advisories programs attacks)
 target=${CARGO_TARGET_DIR:-target}/miri
 mkdir -p "$target"
 

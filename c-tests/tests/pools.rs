@@ -94,12 +94,14 @@ fn main() -> ExitCode {
             }));
         }
         if Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
-            let (test, dist) = ("pools cache under valgrind".to_owned(), dist.clone());
-            trials.push(Trial::test(test.clone(), move || {
-                Ok(under_valgrind("cache", compiler, &dist, &test)?)
-            }));
+            for program in ["cache", "cache_threads"] {
+                let (test, dist) = (format!("pools {program} under valgrind"), dist.clone());
+                trials.push(Trial::test(test.clone(), move || {
+                    Ok(under_valgrind(program, compiler, &dist, &test)?)
+                }));
+            }
         } else {
-            eprintln!("note: valgrind is not installed: `pools cache under valgrind` is skipped");
+            eprintln!("note: valgrind is not installed: object caches under it are skipped");
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

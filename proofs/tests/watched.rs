@@ -48,7 +48,7 @@ const UNDER_TSAN: &[Watched] = &[
     Watched { source: "c-tests/pools/shared_edges.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/shared_moves.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/shared_limits.c", arguments: &[], environment: &[] },
-    Watched { source: "c-tests/pools/cache.c", arguments: &[], environment: &[("NO_LIMITS", "1")] },
+    Watched { source: "c-tests/pools/cache_threads.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/genpool.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched {
         source: "c-tests/pools/mempool.c",

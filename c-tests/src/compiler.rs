@@ -42,8 +42,8 @@ impl Compiler {
         let mut command = Command::new(if is_cxx { self.cxx } else { self.c });
         command
             .current_dir(source.parent().expect("a source lies in a directory"))
-            // Valgrind does not read all that clang writes by default.
-            .args(["-Wall", "-Wextra", "-Werror", "-gdwarf-4"])
+            // Valgrind does not read all that clang writes by default; and clang calls a header `./NAME`.
+            .args(["-Wall", "-Wextra", "-Werror", "-gdwarf-4", "-fmacro-prefix-map=./="])
             .arg(source.file_name().expect("a source has a name"));
         command
     }

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import operator
-from types import TracebackType
-from typing import Any, Generic, Iterator, Optional, SupportsIndex, Type, TypeVar, Union, cast
+from typing import Any, Generic, Iterator, SupportsIndex, Type, TypeVar, Union, cast
 
 from . import _library as c
 from ._errors import WrongTypeError
@@ -100,22 +99,7 @@ class Buffer(Items, Handle):
             memory = memoryview(bytes_in_place(self._enter())).cast("B")
             return memory if self._format == "B" else memory.cast(cast(Any, self._format))
 
-    def __enter__(self: B) -> B:
-        with work:
-            self._address()
-        return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        if self.alive:
-            self.free()
-
-
-B = TypeVar("B", bound=Buffer)
 A = TypeVar("A", bound="Array")
 R = TypeVar("R", bound="Record[Any]")
 

@@ -9,7 +9,6 @@ import ctypes
 import operator
 import struct
 import sys
-from types import TracebackType
 from typing import NoReturn, Optional, SupportsIndex, Type, TypeVar
 
 from . import _library as c
@@ -23,7 +22,6 @@ from ._mempool import Mempool, make_mempool
 from ._work import caller, work
 
 H = TypeVar("H", bound=Handle)
-C = TypeVar("C", bound="Context")
 S = TypeVar("S", bound=ctypes.Structure)
 
 # By typecode: the size of an item in bytes, and what an array of them is called.
@@ -42,6 +40,14 @@ _copy = c.copy
 _MAX_SIZE = c.MAX_SIZE
 
 
+def _handle_of_new(address: Optional[int], name: str) -> Optional[int]:
+    """The handle of a chunk just made, which is freed if it can have none; within `work`."""
+    handle: Optional[int] = c.handle_of(address, encode_name(name)) if address else None
+    if address and not handle:
+        c.free_chunk(address, None)
+    return handle
+
+
 class Context(Handle):
     """A root of a tree, which owns all that is made from it. As a context manager it frees its
     tree at the end, unless that was done before."""
@@ -58,20 +64,6 @@ class Context(Handle):
         if type(self) is not Context:
             with work:
                 self._enter()
-
-    def __enter__(self: C) -> C:
-        with work:
-            self._address()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        if self.alive:
-            self.free()
 
     def child(self, name: str) -> Context:
         """A context that belongs to this one."""
@@ -240,10 +232,8 @@ class Context(Handle):
 
     def _adopt(self, kind: Type[H], address: Optional[int], length: int, name: str) -> H:
         """The object for a new chunk of this context's, whose class must be known; within `work`."""
-        handle = c.handle_of(address, encode_name(name)) if address else None
+        handle = _handle_of_new(address, name)
         if not handle:
-            if address:
-                c.free_chunk(address, None)
             self._refused(length, name)
         item = kind._of(handle, name)
         item._enter()
@@ -290,8 +280,7 @@ class SharedContext(Context):
         encode_name(name)
         with work:
             work.changes()
-            address = c.shared_context(None, None)
-            handle = c.handle_of(address, encode_name(name)) if address else None
+            handle = _handle_of_new(c.shared_context(None, None), name)
             if not handle:
                 raise MemoryError(f"no memory for {name!r}")
             self._handle = handle

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import html
 import operator
+from types import TracebackType
 from typing import (
     TYPE_CHECKING, Any, Callable, Dict, NoReturn, Optional, SupportsIndex, Type, TypeVar,
 )
@@ -66,7 +67,8 @@ def size_of(count: SupportsIndex, item: int = 1) -> int:
 
 
 class Handle:
-    """A chunk of memory with a name and owners."""
+    """A chunk of memory with a name and owners. A `with` block frees it at its end, unless that was
+    done before."""
 
     __slots__ = ("_handle", "_name", "__weakref__")
     _handle: int
@@ -179,6 +181,20 @@ class Handle:
             raise self._not_let_go()
         if registry.ending:
             registry.forget_ended()
+
+    def __enter__(self: H) -> H:
+        with work:
+            self._address()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        if self.alive:
+            self.free()
 
     def unlink(self, owner: Optional[Context]) -> None:
         """Ends what `owner` has of this: its reference, or else its being the parent. None stands

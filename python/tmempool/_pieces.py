@@ -66,15 +66,6 @@ class Provider(Handle):
             self._live()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        if self.alive:
-            self.free()
-
 
 def held(parent: Handle, name: str) -> Tuple[int, int]:
     """A new holder under `parent`, as its handle and its address; within `work`."""

@@ -17,7 +17,9 @@ use core::sync::atomic::{
     compiler_fence,
 };
 
-use super::idle::Idle;
+use super::generations::Generations;
+use super::geometry;
+use super::idle::{self, Idle, Kept};
 use super::inherited;
 use super::os;
 use super::owner::{LOST, Owner};
@@ -48,6 +50,7 @@ pub struct Heap {
     waiting: [Waiting; CLASSES],
     /// The spans that it keeps with nothing in them.
     pub(super) idle: Idle,
+    generations: Generations,
     /// What the layer above hangs on the thread that owns this heap.
     annex: Cell<Option<NonNull<()>>>,
     /// The next heap of the process.
@@ -91,6 +94,7 @@ impl HeapRef {
             uses: Cell::new(0),
             spans: AtomicU32::new(0),
             idle: Idle::new(),
+            generations: Generations::new(),
             current: [const { Cell::new(SpanRef::none()) }; CLASSES],
             waiting: [const { Waiting { first: Cell::new(None), last: Cell::new(None) } }; CLASSES],
             mailbox: Mailbox::new(),
@@ -185,17 +189,19 @@ impl HeapRef {
         span.free.get().map(|slot| (pop(span, slot), span.tag()))
     }
 
-    /// A block of at least `bytes` with a span of its own, at whose start it begins, and the tag of the span.
+    /// A block of at least `bytes` with a span of its own, at whose start it begins, and the tag of the span. The heap is
+    /// the calling thread's.
     #[cold]
     pub fn take_single(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
-        let span = segment::single(self.0, bytes)?;
+        let span = self.take_block(bytes)?;
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
-    /// A block of at least `bytes` with a span of its own, set in from the start of that, and the tag of the span.
+    /// [`take_single`](HeapRef::take_single) for a block that is set in from the start of its span.
     #[cold]
     pub fn take_large(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
-        let span = segment::large(self.0, bytes)?;
+        let span = self.take_block(bytes)?;
+        segment::colour(span, bytes);
         Some((NonNull::new(span.block_start() as *mut u8)?, span.tag()))
     }
 
@@ -204,6 +210,19 @@ impl HeapRef {
     pub fn take_growing(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
         let span = segment::own(self.0, bytes, bytes.saturating_mul(64).min(bytes + GROWTH))?;
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
+    }
+
+    /// A span that is one block of at least `bytes`.
+    #[inline(always)]
+    fn take_block(self, bytes: usize) -> Option<SpanRef> {
+        let slices = geometry::slices_for(bytes);
+        if idle::is_kept(slices)
+            && let Some(span) = self.idle.take_block(slices)
+        {
+            span.refill();
+            return Some(span);
+        }
+        segment::single(self, bytes)
     }
 
     /// Takes back what other threads have freed. The heap is the calling thread's.
@@ -220,8 +239,8 @@ impl HeapRef {
 
     /// Gives back the spans that are kept with nothing in them.
     fn release_idle(self) {
-        while let Some(span) = self.idle.take() {
-            self.release_partial(span);
+        while let Some(kept) = self.idle.take() {
+            self.release_kept(kept);
         }
     }
 
@@ -307,7 +326,7 @@ impl HeapRef {
     /// Gives a span of slots back that holds nothing.
     fn release(self, span: SpanRef) {
         self.count_spans(-1);
-        segment::release_slots(self, span);
+        segment::release_from(self, span);
     }
 
     /// The same of one that waits in its list.
@@ -321,8 +340,33 @@ impl HeapRef {
         if shared::is_reserved(self) || !self.idle.keep(span) {
             return self.release_partial(span);
         }
-        while let Some(span) = self.idle.excess() {
-            self.release_partial(span);
+        self.release_excess();
+    }
+
+    /// The block that `span` is has been given back to this heap, the calling thread's.
+    fn rest_block(self, span: SpanRef) {
+        let slices = geometry::slices_for(span.len());
+        let may_be_kept = idle::is_kept(slices) && !shared::is_reserved(self) && !segment::is_own(span);
+        if may_be_kept && self.idle.keep_block(span, slices) {
+            span.empty(self.generations.new_tag());
+            self.release_excess();
+        } else {
+            segment::release_from(self, span);
+        }
+    }
+
+    /// Gives back what is kept too much.
+    fn release_excess(self) {
+        while let Some(kept) = self.idle.excess() {
+            self.release_kept(kept);
+        }
+    }
+
+    /// Gives back what was kept.
+    fn release_kept(self, kept: Kept) {
+        match kept {
+            Kept::Slots(span) => self.release_partial(span),
+            Kept::Block(span, _) => segment::release_from(self, span),
         }
     }
 }
@@ -407,13 +451,15 @@ impl ReadySpan {
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn give_slow(span: SpanRef, at: NonNull<u8>) {
-    if span.state() == State::Single {
-        segment::release(span);
-    } else if HeapRef::of_span(span).is_mine() {
-        put_back(span, at.cast());
-        settle(span);
-    } else {
-        hand_back(span, Chain::of(at.cast()));
+    let heap = HeapRef::of_span(span);
+    match (span.state() == State::Single, heap.is_mine()) {
+        (true, true) => heap.rest_block(span),
+        (true, false) => segment::release(span),
+        (false, true) => {
+            put_back(span, at.cast());
+            settle(span);
+        }
+        (false, false) => hand_back(span, Chain::of(at.cast())),
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) fn recover(heap: HeapRef) {
     });
     while let Some(span) = empty {
         empty = span.next.get();
-        segment::release_slots(heap, span);
+        segment::release_from(heap, span);
     }
 }
 

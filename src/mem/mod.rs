@@ -4,12 +4,14 @@
 //! arithmetic; [`queue`] is where threads wait; [`heads`] says what a pointer is checked by, and [`known`] what is known
 //! without a check; [`span`] describes a run of slices, [`segment`] hands them out (and `budget` says which go back to the
 //! kernel), [`heap`] cuts them into slots for one thread (whose that is stands in its `owner`; what others free comes back
-//! by `remote`, many at once by [`bulk`]; which spans it keeps with nothing in them says `idle`), [`slab`] into objects
-//! for a pool, and [`threads`] says whose heap is whose (and `exit` whether there is anything left to do for them).
+//! by `remote`, many at once by [`bulk`]; which spans it keeps with nothing in them says `idle`; tags are made of
+//! `generations`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (and `exit` whether there is
+//! anything left to do for them).
 
 mod budget;
 pub mod bulk;
 mod exit;
+mod generations;
 pub mod geometry;
 pub mod heads;
 pub mod heap;

@@ -238,6 +238,26 @@ impl SpanRef {
         self.set_state(State::Single);
     }
 
+    /// Makes this, one block, a span with nothing in it, not even slots. From now on no pointer into it passes a check.
+    pub(super) fn empty(self, tag: u32) {
+        self.carved.set(0);
+        self.used.set(0);
+        self.zeroed.set(false);
+        for i in 0..geometry::slices_for(self.len()) {
+            self.mark(self.heap(), tag, i);
+        }
+        // In this order: see `inherited`.
+        compiler_fence(Release);
+        self.set_state(State::Full);
+    }
+
+    /// Makes this, which was [emptied](SpanRef::empty), one block again.
+    pub(super) fn refill(self) {
+        self.inset.set(0);
+        self.set_len(self.len());
+        self.set_state(State::Single);
+    }
+
     /// Makes this the head of a span that is one block of `len` bytes with a mapping of its own.
     pub(super) fn become_alone(self, heap: NonNull<Heap>, tag: u32, len: usize, zeroed: bool) {
         self.reset(zeroed);

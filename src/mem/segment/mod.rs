@@ -13,7 +13,7 @@
 //! purged.
 //!
 //! One lock guards the lists and the slice bitmaps of all segments. It is taken for a span, never
-//! for a slot.
+//! for a slot; nor for a span that its heap has kept (`mem::idle`).
 
 use core::cell::{Cell, UnsafeCell};
 use core::ops::Deref;
@@ -24,14 +24,14 @@ mod map;
 mod own;
 
 use super::budget::Budget;
+use super::generations::Generations;
 use super::geometry::{self, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
-use super::heap::{Heap, HeapRef};
+use super::heap::HeapRef;
 use super::idle::Idle;
 use super::lock::{Held, Lock};
 use super::os;
 use super::span::{Span, SpanRef};
 use crate::offsets::offsets;
-use crate::process;
 use map::set_covered;
 pub(crate) use map::{MAP, SEGMENT_NUMBERS};
 pub use map::{covers, has_covered};
@@ -77,7 +77,7 @@ impl Deref for SegmentRef {
     type Target = Segment;
 
     fn deref(&self) -> &Segment {
-        // SAFETY: made only from mapped segments, and used under the lock, which unmapping takes.
+        // SAFETY: made only from mapped segments, and used under the lock, which unmapping takes, or while a span is in use.
         unsafe { self.0.as_ref() }
     }
 }
@@ -122,8 +122,7 @@ struct Lists {
     budget: Budget,
     /// Mappings that were blocks' own, kept for the next, the one kept last first.
     spares: [Option<SegmentRef>; own::SPARES],
-    /// Counts the spans made, so that each gets a tag that the last one there had not.
-    generation: u32,
+    generations: Generations,
 }
 
 struct Segments {
@@ -143,7 +142,7 @@ static SEGMENTS: Segments = Segments {
         empty: [None; 2],
         budget: Budget::new(),
         spares: [None; own::SPARES],
-        generation: 0,
+        generations: Generations::new(),
     }),
     mapped: AtomicUsize::new(0),
 };
@@ -173,31 +172,36 @@ pub(super) fn slots(heap: HeapRef, class: usize, huge_pages: bool) -> Option<Spa
     let lists = SEGMENTS.lists(&mut held);
     lists.count(&heap.idle);
     let (span, zeroed) = lists.take(slices, huge_pages && slices == 1)?;
-    span.become_slots(heap.as_non_null(), lists.new_tag(), class, slices, zeroed);
+    span.become_slots(heap.as_non_null(), lists.generations.new_tag(), class, slices, zeroed);
     Some(span)
 }
 
 /// A span that is one block of at least `bytes`.
-pub(super) fn single(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
+pub(super) fn single(heap: HeapRef, bytes: usize) -> Option<SpanRef> {
     let slices = geometry::slices_for(bytes);
     if slices > USABLE_SLICES {
-        return own(heap, bytes, 0);
+        return own(heap.as_non_null(), bytes, 0);
     }
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
+    lists.count(&heap.idle);
     let (span, zeroed) = lists.take(slices, false)?;
-    span.become_single(heap, lists.new_tag(), slices, zeroed);
+    span.become_single(heap.as_non_null(), lists.generations.new_tag(), slices, zeroed);
     Some(span)
 }
 
-/// [`single`] for a block that is set in from the start of its span, if that has no mapping of its own.
-pub(super) fn large(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
-    let span = single(heap, bytes)?;
+/// Sets the block that `span` is, which needs `bytes`, in from its start, if that has no mapping of its own.
+pub(super) fn colour(span: SpanRef, bytes: usize) {
     let slices = geometry::slices_for(bytes);
     if slices <= USABLE_SLICES {
         span.set_in(bytes, colour_at(span.start(), slices));
     }
-    Some(span)
+}
+
+/// Whether the block that `span` is has a mapping of its own.
+pub(super) fn is_own(span: SpanRef) -> bool {
+    // Nobody needs the lock to ask: the length of a shared segment never changes, and that of another with its block alone.
+    !SegmentRef::of(span).is_shared()
 }
 
 /// The colour of a block of `slices` that begins at `start`. It depends on nothing else, so that the same lines of the
@@ -213,7 +217,7 @@ pub(super) fn slab(record: NonNull<()>, slices: usize) -> Option<SpanRef> {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     let (span, _) = lists.take(slices, false)?;
-    span.become_slab(record, lists.new_tag(), slices);
+    span.become_slab(record, lists.generations.new_tag(), slices);
     Some(span)
 }
 
@@ -239,8 +243,8 @@ pub(super) fn release(span: SpanRef) {
     SEGMENTS.lists(&mut held).release(span);
 }
 
-/// Gives a span of slots of `heap` back. Nobody uses any of it.
-pub(super) fn release_slots(heap: HeapRef, span: SpanRef) {
+/// [`release`] of a span of `heap`, the calling thread's.
+pub(super) fn release_from(heap: HeapRef, span: SpanRef) {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
     lists.count(&heap.idle);
@@ -368,14 +372,10 @@ impl Lists {
 
     /// The idle spans of a heap count as free.
     fn count(&mut self, idle: &Idle) {
-        let (fewer, more) = idle.change();
-        self.budget.claim(fewer, fewer);
-        self.budget.free(more);
-    }
-
-    fn new_tag(&mut self) -> u32 {
-        self.generation = self.generation.wrapping_add(1);
-        process::tag_of_generation(self.generation)
+        if let Some((fewer, more)) = idle.change() {
+            self.budget.claim(fewer, fewer);
+            self.budget.free(more);
+        }
     }
 
     /// Marks free slices as used. Says whether they are all zeros.

@@ -34,7 +34,7 @@ pub(in crate::mem) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> 
     segment.used.set(u64::MAX);
     lists.extend(segment, 0, slices);
     let span = segment.descriptor(1);
-    span.become_alone(heap, lists.new_tag(), slices * SLICE, zeroed);
+    span.become_alone(heap, lists.generations.new_tag(), slices * SLICE, zeroed);
     Some(span)
 }
 

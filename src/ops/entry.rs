@@ -264,8 +264,8 @@ pub(super) fn come_back(held: Option<Shared>, home: Option<Shared>, chunk: Chunk
         held.resume();
     }
     loop {
-        // Another thread may have taken it out of its domain: a peek sees what that has done.
-        if domain::guess(chunk).is_none() && domain::peek(chunk).is_none() {
+        // Another thread may have taken it out of its domain.
+        if domain::guess(chunk).is_none() {
             return home.map(|_| Gained(None));
         }
         if let Some(gained) = gain(held, chunk) {

@@ -47,10 +47,11 @@ pub(crate) fn heap_of(chunk: Chunk) -> Option<Shared> {
     Shared::of(store::heap_of(chunk))
 }
 
-/// What to enter first for `chunk`, of which nothing is known but that it lives; then [`peek`] again.
+/// What to enter first for `chunk`, of which nothing is known but that it lives; then [`peek`] again. Where the answer is
+/// none, the calling thread sees what a thread has done that has taken it out of its domain.
 #[inline]
 pub(crate) fn guess(chunk: Chunk) -> Option<Shared> {
-    if chunk.peek_flags() & GUARDED == 0 {
+    if chunk.see_flags() & GUARDED == 0 {
         return None;
     }
     // Without the lock, the side record of a chunk that lies in a shared heap may just be coming.
@@ -113,17 +114,20 @@ pub(crate) fn prepare(chunk: Chunk, to: Option<Shared>) -> Result<(), StealError
 /// `chunk` and all below it, which is of one domain or of none, belongs to `to` from now on. Both are entered, and it has
 /// been [prepared](prepare). What has been a domain of its own stays one.
 pub(crate) fn assign(chunk: Chunk, to: Option<Shared>) {
-    // The chunk itself last: a thread that has lost it to another [peeks](peek) at it until that is done with all.
+    // The chunk itself last, and its flag after all else: a thread that has lost it to another [peeks](peek) at it until that
+    // is done.
     let below = walk::within(chunk).filter(|&c| c != chunk);
     for c in below.chain([chunk]) {
-        if let Some(side) = c.side() {
-            side.set_shared(to.filter(|&to| !store::lies_in(c, to)));
-        }
-        match to {
-            Some(_) => c.set_flags(GUARDED),
-            None => c.clear_flags(GUARDED),
-        }
         set_home(c, to);
+        let Some(to) = to else {
+            // What the side record says stays: with the flag, but without that, it would seem to be of the heap's domain.
+            c.clear_flags(GUARDED);
+            continue;
+        };
+        if let Some(side) = c.side() {
+            side.set_shared(Some(to).filter(|&to| !store::lies_in(c, to)));
+        }
+        c.set_flags(GUARDED);
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Side {
     /// The newest reference to the chunk.
     pub(crate) references: Cell<Option<NonNull<Reference>>>,
     pub(crate) meter: Cell<Option<NonNull<Meter>>>,
-    /// The shared heap whose lock guards the chunk, where that is not the heap that the chunk lies in.
+    /// The shared heap whose lock guards the chunk, if one does, where that is not the heap that the chunk lies in.
     shared: AtomicPtr<Heap>,
 }
 
@@ -119,7 +119,7 @@ impl Deref for SideRef {
 }
 
 impl Side {
-    /// The shared heap that guards the chunk, if it is not the one that it lies in.
+    /// The shared heap that guards the chunk, which is guarded, if it is not the one that it lies in.
     pub(super) fn shared(&self) -> Option<Shared> {
         HeapRef::from_raw(self.shared.load(Acquire)).and_then(Shared::of)
     }

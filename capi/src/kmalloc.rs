@@ -42,10 +42,9 @@ fn alloc_slow(size: usize) -> *mut c_void {
 /// @param p  the memory; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_kfree(p: *mut c_void) {
-    match NonNull::new(p) {
-        // SAFETY: contract.
-        Some(at) if unsafe { kmalloc::free_quick(at.cast()) } => {}
-        _ => free_slow(p),
+    // SAFETY: contract.
+    if !unsafe { kmalloc::free_quick(p) } {
+        free_slow(p);
     }
 }
 

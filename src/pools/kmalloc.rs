@@ -7,14 +7,14 @@
 //!
 //! Memory is aligned to 16 bytes, up to 8 bytes to 8; a size that is a power of two, to that size, up to 64 KiB.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicPtr,
     Ordering::{AcqRel, Acquire},
 };
 
-use super::cache::{Cache, Config, GENERAL, Misuse};
+use super::cache::{self, Cache, Config, GENERAL, Key, Misuse};
 use crate::mem::heap;
 use crate::mem::size::{self, CLASSES, SLOT_MAX, SMALL_MAX};
 use crate::mem::slab;
@@ -53,16 +53,16 @@ impl General {
     }
 }
 
-/// For each multiple of 8 bytes up to [`SMALL_MAX`], the class that serves as many: a look-up instead of a comparison
-/// for each small class.
-static SMALL_CLASSES: [u8; SMALL_MAX / 8 + 1] = {
-    let mut classes = [0; SMALL_MAX / 8 + 1];
+/// For each multiple of 8 bytes up to [`SMALL_MAX`], what the cache is known by that serves as many: a look-up instead of a
+/// comparison for each small class.
+static SMALL_KEYS: [u16; SMALL_MAX / 8 + 1] = {
+    let mut keys = [0; SMALL_MAX / 8 + 1];
     let mut i = 0;
-    while i < classes.len() {
-        classes[i] = tightest(8 * i) as u8;
+    while i < keys.len() {
+        keys[i] = Key::general(tightest(8 * i)).number() as u16;
         i += 1;
     }
-    classes
+    keys
 };
 
 /// The class that serves `bytes`, at most [`SLOT_MAX`].
@@ -73,12 +73,6 @@ const fn tightest(bytes: usize) -> usize {
         17..=32 => 2,
         _ => SMALL.len() + size::class_of(bytes),
     }
-}
-
-/// [`tightest`], for each call.
-#[inline(always)]
-fn class_of(bytes: usize) -> usize {
-    if bytes <= SMALL_MAX { SMALL_CLASSES[bytes.div_ceil(8)].into() } else { tightest(bytes) }
 }
 
 /// Bytes of an object of `class`.
@@ -117,7 +111,7 @@ fn make_cache(class: usize) -> Option<&'static Cache> {
         at.write(General { _not_a_tag: 0, cache, name: General::name(size) });
         at.as_ref()
     };
-    general.cache.enter(general.name.as_ptr().cast::<c_char>());
+    general.cache.enter(general.name.as_ptr().cast::<c_char>(), Key::general(class));
     match CACHES[class].compare_exchange(null_mut(), at.as_ptr(), AcqRel, Acquire) {
         Ok(_) => Some(&general.cache),
         Err(first) => {
@@ -133,22 +127,28 @@ fn make_cache(class: usize) -> Option<&'static Cache> {
 }
 
 /// `size` bytes, undefined; for 0, an address that no other has. `None` without memory.
-#[inline(always)]
+#[inline]
 pub fn alloc(size: usize) -> Option<NonNull<u8>> {
+    alloc_quick(size).or_else(|| alloc_any(size))
+}
+
+/// [`alloc`], only if it goes the shortest way. `None` says nothing.
+#[inline(always)]
+pub fn alloc_quick(size: usize) -> Option<NonNull<u8>> {
+    if size > SMALL_MAX {
+        return None;
+    }
+    cache::alloc_general_quick(Key::from_number(SMALL_KEYS[size.div_ceil(8)].into()))
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_any(size: usize) -> Option<NonNull<u8>> {
     if size > SLOT_MAX {
         return alloc_large(size);
     }
-    cache(class_of(size))?.alloc()
-}
-
-/// [`alloc`], only if it goes the short way. `None` says nothing.
-#[inline(always)]
-pub fn alloc_quick(size: usize) -> Option<NonNull<u8>> {
-    if size > SLOT_MAX {
-        return None;
-    }
-    // SAFETY: what is not null was made by `make_cache`, and has no end.
-    unsafe { CACHES[class_of(size)].load(Acquire).as_ref() }?.cache.alloc_quick()
+    let class = tightest(size);
+    cache::alloc_general_quick(Key::general(class)).or_else(|| cache(class)?.alloc())
 }
 
 /// [`free`], only if it goes the short way. If it does not, nothing has happened.
@@ -156,9 +156,9 @@ pub fn alloc_quick(size: usize) -> Option<NonNull<u8>> {
 /// # Safety
 /// As for [`free`].
 #[inline(always)]
-pub unsafe fn free_quick(at: NonNull<u8>) -> bool {
+pub unsafe fn free_quick(at: *mut c_void) -> bool {
     // SAFETY: the caller's.
-    unsafe { Cache::free_general_quick(at) }
+    unsafe { cache::free_general_quick(at) }
 }
 
 #[cold]
@@ -206,8 +206,11 @@ mod tests {
     #[test]
     fn each_size_has_the_tightest_class_and_is_aligned() {
         for bytes in 1..=SLOT_MAX {
-            let class = class_of(bytes);
+            let class = tightest(bytes);
             assert!(class_size(class) >= bytes);
+            if bytes <= SMALL_MAX {
+                assert_eq!(usize::from(SMALL_KEYS[bytes.div_ceil(8)]), Key::general(class).number());
+            }
             assert!(class == 0 || class_size(class - 1) < bytes);
             if bytes.is_power_of_two() && bytes >= 8 {
                 assert_eq!(class_size(class), bytes);

@@ -13,7 +13,6 @@
 //! the end of a context above it.
 
 use core::ffi::{CStr, c_char, c_void};
-use core::mem::offset_of;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
@@ -156,12 +155,6 @@ impl<T: Resident> ResidentRef<T> {
     #[inline(always)]
     fn known_as(at: *const Seated<T>) -> usize {
         at.addr().wrapping_add(T::KIND as usize)
-    }
-
-    /// Whether `ptr` is the pointer that leads to the resident with `state`.
-    #[inline(always)]
-    pub(super) fn leads_to(ptr: *const c_void, state: NonNull<T>) -> bool {
-        ptr.addr().wrapping_add(offset_of!(Seated<T>, state)) == state.addr().get()
     }
 
     /// [`check`](Self::check) by the seal, where another has taken the place among those that are known. It is known from

@@ -5,10 +5,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::config::ZERO_ON_ALLOC;
+use super::front;
 use super::magazine::Magazine;
 use super::slab::{CACHED, IN_USE, Round, Slab};
 use super::store::Fresh;
-use super::{Cache, CacheRef};
+use super::{Cache, Key};
 
 impl Cache {
     /// An object, constructed if there is a constructor; its contents are else undefined, or zeros with
@@ -18,13 +19,13 @@ impl Cache {
         self.alloc_quick().or_else(|| self.alloc_slow())
     }
 
-    /// [`alloc`](Cache::alloc), only if it goes the short way: from the thread's magazine. `None` says nothing.
+    /// [`alloc`](Cache::alloc), only if it goes the short way: from the thread's magazine at the front. `None` says
+    /// nothing.
     #[inline(always)]
-    pub(in crate::pools) fn alloc_quick(&self) -> Option<NonNull<u8>> {
-        if self.flags & ZERO_ON_ALLOC != 0 {
-            return None;
-        }
-        self.magazines.mine_quick()?.pop()
+    fn alloc_quick(&self) -> Option<NonNull<u8>> {
+        let key = self.key();
+        let object = front::mine(key)?.pop_quick()?;
+        Some(if key.is_zeroing() && self.flags & ZERO_ON_ALLOC != 0 { self.cleared(object) } else { object })
     }
 
     /// As many objects as `out` has places, or none. Says whether they are there.
@@ -79,7 +80,7 @@ impl Cache {
                         magazine.push(round);
                     });
                 }
-                magazine.count_miss();
+                locked.store.misses += 1;
                 if let Some(object) = magazine.pop() {
                     // Constructed ones were taken first; what is raw waits for its turn.
                     fresh.rounds().for_each(|round| locked.store.put(round));
@@ -127,16 +128,18 @@ impl Cache {
     }
 }
 
-/// [`Cache::alloc`] from the cache behind `cache`, only if it goes the short way. `None` says nothing, not even that it is
-/// a cache.
+/// [`Cache::alloc`] from the cache behind `cache`, only if it goes the shortest way: the thread has a magazine in it, at
+/// the front. `None` says nothing, not even that it is a cache.
 ///
 /// # Safety
 /// No other thread ends the cache meanwhile.
 #[inline(always)]
 pub unsafe fn alloc_quick(cache: *const c_void) -> Option<NonNull<u8>> {
-    if !CacheRef::is_known(cache) {
-        return None;
-    }
-    // SAFETY: as was just seen.
-    unsafe { CacheRef::of_known(cache) }.alloc_quick()
+    front::mine_of(cache.addr())?.pop_quick()
+}
+
+/// [`Cache::alloc`] from the general cache with `key`, only if it goes the shortest way.
+#[inline(always)]
+pub(in crate::pools) fn alloc_general_quick(key: Key) -> Option<NonNull<u8>> {
+    front::mine_general(key)?.pop_quick()
 }

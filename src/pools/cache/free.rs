@@ -5,8 +5,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::config::{GENERAL, ZERO_ON_FREE};
+use super::front;
+use super::index::{self, Entry};
+use super::magazine::Magazine;
 use super::slab::{CACHED, IN_USE, RAW, Round, Slab};
-use super::{Cache, CacheRef};
+use super::{Cache, Key};
 
 /// Why an object was not taken back. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,43 +45,26 @@ impl Cache {
         }
     }
 
-    /// [`free`](Cache::free), only if it goes the short way: into the thread's magazine. If it does not, nothing
-    /// has happened.
+    /// [`free`](Cache::free), only if it goes the short way: into the thread's magazine at the front. If it does not,
+    /// nothing has happened.
     ///
     /// # Safety
     /// As for [`free`](Cache::free).
     #[inline(always)]
     unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
-        match Slab::at_quick(object.addr().get()) {
-            Some(slab) if slab.owner() == NonNull::from_ref(self) => self.free_from_quick(slab, object),
-            _ => false,
-        }
-    }
-
-    #[inline(always)]
-    fn free_from_quick(&self, slab: Slab, object: NonNull<u8>) -> bool {
-        if self.flags & ZERO_ON_FREE == 0
-            && let Some(round) = slab.round_at(object)
-            && round.state() == IN_USE
-            && let Some(magazine) = self.magazines.mine_quick()
-            && let Some(room) = magazine.room()
-        {
-            round.set_state(CACHED);
-            room.fill(round);
-            magazine.count_free();
-            return true;
-        }
-        false
-    }
-
-    /// [`free_quick`](Cache::free_quick) of an object of whichever cache with [`GENERAL`].
-    ///
-    /// # Safety
-    /// As for [`free`](Cache::free).
-    #[inline(always)]
-    pub(in crate::pools) unsafe fn free_general_quick(object: NonNull<u8>) -> bool {
-        Slab::at_quick(object.addr().get())
-            .is_some_and(|slab| Cache::general(slab).is_some_and(|cache| cache.free_from_quick(slab, object)))
+        let key = self.key();
+        let entry = index::entry_at(object.addr().get());
+        entry.key() == key.number()
+            && put(
+                entry,
+                object.as_ptr(),
+                || front::mine(key),
+                || {
+                    if key.is_zeroing() && self.flags & ZERO_ON_FREE != 0 {
+                        self.cleared(object);
+                    }
+                },
+            )
     }
 
     /// [`free`](Cache::free) of an object of whichever cache with [`GENERAL`].
@@ -132,20 +118,19 @@ impl Cache {
 
     /// Puts a free object where the next user finds it.
     fn shelve(&self, round: Round) {
-        if let Some(magazine) = self.magazines.mine()
-            && magazine.push(round)
-        {
-            return magazine.count_free();
+        if let Some(room) = self.magazines.mine().and_then(Magazine::room) {
+            return room.take_back(round);
         }
         let mut locked = self.lock();
         self.recover(&mut locked);
         match self.magazine(&mut locked) {
             Some(magazine) => {
-                if !magazine.push(round) {
+                if magazine.room().is_none() {
                     locked.store.unload(magazine);
-                    magazine.push(round);
                 }
-                magazine.count_free();
+                if let Some(room) = magazine.room() {
+                    room.take_back(round);
+                }
             }
             None => {
                 locked.store.put(round);
@@ -158,20 +143,51 @@ impl Cache {
     }
 }
 
-/// [`Cache::free`] of an object of the cache behind `cache`, only if it goes the short way. If it does not, nothing has
-/// happened. The object itself says whose it is, so no more is looked at of `cache` than whether it is that one.
+/// Puts `object`, which may be any number, into the magazine that `magazine` finds, if it is one in use of the slab with this entry, and there is
+/// room. `clear` is called in between. If not, nothing has happened.
+#[inline(always)]
+fn put(
+    entry: &Entry,
+    object: *mut u8,
+    magazine: impl FnOnce() -> Option<&'static Magazine>,
+    clear: impl FnOnce(),
+) -> bool {
+    if let Some(state) = entry.state_at(object.addr())
+        // SAFETY: an object's address.
+        && let round = (Round { object: unsafe { NonNull::new_unchecked(object) }, state })
+        && round.state() == IN_USE
+        && let Some(magazine) = magazine()
+        && let Some(room) = magazine.room()
+    {
+        round.set_state(CACHED);
+        clear();
+        room.take_back(round);
+        return true;
+    }
+    false
+}
+
+/// [`Cache::free`] of an object of the cache behind `cache`, only if it goes the shortest way. If it does not, nothing has
+/// happened. The object says whose it is, and the thread has a magazine there: nothing is looked at of `cache`.
 ///
 /// # Safety
 /// As for [`Cache::free`].
 #[inline(always)]
 pub unsafe fn free_quick(cache: *const c_void, object: *mut c_void) -> bool {
-    let Some(slab) = Slab::at_quick(object.addr()) else { return false };
-    if !CacheRef::leads_to(cache, slab.owner()) {
-        return false;
-    }
-    // SAFETY: a slab does not outlive its cache; nothing lies at address 0.
-    let (cache, object) = unsafe { (slab.owner().as_ref(), NonNull::new_unchecked(object.cast())) };
-    cache.flags & GENERAL == 0 && cache.free_from_quick(slab, object)
+    let entry = index::entry_at(object.addr());
+    entry.key() == cache.addr() && put(entry, object.cast(), || front::mine_of(cache.addr()), || {})
+}
+
+/// [`Cache::free`] of an object of whichever general cache, only if it goes the shortest way. If it does not, nothing has
+/// happened.
+///
+/// # Safety
+/// As for [`Cache::free`].
+#[inline(always)]
+pub(in crate::pools) unsafe fn free_general_quick(object: *mut c_void) -> bool {
+    let entry = index::entry_at(object.addr());
+    let key = Key::from_number(entry.key());
+    key.is_general() && put(entry, object.cast(), || front::mine_general(key), || {})
 }
 
 /// What is wrong with a pointer into a slab of the cache.
@@ -187,7 +203,38 @@ fn verdict(round: Option<Round>) -> Misuse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pools::cache::{Config, create, destroy};
+    use crate::pools::cache::{Config, alloc_quick, create, destroy};
+
+    /// No number but the cache's own pointer is taken for a cache: not what caches are known by inside, nor what stands in
+    /// tables where there is none.
+    #[test]
+    fn the_shortest_ways_know_caches_by_their_pointers_alone() {
+        let (plain, zeroing) = (
+            Config { size: 64, ..Config::default() },
+            Config { size: 64, flags: ZERO_ON_FREE, ..Config::default() },
+        );
+        let at = |address: usize| core::ptr::without_provenance::<c_void>(address);
+        // SAFETY: trees of this test's, and objects that nobody uses.
+        unsafe {
+            let caches = [&plain, &zeroing].map(|config| create(None, c"known", config).unwrap());
+            let objects = caches.map(|cache| cache.alloc().unwrap().as_ptr().cast::<c_void>());
+            let general = crate::pools::kmalloc::alloc(64).unwrap().as_ptr().cast::<c_void>();
+            let other = caches.map(|cache| cache.ptr().addr());
+            for object in [objects[0], objects[1], general] {
+                let wrong = (0..9000).chain(other.map(|cache| cache + 1)).chain([usize::MAX]);
+                assert!(wrong.clone().all(|cache| !free_quick(at(cache), object)));
+                assert!(wrong.clone().all(|cache| alloc_quick(at(cache)).is_none()));
+            }
+            assert!(!free_quick(caches[1].ptr(), objects[0]) && !free_quick(caches[0].ptr(), general));
+            assert!(!free_general_quick(objects[0]) && !free_general_quick(objects[0].wrapping_byte_add(1)));
+            assert!(free_quick(caches[0].ptr(), objects[0]) && free_general_quick(general));
+            assert!(!free_quick(caches[0].ptr(), objects[0]) && !free_general_quick(general));
+            caches[1].free(NonNull::new(objects[1].cast()).unwrap()).unwrap();
+            let gone = caches.map(|cache| cache.ptr());
+            caches.iter().for_each(|&cache| destroy(cache, c"here".as_ptr()).unwrap());
+            assert!(gone.iter().all(|&cache| alloc_quick(cache).is_none() && !free_quick(cache, objects[0])));
+        }
+    }
 
     /// What two frees of one object at the same instant leave behind: it is twice in the magazines.
     #[test]

@@ -1,7 +1,7 @@
 //! The object cache (the kernel's `kmem_cache`): objects of one size, which stay constructed between uses.
 //!
 //! ```text
-//!   alloc, free         without a lock: the thread's own magazine       (magazine, places)
+//!   alloc, free         without a lock: the thread's own magazine       (magazine, front, places)
 //!        │
 //!   a batch at a time   under the cache's lock: the depot               (store)
 //!        │
@@ -20,7 +20,10 @@
 
 mod alloc;
 mod config;
+mod extent;
 mod free;
+mod front;
+mod index;
 mod magazine;
 mod places;
 mod registry;
@@ -44,10 +47,13 @@ use places::Magazines;
 use slab::{RAW, Slab};
 use store::{MAX_BATCH, Store};
 
+pub(super) use alloc::alloc_general_quick;
 pub use alloc::alloc_quick;
 pub(super) use config::GENERAL;
 pub use config::{COLOUR, Config, CreateError, FLAGS, HWALIGN, Hook, ZERO_ON_ALLOC, ZERO_ON_FREE};
+pub(super) use free::free_general_quick;
 pub use free::{Misuse, free_quick};
+pub(super) use front::Key;
 pub use stats::{Row, Rows, Stats, rows};
 
 /// Why a cache was not destroyed. Nothing has changed.
@@ -59,7 +65,7 @@ pub enum DestroyError {
     Chunk(FreeError),
 }
 
-/// A cache. See the module. What every call needs comes first.
+/// A cache. See the module.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Cache {
@@ -109,7 +115,8 @@ pub unsafe fn create(parent: Option<Chunk>, name: &CStr, config: &Config) -> Res
     let cache = Cache::new(config)?;
     // SAFETY: the caller's.
     let cache = unsafe { CacheRef::create(parent, name, cache) }.map_err(CreateError::Memory)?;
-    cache.enter(cache.name());
+    let zeroes = config.flags & (ZERO_ON_ALLOC | ZERO_ON_FREE) != 0;
+    cache.enter(cache.name(), Key::of(cache.ptr().addr(), zeroes));
     Ok(cache)
 }
 
@@ -159,9 +166,10 @@ impl Cache {
         })
     }
 
-    /// The cache is where it will stay, and is called `name`.
-    pub(super) fn enter(&self, name: *const c_char) {
+    /// The cache is where it will stay, and is called `name`, and known by `key`.
+    pub(super) fn enter(&self, name: *const c_char, key: Key) {
         self.name.set(name);
+        self.magazines.key.set(key);
         registry::enter(NonNull::from_ref(self));
     }
 
@@ -174,6 +182,11 @@ impl Cache {
         let held = process::resident_lock(core::ptr::from_ref(self).addr()).hold();
         // SAFETY: the lock is held until this is dropped, and gives the only way to the store.
         Locked { store: unsafe { &mut *self.store.get() }, _held: held }
+    }
+
+    /// What it is known by.
+    fn key(&self) -> Key {
+        self.magazines.key.get()
     }
 
     /// Bytes of an object, as asked for.

@@ -1,25 +1,26 @@
 //! Whose magazine is whose.
 //!
-//! Each thread has one place at the *front*, where its magazine is looked for first; where two threads have
-//! the same place, one of them finds its own in a hash table. Both are read without a lock, and changed under the
-//! lock of the cache; when the table grows, the old one is kept until the cache's end, for those who are reading it.
+//! A thread's magazine in a cache has its place at the *front* (`front`), if nobody else had it first; otherwise it is
+//! found in a hash table of the cache. Both are read without a lock. Here they change, under the lock of the cache; when the
+//! table grows, the old one is kept until the cache's end, for those who are reading it.
+//!
+//! A magazine at the front goes with its thread, and what it has counted is kept. One of the table waits for another
+//! thread, and is empty until then.
 
+use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
-    AtomicPtr, AtomicUsize,
+    AtomicPtr, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::magazine::{Magazine, Tally};
+use super::front::{self, Key};
+use super::magazine::{Magazine, NOBODY, Tally};
 use crate::mem::heap;
 use crate::mem::os;
 use crate::mem::size;
 use crate::mem::threads;
 
-/// Owner of a magazine that waits for a thread.
-const NOBODY: usize = 0;
-/// Places at the front.
-const FRONT: usize = 32;
 /// The first table has two to this many entries.
 const FIRST_BITS: usize = 4;
 /// A table has at most two to this many: the number is kept in the low bits of its address.
@@ -41,10 +42,12 @@ struct Head {
 }
 
 /// The magazines of a cache.
-#[repr(C)]
 #[derive(Debug)]
 pub(super) struct Magazines {
-    front: [Entry; FRONT],
+    /// What the cache is known by: set before others know of it.
+    pub(super) key: Cell<Key>,
+    /// Those at the front, linked.
+    front: AtomicPtr<Magazine>,
     /// Of the table, the address of the entries, which is a multiple of 16, and in its low bits the binary
     /// logarithm of their number; 0 while there is none.
     table: AtomicUsize,
@@ -52,13 +55,8 @@ pub(super) struct Magazines {
     capacity: usize,
     /// Those of a former table that nobody has, linked.
     spare: AtomicPtr<Magazine>,
-}
-
-/// Where the thread `owner` has its place at the front. Thread pointers are apart by what a stack takes, whole
-/// pages.
-#[inline(always)]
-fn place_of(owner: usize) -> usize {
-    (owner >> 12) % FRONT
+    /// Allocations and frees of those that have left the front.
+    gone: [AtomicU64; 2],
 }
 
 /// A table, taken apart.
@@ -122,12 +120,13 @@ impl Table {
 impl Magazines {
     /// None yet; each will have room for `capacity` objects.
     pub(super) fn new(capacity: usize) -> Magazines {
-        let unused = || Entry { owner: AtomicUsize::new(NOBODY), magazine: AtomicPtr::new(null_mut()) };
         Magazines {
-            front: core::array::from_fn(|_| unused()),
+            key: Cell::new(Key::NONE),
+            front: AtomicPtr::new(null_mut()),
             table: AtomicUsize::new(0),
             capacity,
             spare: AtomicPtr::new(null_mut()),
+            gone: [const { AtomicU64::new(0) }; 2],
         }
     }
 
@@ -136,25 +135,15 @@ impl Magazines {
         (packed != 0).then(|| Table::of(packed))
     }
 
-    /// The calling thread's, if it is at the front.
-    #[inline(always)]
-    pub(super) fn mine_quick(&self) -> Option<&Magazine> {
-        let me = os::thread_pointer();
-        let entry = &self.front[place_of(me)];
-        if entry.owner.load(Relaxed) != me {
-            return None;
-        }
-        // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
-        Some(unsafe { NonNull::new_unchecked(entry.magazine.load(Relaxed)).as_ref() })
+    /// The thread's at the front, if it has its place there.
+    fn at_front(&self, owner: usize) -> Option<&'static Magazine> {
+        let place = front::place(self.key.get(), owner);
+        place.is_of(self.key.get(), owner).then_some(place)
     }
 
-    /// The calling thread's entry.
-    fn entry(&self) -> Option<&Entry> {
+    /// The calling thread's entry in the table.
+    fn entry(&self) -> Option<&'static Entry> {
         let me = os::thread_pointer();
-        let front = &self.front[place_of(me)];
-        if front.owner.load(Relaxed) == me {
-            return Some(front);
-        }
         self.table()?
             .search(me)
             .take_while(|entry| !is_unused(entry))
@@ -164,8 +153,9 @@ impl Magazines {
     /// The calling thread's, wherever it is.
     #[inline(never)]
     pub(super) fn mine(&self) -> Option<&Magazine> {
-        // SAFETY: as in `mine_quick`.
-        self.entry().map(|entry| unsafe { &*entry.magazine.load(Relaxed) })
+        // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
+        let of_entry = |entry: &Entry| unsafe { &*entry.magazine.load(Relaxed) };
+        self.at_front(os::thread_pointer()).or_else(|| self.entry().map(of_entry))
     }
 
     /// A magazine for the calling thread, which has none. `None` without memory. The caller holds the lock of the
@@ -174,15 +164,20 @@ impl Magazines {
         // So that the thread has a heap, and its end is seen.
         threads::current()?;
         let me = os::thread_pointer();
-        let front = &self.front[place_of(me)];
-        let entry = if is_vacant(front) { front } else { self.table_entry(me)? };
+        let place = front::place(self.key.get(), me);
+        if place.claim(self.key.get(), me, self.capacity) {
+            place.next.store(self.front.load(Relaxed), Relaxed);
+            self.front.store(core::ptr::from_ref(place).cast_mut(), Relaxed);
+            return Some(place);
+        }
+        let entry = self.table_entry(me)?;
         let mut magazine = entry.magazine.load(Relaxed);
         if magazine.is_null() {
             magazine = self.take_spare().or_else(|| Magazine::create(self.capacity))?.as_ptr();
             entry.magazine.store(magazine, Release);
         }
         entry.owner.store(me, Release);
-        // SAFETY: as in `mine_quick`.
+        // SAFETY: as in `mine`.
         Some(unsafe { &*magazine })
     }
 
@@ -219,22 +214,46 @@ impl Magazines {
 
     fn put_spare(&self, magazine: *mut Magazine) {
         // SAFETY: a magazine lives as long as its cache.
-        unsafe { &*magazine }.next_spare.store(self.spare.load(Relaxed), Relaxed);
+        unsafe { &*magazine }.next.store(self.spare.load(Relaxed), Relaxed);
         self.spare.store(magazine, Relaxed);
     }
 
     fn take_spare(&self) -> Option<NonNull<Magazine>> {
         let first = NonNull::new(self.spare.load(Relaxed))?;
         // SAFETY: as above.
-        self.spare.store(unsafe { first.as_ref() }.next_spare.load(Relaxed), Relaxed);
+        self.spare.store(unsafe { first.as_ref() }.next.load(Relaxed), Relaxed);
         Some(first)
     }
 
     /// The calling thread ends, and has emptied its magazine. The caller holds the lock of the cache.
     pub(super) fn leave(&self) {
+        let me = os::thread_pointer();
         if let Some(entry) = self.entry() {
             entry.owner.store(NOBODY, Release);
         }
+        self.leave_front(|magazine| magazine.is_owned_by(me));
+    }
+
+    /// Takes those from the front that are to go, and says whether there were any. They are empty.
+    fn leave_front(&self, goes: impl Fn(&Magazine) -> bool) -> bool {
+        let mut any = false;
+        let mut link = &self.front;
+        // SAFETY: statics.
+        while let Some(magazine) = unsafe { link.load(Relaxed).as_ref() } {
+            if !goes(magazine) {
+                link = &magazine.next;
+                continue;
+            }
+            link.store(magazine.next.load(Relaxed), Relaxed);
+            let mut tally = Tally::default();
+            magazine.add_to(&mut tally);
+            self.gone[0].fetch_add(tally.allocations, Relaxed);
+            self.gone[1].fetch_add(tally.frees, Relaxed);
+            // SAFETY: its thread ends, or is no more, or nobody uses the cache.
+            unsafe { magazine.vacate() };
+            any = true;
+        }
+        any
     }
 
     /// In the child of a fork: the magazines of threads that are not there any more become empty and
@@ -242,35 +261,35 @@ impl Magazines {
     pub(super) fn abandon_others(&self) -> bool {
         let me = os::thread_pointer();
         let mut any = false;
-        for entry in self.entries() {
+        for entry in self.table().into_iter().flat_map(Table::all) {
             let owner = entry.owner.load(Relaxed);
             if owner != NOBODY && owner != me {
-                // SAFETY: as in `mine_quick`.
+                // SAFETY: as in `mine`.
                 unsafe { &*entry.magazine.load(Relaxed) }.forget();
                 entry.owner.store(NOBODY, Relaxed);
                 any = true;
             }
         }
-        any
+        self.fronts().filter(|magazine| !magazine.is_owned_by(me)).for_each(Magazine::forget);
+        self.leave_front(|magazine| !magazine.is_owned_by(me)) || any
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
+    /// Those at the front. The caller holds the lock of the cache.
+    fn fronts(&self) -> impl Iterator<Item = &'static Magazine> {
+        listed(&self.front)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'static Magazine> {
         let in_table = self.table().into_iter().flat_map(Table::all);
-        self.front.iter().chain(in_table.map(|entry| -> &Entry { entry }))
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Magazine> {
-        let in_place = self.entries().map(|entry| entry.magazine.load(Acquire));
         // SAFETY: magazines live as long as their cache.
-        let next = |at: *mut Magazine| unsafe { at.as_ref() }.map(|m| m.next_spare.load(Relaxed));
-        let spare = core::iter::successors(Some(self.spare.load(Relaxed)), move |&at| next(at));
-        // SAFETY: as above.
-        in_place.chain(spare).filter_map(|at| unsafe { at.as_ref() })
+        let in_table = in_table.filter_map(|entry| unsafe { entry.magazine.load(Acquire).as_ref() });
+        self.fronts().chain(in_table).chain(listed(&self.spare))
     }
 
     /// What they have done together. The caller holds the lock of the cache.
     pub(super) fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
+        let [allocations, frees] = [0, 1].map(|i| self.gone[i].load(Relaxed));
+        let mut tally = Tally { allocations, frees, cached: 0 };
         self.all().for_each(|magazine| magazine.add_to(&mut tally));
         tally
     }
@@ -280,19 +299,13 @@ impl Magazines {
     /// # Safety
     /// Nobody uses the cache any more.
     pub(super) unsafe fn release(&self) {
-        let mut spare = self.spare.load(Relaxed);
-        for entry in self.entries().filter(|entry| !is_unused(entry)) {
-            let magazine = entry.magazine.load(Relaxed);
-            // SAFETY: as in `put_spare`.
-            unsafe { &*magazine }.next_spare.store(spare, Relaxed);
-            spare = magazine;
+        self.leave_front(|_| true);
+        for entry in self.table().into_iter().flat_map(Table::all).filter(|entry| !is_unused(entry)) {
+            self.put_spare(entry.magazine.load(Relaxed));
         }
-        while let Some(at) = NonNull::new(spare) {
-            // SAFETY: all magazines are in this list once, and nobody uses them.
-            unsafe {
-                spare = at.as_ref().next_spare.load(Relaxed);
-                heap::give(at.cast());
-            }
+        while let Some(spare) = self.take_spare() {
+            // SAFETY: all but those at the front are in this list once, and nobody uses them.
+            unsafe { Magazine::end(spare) };
         }
         let mut packed = self.table.swap(0, Relaxed);
         while packed != 0 {
@@ -313,4 +326,11 @@ fn is_unused(entry: &Entry) -> bool {
 
 fn is_vacant(entry: &Entry) -> bool {
     entry.owner.load(Relaxed) == NOBODY
+}
+
+/// The magazines of a list. It does not change meanwhile, and lives as long as they do.
+fn listed(first: &AtomicPtr<Magazine>) -> impl Iterator<Item = &'static Magazine> + use<> {
+    // SAFETY: magazines live as long as their cache, or for ever.
+    let at = |at: *mut Magazine| unsafe { at.as_ref() };
+    core::iter::successors(at(first.load(Relaxed)), move |last| at(last.next.load(Relaxed)))
 }

@@ -11,7 +11,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::Cache;
-use crate::mem::geometry;
+use super::extent::Extent;
+use super::index;
 use crate::mem::heap;
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::slab::{self, Shape};
@@ -25,6 +26,8 @@ pub(super) const IN_USE: u8 = 1;
 pub(super) const CACHED: u8 = 2;
 /// Free and constructed, in its slab.
 pub(super) const IN_SLAB: u8 = 3;
+/// Of what is no object.
+pub(super) const NO_OBJECT: u8 = 4;
 
 /// In which list a slab is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,8 @@ impl Round {
 
 /// The record; behind it lie the states, one byte each, and the stack, two bytes each.
 ///
-/// The first line of it does not change, and is read with every free; the rest is guarded by the lock.
+/// The first line of it does not change; the rest is guarded by the lock. What every free asks for stands in the
+/// [`index`], too.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Record {
@@ -72,13 +76,13 @@ pub(super) struct Record {
     _not_a_tag: u32,
     capacity: u32,
     owner: NonNull<Cache>,
+    extent: Extent,
     /// Where the first object lies.
     first: NonNull<u8>,
-    reciprocal: u64,
     stride: usize,
     /// Where the slab starts.
     start: NonNull<u8>,
-    _line: [u64; 2],
+    _line: u64,
     /// How many of the objects are on the stack.
     free: Cell<u32>,
     pub(super) place: Cell<Place>,
@@ -120,15 +124,16 @@ impl Slab {
                 heap::give(at);
                 return None;
             };
+            let first = start.add(colour * shape.colour_step);
             this.0.write(Record {
                 _not_a_tag: 0,
                 capacity: n as u32,
                 owner: NonNull::from_ref(owner),
-                first: start.add(colour * shape.colour_step),
-                reciprocal: geometry::reciprocal(shape.stride),
+                extent: Extent::new(first, shape),
+                first,
                 stride: shape.stride,
                 start,
-                _line: [0; 2],
+                _line: 0,
                 free: Cell::new(n as u32),
                 place: Cell::new(Place::Nowhere),
                 next: Cell::new(None),
@@ -140,7 +145,15 @@ impl Slab {
                 this.stack(i).write((n - 1 - i) as u16);
             }
         }
+        index::enter(this.start, shape.slices, &this.extent, owner.key().number(), this.states());
         Some(this)
+    }
+
+    /// Where the states lie.
+    #[inline(always)]
+    fn states(self) -> NonNull<AtomicU8> {
+        // SAFETY: they lie behind the record.
+        unsafe { self.0.byte_add(STATES) }.cast()
     }
 
     /// Gives slab and record back. Returns the bytes of the slab.
@@ -148,6 +161,7 @@ impl Slab {
     /// # Safety
     /// Nobody uses any of its objects, and no list leads to it.
     pub(super) unsafe fn release(self, shape: &Shape, to_system: bool) -> usize {
+        index::leave(self.start, shape.slices, self.states());
         // SAFETY: the caller's.
         unsafe {
             slab::give_back(self.start, to_system);
@@ -160,12 +174,6 @@ impl Slab {
     pub(super) fn at(address: usize) -> Option<Slab> {
         // Slabs are made here only.
         slab::record_of(address).map(|record| Slab(record.cast()))
-    }
-
-    /// [`at`](Slab::at), only if it goes the short way. `None` says nothing.
-    #[inline(always)]
-    pub(super) fn at_quick(address: usize) -> Option<Slab> {
-        slab::record_of_quick(address).map(|record| Slab(record.cast()))
     }
 
     /// The slab that a round belongs to.
@@ -182,16 +190,10 @@ impl Slab {
     }
 
     /// The object that starts at `address`, if one does.
-    #[inline(always)]
     pub(super) fn round_at(self, address: NonNull<u8>) -> Option<Round> {
-        let offset = address.addr().get().wrapping_sub(self.first.addr().get());
-        // Exact for the start of an object; for other places the product below does not agree.
-        let index = ((offset as u64).wrapping_mul(self.reciprocal) >> 40) as usize;
-        if index * self.stride != offset || index >= self.capacity as usize {
-            return None;
-        }
+        let number = self.extent.at(address)?;
         // SAFETY: a record has a state for each object.
-        Some(Round { object: address, state: unsafe { self.0.byte_add(STATES + index) }.cast() })
+        Some(Round { object: address, state: unsafe { self.states().add(number) } })
     }
 
     /// Entry `i` of the stack.
@@ -209,9 +211,7 @@ impl Slab {
     #[inline(always)]
     fn round(self, i: usize) -> Round {
         // SAFETY: object and state of a number below the capacity.
-        unsafe {
-            Round { object: self.first.add(i * self.stride), state: self.0.byte_add(STATES + i).cast() }
-        }
+        unsafe { Round { object: self.first.add(i * self.stride), state: self.states().add(i) } }
     }
 
     /// Takes an object from the stack. It may be raw.
@@ -236,7 +236,7 @@ impl Slab {
     #[inline(always)]
     fn push(self, round: Round) {
         // SAFETY: the state lies among those of this record.
-        let index = unsafe { round.state.cast::<u8>().offset_from_unsigned(self.0.byte_add(STATES).cast()) };
+        let index = unsafe { round.state.offset_from_unsigned(self.states()) };
         let free = self.free.get();
         // SAFETY: an object is on the stack at most once, so there is room.
         unsafe { self.stack(free as usize).write(index as u16) };

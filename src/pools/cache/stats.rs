@@ -78,7 +78,7 @@ impl Cache {
             allocations,
             frees,
             failures: self.failures.load(Relaxed),
-            magazine_hits: tally.allocations.saturating_sub(tally.misses),
+            magazine_hits: tally.allocations.saturating_sub(locked.store.misses),
             magazine_size: 2 * self.batch,
             batch: self.batch,
         }

@@ -92,6 +92,8 @@ pub(super) struct Store {
     /// The fewest empty slabs that there were since `watched_since`, in milliseconds.
     fewest_empty: usize,
     watched_since: u64,
+    /// Allocations that found their magazine empty.
+    pub(super) misses: u64,
     /// A fork has left magazines behind, whose objects are to be found again.
     pub(super) lost: bool,
 }
@@ -109,6 +111,7 @@ impl Store {
             most_out: 0,
             fewest_empty: 0,
             watched_since: 0,
+            misses: 0,
             lost: false,
         }
     }

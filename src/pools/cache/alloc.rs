@@ -76,9 +76,11 @@ impl Cache {
             self.recover(&mut locked);
             if let Some(magazine) = magazine {
                 if !locked.store.load(magazine) {
+                    let mut filling = magazine.filling();
                     locked.store.take(self.batch, self.construct.is_some(), &mut fresh, |round| {
-                        magazine.push(round);
+                        filling.push(round);
                     });
+                    filling.close();
                 }
                 locked.store.misses += 1;
                 if let Some(object) = magazine.pop() {

@@ -95,6 +95,32 @@ impl Room<'_> {
     }
 }
 
+/// A magazine on the way to be filled: what is on top stands here until it is closed.
+pub(super) struct Filling<'a> {
+    magazine: &'a Magazine,
+    top: *mut Round,
+}
+
+impl Filling<'_> {
+    /// Puts an object in. There is room.
+    #[inline(always)]
+    pub(super) fn push(&mut self, round: Round) {
+        debug_assert!(self.top != self.magazine.limit.load(Relaxed), "there is room");
+        self.top = self.top.wrapping_add(1);
+        // SAFETY: a place for a round, which nobody else has.
+        unsafe { self.top.write(round) };
+    }
+
+    /// Ends its use.
+    #[inline(always)]
+    pub(super) fn close(self) {
+        let magazine = self.magazine;
+        let came = (self.top.addr() - magazine.top.load(Relaxed).addr()) / size_of::<Round>();
+        magazine.top.store(self.top, Relaxed);
+        magazine.count_moved(came as i64);
+    }
+}
+
 /// Room for `capacity` rounds: the one at the bottom.
 fn make_rounds(capacity: usize) -> Option<*mut Round> {
     let bytes = size_of::<Head>() + (capacity + 1) * size_of::<Round>();
@@ -266,17 +292,31 @@ impl Magazine {
         true
     }
 
+    /// The magazine is to be filled with objects that no user has freed. It is the calling thread's.
+    #[inline(always)]
+    pub(super) fn filling(&self) -> Filling<'_> {
+        Filling { magazine: self, top: self.top.load(Relaxed) }
+    }
+
+    /// Puts objects in that no user has freed. There is room. The magazine is the calling thread's.
+    pub(super) fn push_all(&self, rounds: &[Round]) {
+        let top = self.top.load(Relaxed);
+        // SAFETY: there is room above the top, which nobody else has.
+        unsafe { top.add(1).copy_from_nonoverlapping(rounds.as_ptr(), rounds.len()) };
+        self.top.store(top.wrapping_add(rounds.len()), Relaxed);
+        self.count_moved(rounds.len() as i64);
+    }
+
     /// Takes out up to `n` objects that have been there longest. The magazine is the calling thread's, or nobody's.
-    pub(super) fn drain(&self, n: usize, mut to: impl FnMut(Round)) {
+    pub(super) fn drain(&self, n: usize, to: impl FnOnce(&[Round])) {
         let count = self.count();
         let n = n.min(count);
         let first = self.bottom().wrapping_add(1);
-        for i in 0..n {
-            // SAFETY: a round at or below the top.
-            to(unsafe { first.add(i).read() });
+        // SAFETY: rounds at or below the top. Both ranges lie above the bottom.
+        unsafe {
+            to(core::slice::from_raw_parts(first, n));
+            first.copy_from(first.add(n), count - n);
         }
-        // SAFETY: both ranges lie above the bottom, and the one that is read at or below the top.
-        unsafe { first.copy_from(first.add(n), count - n) };
         self.top.store(self.bottom().wrapping_add(count - n), Relaxed);
         self.count_moved(-(n as i64));
     }

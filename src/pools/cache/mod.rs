@@ -227,7 +227,7 @@ impl Cache {
     /// Puts what is in the calling thread's magazine and in the depot into the slabs.
     fn empty_own(&self, locked: &mut Locked<'_>) {
         if let Some(magazine) = self.magazines.mine() {
-            magazine.drain(usize::MAX, |round| locked.store.put(round));
+            magazine.drain(usize::MAX, |rounds| locked.store.put_all(rounds));
         }
         locked.store.empty_depot();
     }
@@ -271,7 +271,7 @@ impl Cache {
     fn leave_thread(&self) {
         let locked = self.lock();
         if let Some(magazine) = self.magazines.mine() {
-            magazine.drain(usize::MAX, |round| locked.store.put(round));
+            magazine.drain(usize::MAX, |rounds| locked.store.put_all(rounds));
             self.magazines.leave();
         }
     }

@@ -142,7 +142,7 @@ impl Slab {
             });
             // The lowest address is the first to be taken.
             for i in 0..n {
-                this.stack(i).write((n - 1 - i) as u16);
+                this.open().bottom.add(i).write((n - 1 - i) as u16);
             }
         }
         index::enter(this.start, shape.slices, &this.extent, owner.key().number(), this.states());
@@ -178,7 +178,7 @@ impl Slab {
 
     /// The slab that a round belongs to.
     #[inline(always)]
-    fn of(round: Round) -> Slab {
+    pub(super) fn of(round: Round) -> Slab {
         // SAFETY: an object lies in its slab.
         Slab(unsafe { slab::record_at(round.object.addr().get()) }.cast())
     }
@@ -196,13 +196,6 @@ impl Slab {
         Some(Round { object: address, state: unsafe { self.states().add(number) } })
     }
 
-    /// Entry `i` of the stack.
-    fn stack(self, i: usize) -> NonNull<u16> {
-        let states = (self.capacity as usize).next_multiple_of(2);
-        // SAFETY: the stack lies behind the states; callers stay below the capacity.
-        unsafe { self.0.byte_add(STATES + states).cast::<u16>().add(i) }
-    }
-
     /// All objects.
     pub(super) fn rounds(self) -> impl Iterator<Item = Round> {
         (0..self.capacity as usize).map(move |i| self.round(i))
@@ -214,47 +207,26 @@ impl Slab {
         unsafe { Round { object: self.first.add(i * self.stride), state: self.states().add(i) } }
     }
 
-    /// Takes an object from the stack. It may be raw.
-    pub(super) fn pop(self) -> Option<Round> {
-        let free = self.free.get().checked_sub(1)?;
-        self.free.set(free);
-        // SAFETY: an entry below the top.
-        let index = unsafe { self.stack(free as usize).read() };
-        Some(self.round(index as usize))
-    }
-
-    /// Puts a round's object back on the stack of its slab. Returns the slab, if it may belong to another list now.
+    /// Its stack. It is one's own, and closed, before another is opened.
     #[inline(always)]
-    pub(super) fn take_back(round: Round) -> Option<Slab> {
-        let slab = Slab::of(round);
-        slab.push(round);
-        let free = slab.free.get();
-        (free == 1 || free == slab.capacity).then_some(slab)
-    }
-
-    /// Puts an object of this slab on the stack.
-    #[inline(always)]
-    fn push(self, round: Round) {
-        // SAFETY: the state lies among those of this record.
-        let index = unsafe { round.state.offset_from_unsigned(self.states()) };
-        let free = self.free.get();
-        // SAFETY: an object is on the stack at most once, so there is room.
-        unsafe { self.stack(free as usize).write(index as u16) };
-        self.free.set(free + 1);
-        if round.state() == CACHED {
-            round.set_state(IN_SLAB);
-        }
+    pub(super) fn open(self) -> Stack {
+        let states = self.states();
+        // SAFETY: the stack lies behind the states.
+        let bottom = unsafe { states.byte_add((self.capacity as usize).next_multiple_of(2)) }.cast();
+        Stack { slab: self, states, bottom, free: self.free.get() }
     }
 
     /// Makes the stack anew, of all that no user has.
     pub(super) fn restack(self) {
         self.free.set(0);
+        let mut stack = self.open();
         // What is constructed is taken first.
         for raw in [true, false] {
             self.rounds()
                 .filter(|r| r.state() != IN_USE && (r.state() == RAW) == raw)
-                .for_each(|r| self.push(r));
+                .for_each(|r| _ = stack.push(r));
         }
+        stack.close();
     }
 
     /// How many objects a user has.
@@ -269,5 +241,47 @@ impl Slab {
             free if free == self.capacity => Place::Empty,
             _ => Place::Partial,
         }
+    }
+}
+
+/// The stack of a slab, with objects on the way from it, or back to it: how many there are stands here until it is closed.
+pub(super) struct Stack {
+    pub(super) slab: Slab,
+    states: NonNull<AtomicU8>,
+    bottom: NonNull<u16>,
+    free: u32,
+}
+
+impl Stack {
+    /// Takes an object from it. It may be raw.
+    #[inline(always)]
+    pub(super) fn pop(&mut self) -> Option<Round> {
+        self.free = self.free.checked_sub(1)?;
+        // SAFETY: an entry below the top.
+        let number = unsafe { self.bottom.add(self.free as usize).read() };
+        Some(self.slab.round(number.into()))
+    }
+
+    /// Puts a free object of the slab back on it. Says no if it is another slab's.
+    #[inline(always)]
+    pub(super) fn push(&mut self, round: Round) -> bool {
+        let number = round.state.addr().get().wrapping_sub(self.states.addr().get());
+        if number >= self.slab.capacity as usize {
+            return false;
+        }
+        // SAFETY: an object is on the stack at most once, so there is room.
+        unsafe { self.bottom.add(self.free as usize).write(number as u16) };
+        self.free += 1;
+        if round.state() == CACHED {
+            round.set_state(IN_SLAB);
+        }
+        true
+    }
+
+    /// Ends its use.
+    #[inline(always)]
+    pub(super) fn close(self) -> Slab {
+        self.slab.free.set(self.free);
+        self.slab
     }
 }

@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use super::magazine::Magazine;
-use super::slab::{CACHED, Place, RAW, Round, Slab};
+use super::slab::{CACHED, Place, RAW, Round, Slab, Stack};
 use crate::mem::heap;
 use crate::mem::os;
 use crate::mem::size;
@@ -177,13 +177,33 @@ impl Store {
 
     /// Puts a free object into its slab.
     pub(super) fn put(&mut self, round: Round) {
-        // What two threads freed at the same moment comes twice, and is put back once.
-        if round.state() == CACHED || round.state() == RAW {
-            self.out -= 1;
-            if let Some(slab) = Slab::take_back(round) {
-                self.settle(slab);
+        self.put_all(&[round]);
+    }
+
+    /// Puts free objects into their slabs. Often some in a row are of the same one.
+    pub(super) fn put_all(&mut self, rounds: &[Round]) {
+        let mut open: Option<Stack> = None;
+        let mut came = 0;
+        for &round in rounds {
+            // What two threads freed at the same moment comes twice, and is put back once.
+            if round.state() != CACHED && round.state() != RAW {
+                continue;
             }
+            came += 1;
+            if open.as_mut().is_some_and(|stack| stack.push(round)) {
+                continue;
+            }
+            if let Some(stack) = open.take() {
+                self.settle(stack.close());
+            }
+            let mut stack = Slab::of(round).open();
+            stack.push(round);
+            open = Some(stack);
         }
+        if let Some(stack) = open {
+            self.settle(stack.close());
+        }
+        self.out -= came;
     }
 
     /// Takes up to `n` objects out of the slabs: those that are constructed, or that need it not, go `to` the
@@ -199,11 +219,13 @@ impl Store {
         while taken + fresh.len < n {
             let list = |place: Place| self.lists[place as usize].first;
             let Some(slab) = list(Place::Partial).or_else(|| list(Place::Empty)) else { break };
+            let mut stack = slab.open();
+            let mut popped = 0;
             while taken + fresh.len < n
                 && !(constructed && fresh.len == MAX_FRESH)
-                && let Some(round) = slab.pop()
+                && let Some(round) = stack.pop()
             {
-                self.out += 1;
+                popped += 1;
                 if constructed && round.state() == RAW {
                     fresh.push(round);
                 } else {
@@ -212,7 +234,8 @@ impl Store {
                     taken += 1;
                 }
             }
-            self.settle(slab);
+            self.out += popped;
+            self.settle(stack.close());
             if fresh.len == MAX_FRESH {
                 break;
             }
@@ -227,9 +250,7 @@ impl Store {
         let Some(last) = self.blocks.checked_sub(1) else { return false };
         let Some(block) = self.depot[last].take() else { return false };
         self.blocks = last;
-        self.rounds_of(block).for_each(|round| {
-            magazine.push(round);
-        });
+        magazine.push_all(self.rounds_of(&block));
         // SAFETY: it is out of the depot, and what was in it has been read.
         unsafe { heap::give(block.cast()) };
         true
@@ -238,7 +259,7 @@ impl Store {
     /// Takes a batch out of `magazine`: into the depot, or, where that is full, into the slabs.
     pub(super) fn unload(&mut self, magazine: &Magazine) {
         if magazine.count() < self.batch || !self.store_block(magazine) {
-            magazine.drain(self.batch, |round| self.put(round));
+            magazine.drain(self.batch, |rounds| self.put_all(rounds));
         }
     }
 
@@ -253,10 +274,9 @@ impl Store {
         // SAFETY: a slot of this many bytes, nobody else's.
         unsafe {
             block.write(Block { _not_a_tag: 0, rounds: [] });
-            let mut to = block.add(1).cast::<Round>();
-            magazine.drain(self.batch, |round| {
-                to.write(round);
-                to = to.add(1);
+            let to = block.add(1).cast::<Round>();
+            magazine.drain(self.batch, |rounds| {
+                to.copy_from_nonoverlapping(NonNull::from_ref(rounds).cast(), rounds.len());
             });
         }
         self.depot[self.blocks] = Some(block);
@@ -264,10 +284,9 @@ impl Store {
         true
     }
 
-    fn rounds_of(&self, block: NonNull<Block>) -> impl Iterator<Item = Round> + use<> {
-        let n = self.batch;
-        // SAFETY: a block of the depot is full.
-        (0..n).map(move |i| unsafe { block.add(1).cast::<Round>().add(i).read() })
+    fn rounds_of<'a>(&self, block: &'a NonNull<Block>) -> &'a [Round] {
+        // SAFETY: a block of the depot is full, and is not given back while it is borrowed.
+        unsafe { core::slice::from_raw_parts(block.add(1).cast::<Round>().as_ptr(), self.batch) }
     }
 
     /// Puts all that is in the depot into the slabs.
@@ -275,7 +294,7 @@ impl Store {
         while let Some(last) = self.blocks.checked_sub(1) {
             self.blocks = last;
             if let Some(block) = self.depot[last].take() {
-                self.rounds_of(block).for_each(|round| self.put(round));
+                self.put_all(self.rounds_of(&block));
                 // SAFETY: as in `load`.
                 unsafe { heap::give(block.cast()) };
             }

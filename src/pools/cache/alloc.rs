@@ -75,7 +75,7 @@ impl Cache {
             let magazine = self.magazine(&mut locked);
             self.recover(&mut locked);
             if let Some(magazine) = magazine {
-                if !locked.store.load(magazine) {
+                if !locked.store.load(magazine, self.construct.is_some()) {
                     let mut filling = magazine.filling();
                     locked.store.take(self.batch, self.construct.is_some(), &mut fresh, |round| {
                         filling.push(round);

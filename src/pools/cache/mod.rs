@@ -272,6 +272,7 @@ impl Cache {
         let locked = self.lock();
         if let Some(magazine) = self.magazines.mine() {
             magazine.drain(usize::MAX, |rounds| locked.store.put_all(rounds));
+            locked.store.empty_depot_of_mine();
             self.magazines.leave();
         }
     }

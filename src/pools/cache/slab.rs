@@ -1,4 +1,4 @@
-//! What a cache keeps about each of its slabs: the state of every object, and a stack of those that are in
+//! What a cache keeps about each of its slabs: the state of every object, and a map of those that are in
 //! the slab. It lies apart from the slab, so that no overflow of an object reaches it.
 //!
 //! The state of an object is one byte, and is the truth about it whatever else is lost: whoever moves an
@@ -15,7 +15,7 @@ use super::extent::Extent;
 use super::index;
 use crate::mem::heap;
 use crate::mem::size::{self, SLOT_MAX};
-use crate::mem::slab::{self, Shape};
+use crate::mem::slab::{self, LINE, Shape};
 use crate::mem::threads;
 
 /// It is not constructed: it never was, or is no more. In its slab, or about to be constructed.
@@ -65,7 +65,7 @@ impl Round {
     }
 }
 
-/// The record; behind it lie the states, one byte each, and the stack, two bytes each.
+/// The record; behind it lie the states, one byte each, and a map with a bit for each object that is in the slab.
 ///
 /// The first line of it does not change; the rest is guarded by the lock. What every free asks for stands in the
 /// [`index`], too.
@@ -82,13 +82,16 @@ pub(super) struct Record {
     stride: usize,
     /// Where the slab starts.
     start: NonNull<u8>,
-    _line: u64,
-    /// How many of the objects are on the stack.
+    /// Where the slot of this starts.
+    slot: NonNull<u8>,
+    /// How many of the objects are in the slab.
     free: Cell<u32>,
+    /// No object of a group before this one is.
+    low: Cell<u32>,
     pub(super) place: Cell<Place>,
     pub(super) next: Cell<Option<Slab>>,
     pub(super) prev: Cell<Option<Slab>>,
-    _rest: [u64; 5],
+    _rest: [u64; 4],
 }
 
 const _: () = assert!(core::mem::offset_of!(Record, free) == 64 && size_of::<Record>() == 128);
@@ -109,19 +112,31 @@ impl core::ops::Deref for Slab {
 
 const STATES: usize = size_of::<Record>();
 
+/// Objects whose states share a line of the processor's caches, and whose bits share a word of the map. What a thread takes
+/// at once is mostly one such group, so that two threads seldom write to one line.
+const GROUP: usize = LINE;
+
+/// Bytes of record, states and map.
+const fn bytes(capacity: usize) -> usize {
+    let groups = capacity.div_ceil(GROUP);
+    STATES + groups * (GROUP + size_of::<u64>())
+}
+
+const _: () = assert!(GROUP == u64::BITS as usize && bytes(1 << 13) + LINE < SLOT_MAX);
+
 impl Slab {
     /// A new slab for `owner`, with no object constructed, in the given colour. `None` without memory.
     pub(super) fn create(owner: &Cache, shape: &Shape, colour: usize) -> Option<Slab> {
         let n = shape.capacity;
-        let bytes = STATES + n.next_multiple_of(2) + 2 * n;
-        const { assert!(STATES + 3 * (1 << 13) < SLOT_MAX) };
-        let at = threads::current()?.take(size::class_of(bytes))?.0;
-        let this = Slab(at.cast());
+        let bytes = bytes(n);
+        let slot = threads::current()?.take(size::class_of(bytes + LINE))?.0;
         // SAFETY: a slot of this many bytes, nobody else's; zeros are states, all of them RAW.
         unsafe {
-            at.add(STATES).write_bytes(RAW, n);
+            slot.write_bytes(0, bytes + LINE);
+            let at = slot.add(slot.addr().get().wrapping_neg() % LINE);
+            let this = Slab(at.cast());
             let Some(start) = slab::take(at.cast(), shape) else {
-                heap::give(at);
+                heap::give(slot);
                 return None;
             };
             let first = start.add(colour * shape.colour_step);
@@ -133,20 +148,20 @@ impl Slab {
                 first,
                 stride: shape.stride,
                 start,
-                _line: 0,
+                slot,
                 free: Cell::new(n as u32),
+                low: Cell::new(0),
                 place: Cell::new(Place::Nowhere),
                 next: Cell::new(None),
                 prev: Cell::new(None),
-                _rest: [0; 5],
+                _rest: [0; 4],
             });
-            // The lowest address is the first to be taken.
-            for i in 0..n {
-                this.open().bottom.add(i).write((n - 1 - i) as u16);
+            for i in 0..n.div_ceil(GROUP) {
+                this.map().add(i).write(u64::MAX >> (GROUP - (n - i * GROUP).min(GROUP)));
             }
+            index::enter(start, shape.slices, &this.extent, owner.key().number(), this.states());
+            Some(this)
         }
-        index::enter(this.start, shape.slices, &this.extent, owner.key().number(), this.states());
-        Some(this)
     }
 
     /// Where the states lie.
@@ -165,7 +180,7 @@ impl Slab {
         // SAFETY: the caller's.
         unsafe {
             slab::give_back(self.start, to_system);
-            heap::give(self.0.cast());
+            heap::give(self.slot);
         }
         shape.bytes()
     }
@@ -207,26 +222,30 @@ impl Slab {
         unsafe { Round { object: self.first.add(i * self.stride), state: self.states().add(i) } }
     }
 
-    /// Its stack. It is one's own, and closed, before another is opened.
-    #[inline(always)]
-    pub(super) fn open(self) -> Stack {
-        let states = self.states();
-        // SAFETY: the stack lies behind the states.
-        let bottom = unsafe { states.byte_add((self.capacity as usize).next_multiple_of(2)) }.cast();
-        Stack { slab: self, states, bottom, free: self.free.get() }
+    /// The map, a word for each group.
+    fn map(self) -> NonNull<u64> {
+        // SAFETY: it lies behind the states.
+        unsafe { self.states().byte_add((self.capacity as usize).next_multiple_of(GROUP)) }.cast()
     }
 
-    /// Makes the stack anew, of all that no user has.
-    pub(super) fn restack(self) {
+    /// To take objects from it and to put them back. Nobody else opens it before it is closed.
+    #[inline(always)]
+    pub(super) fn open(self) -> Open {
+        let (map, group) = (self.map(), self.low.get());
+        // SAFETY: no slab is without a group, and `low` is the number of one.
+        let word = unsafe { map.add(group as usize).read() };
+        Open { slab: self, states: self.states(), map, free: self.free.get(), low: group, group, word }
+    }
+
+    /// Makes the map anew, of all that no user has.
+    pub(super) fn recount(self) {
         self.free.set(0);
-        let mut stack = self.open();
-        // What is constructed is taken first.
-        for raw in [true, false] {
-            self.rounds()
-                .filter(|r| r.state() != IN_USE && (r.state() == RAW) == raw)
-                .for_each(|r| _ = stack.push(r));
-        }
-        stack.close();
+        self.low.set(0);
+        // SAFETY: so many words are the map.
+        unsafe { self.map().write_bytes(0, (self.capacity as usize).div_ceil(GROUP)) };
+        let mut open = self.open();
+        self.rounds().filter(|round| round.state() != IN_USE).for_each(|round| _ = open.push(round));
+        open.close();
     }
 
     /// How many objects a user has.
@@ -244,33 +263,64 @@ impl Slab {
     }
 }
 
-/// The stack of a slab, with objects on the way from it, or back to it: how many there are stands here until it is closed.
-pub(super) struct Stack {
-    pub(super) slab: Slab,
+/// A slab with objects on the way from it, or back to it: what changes stands here until it is closed. The lowest address is
+/// the first to be taken.
+pub(super) struct Open {
+    slab: Slab,
     states: NonNull<AtomicU8>,
-    bottom: NonNull<u16>,
+    map: NonNull<u64>,
     free: u32,
+    low: u32,
+    /// The group that was last looked at, and its word.
+    group: u32,
+    word: u64,
 }
 
-impl Stack {
-    /// Takes an object from it. It may be raw.
+impl Open {
+    /// Goes to another group.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<Round> {
-        self.free = self.free.checked_sub(1)?;
-        // SAFETY: an entry below the top.
-        let number = unsafe { self.bottom.add(self.free as usize).read() };
-        Some(self.slab.round(number.into()))
+    fn go(&mut self, group: u32) {
+        // SAFETY: words of the map.
+        unsafe {
+            self.map.add(self.group as usize).write(self.word);
+            self.word = self.map.add(group as usize).read();
+        }
+        self.group = group;
     }
 
-    /// Puts a free object of the slab back on it. Says no if it is another slab's.
+    /// Takes an object out. It may be raw.
+    #[inline(always)]
+    pub(super) fn pop(&mut self) -> Option<Round> {
+        if self.free == 0 {
+            return None;
+        }
+        if self.group != self.low {
+            self.go(self.low);
+        }
+        // There is one, in a group from `low` on.
+        while self.word == 0 {
+            self.go(self.group + 1);
+        }
+        self.low = self.group;
+        self.free -= 1;
+        let number = self.group * GROUP as u32 + self.word.trailing_zeros();
+        self.word &= self.word - 1;
+        Some(self.slab.round(number as usize))
+    }
+
+    /// Puts a free object of the slab back. Says no if it is another slab's.
     #[inline(always)]
     pub(super) fn push(&mut self, round: Round) -> bool {
         let number = round.state.addr().get().wrapping_sub(self.states.addr().get());
         if number >= self.slab.capacity as usize {
             return false;
         }
-        // SAFETY: an object is on the stack at most once, so there is room.
-        unsafe { self.bottom.add(self.free as usize).write(number as u16) };
+        let group = (number / GROUP) as u32;
+        if group != self.group {
+            self.go(group);
+            self.low = self.low.min(group);
+        }
+        self.word |= 1 << (number % GROUP);
         self.free += 1;
         if round.state() == CACHED {
             round.set_state(IN_SLAB);
@@ -281,7 +331,10 @@ impl Stack {
     /// Ends its use.
     #[inline(always)]
     pub(super) fn close(self) -> Slab {
+        // SAFETY: a word of the map.
+        unsafe { self.map.add(self.group as usize).write(self.word) };
         self.slab.free.set(self.free);
+        self.slab.low.set(self.low);
         self.slab
     }
 }

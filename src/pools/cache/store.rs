@@ -1,13 +1,15 @@
 //! What the threads of a cache share, under its lock: the slabs in three lists, and the depot.
 //!
 //! The depot is a short stack of blocks, each as many objects as a magazine takes at once. A thread that
-//! only frees leaves its objects there, a thread that only allocates finds them, and no slab is touched.
+//! only frees leaves its objects there, a thread that only allocates finds them, and no slab is touched. A thread takes back
+//! what it has left itself, if there is any, and where that costs nothing, objects of slabs before those of other threads: so
+//! objects whose states share a line are mostly one thread's.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use super::magazine::Magazine;
-use super::slab::{CACHED, Place, RAW, Round, Slab, Stack};
+use super::slab::{CACHED, Open, Place, RAW, Round, Slab};
 use crate::mem::heap;
 use crate::mem::os;
 use crate::mem::size;
@@ -29,6 +31,7 @@ const KEPT_FOR: u64 = 1000;
 #[repr(C)]
 struct Block {
     _not_a_tag: u64,
+    _unused: u64,
     rounds: [Round; 0],
 }
 
@@ -80,13 +83,15 @@ pub(super) struct Counts {
 pub(super) struct Store {
     lists: [List; 3],
     depot: [Option<NonNull<Block>>; DEPOT],
+    /// The thread pointer of who left each block there.
+    owners: [usize; DEPOT],
     blocks: usize,
     /// How many blocks the depot may have.
     depot_limit: usize,
     /// Objects moved at once.
     batch: usize,
     colour: usize,
-    /// Objects that are not on a slab's stack.
+    /// Objects that are not on a slab's open.
     out: usize,
     most_out: usize,
     /// The fewest empty slabs that there were since `watched_since`, in milliseconds.
@@ -103,6 +108,7 @@ impl Store {
         Store {
             lists: Default::default(),
             depot: [None; DEPOT],
+            owners: [0; DEPOT],
             blocks: 0,
             depot_limit: (DEPOT_BYTES / (batch * stride)).clamp(1, DEPOT),
             batch,
@@ -182,7 +188,7 @@ impl Store {
 
     /// Puts free objects into their slabs. Often some in a row are of the same one.
     pub(super) fn put_all(&mut self, rounds: &[Round]) {
-        let mut open: Option<Stack> = None;
+        let mut last: Option<Open> = None;
         let mut came = 0;
         for &round in rounds {
             // What two threads freed at the same moment comes twice, and is put back once.
@@ -190,18 +196,18 @@ impl Store {
                 continue;
             }
             came += 1;
-            if open.as_mut().is_some_and(|stack| stack.push(round)) {
+            if last.as_mut().is_some_and(|open| open.push(round)) {
                 continue;
             }
-            if let Some(stack) = open.take() {
-                self.settle(stack.close());
+            if let Some(open) = last.take() {
+                self.settle(open.close());
             }
-            let mut stack = Slab::of(round).open();
-            stack.push(round);
-            open = Some(stack);
+            let mut open = Slab::of(round).open();
+            open.push(round);
+            last = Some(open);
         }
-        if let Some(stack) = open {
-            self.settle(stack.close());
+        if let Some(open) = last {
+            self.settle(open.close());
         }
         self.out -= came;
     }
@@ -219,11 +225,11 @@ impl Store {
         while taken + fresh.len < n {
             let list = |place: Place| self.lists[place as usize].first;
             let Some(slab) = list(Place::Partial).or_else(|| list(Place::Empty)) else { break };
-            let mut stack = slab.open();
+            let mut open = slab.open();
             let mut popped = 0;
             while taken + fresh.len < n
                 && !(constructed && fresh.len == MAX_FRESH)
-                && let Some(round) = stack.pop()
+                && let Some(round) = open.pop()
             {
                 popped += 1;
                 if constructed && round.state() == RAW {
@@ -235,7 +241,7 @@ impl Store {
                 }
             }
             self.out += popped;
-            self.settle(stack.close());
+            self.settle(open.close());
             if fresh.len == MAX_FRESH {
                 break;
             }
@@ -244,16 +250,35 @@ impl Store {
         taken
     }
 
-    /// Takes a block out of the depot into `magazine`, which is empty.
-    pub(super) fn load(&mut self, magazine: &Magazine) -> bool {
+    /// Takes a block out of the depot into `magazine`, which is empty: the newest of the calling thread, or the newest of
+    /// all, unless slabs have objects that are as good.
+    pub(super) fn load(&mut self, magazine: &Magazine, constructed: bool) -> bool {
         debug_assert!(magazine.count() == 0, "a block has its place");
-        let Some(last) = self.blocks.checked_sub(1) else { return false };
-        let Some(block) = self.depot[last].take() else { return false };
-        self.blocks = last;
+        let have_objects = |place: Place| self.lists[place as usize].first.is_some();
+        let no_better = constructed
+            || self.blocks > self.depot_limit / 2
+            || !(have_objects(Place::Partial) || have_objects(Place::Empty));
+        let newest = || self.blocks.checked_sub(1).filter(|_| no_better);
+        let Some(i) = self.newest_of_mine().or_else(newest) else { return false };
+        let Some(block) = self.remove(i) else { return false };
         magazine.push_all(self.rounds_of(&block));
         // SAFETY: it is out of the depot, and what was in it has been read.
         unsafe { heap::give(block.cast()) };
         true
+    }
+
+    /// The newest block of the depot that the calling thread has left there.
+    fn newest_of_mine(&self) -> Option<usize> {
+        let me = os::thread_pointer();
+        self.owners[..self.blocks].iter().rposition(|&owner| owner == me)
+    }
+
+    /// Takes block `i` out of the depot.
+    fn remove(&mut self, i: usize) -> Option<NonNull<Block>> {
+        self.depot[i..self.blocks].rotate_left(1);
+        self.owners.copy_within(i + 1..self.blocks, i);
+        self.blocks -= 1;
+        self.depot[self.blocks].take()
     }
 
     /// Takes a batch out of `magazine`: into the depot, or, where that is full, into the slabs.
@@ -273,13 +298,14 @@ impl Store {
         let block = at.cast::<Block>();
         // SAFETY: a slot of this many bytes, nobody else's.
         unsafe {
-            block.write(Block { _not_a_tag: 0, rounds: [] });
+            block.write(Block { _not_a_tag: 0, _unused: 0, rounds: [] });
             let to = block.add(1).cast::<Round>();
             magazine.drain(self.batch, |rounds| {
                 to.copy_from_nonoverlapping(NonNull::from_ref(rounds).cast(), rounds.len());
             });
         }
         self.depot[self.blocks] = Some(block);
+        self.owners[self.blocks] = os::thread_pointer();
         self.blocks += 1;
         true
     }
@@ -292,12 +318,23 @@ impl Store {
     /// Puts all that is in the depot into the slabs.
     pub(super) fn empty_depot(&mut self) {
         while let Some(last) = self.blocks.checked_sub(1) {
-            self.blocks = last;
-            if let Some(block) = self.depot[last].take() {
-                self.put_all(self.rounds_of(&block));
-                // SAFETY: as in `load`.
-                unsafe { heap::give(block.cast()) };
-            }
+            self.unpack(last);
+        }
+    }
+
+    /// Puts what the calling thread has left in the depot into the slabs.
+    pub(super) fn empty_depot_of_mine(&mut self) {
+        while let Some(own) = self.newest_of_mine() {
+            self.unpack(own);
+        }
+    }
+
+    /// Puts block `i` of the depot into the slabs.
+    fn unpack(&mut self, i: usize) {
+        if let Some(block) = self.remove(i) {
+            self.put_all(self.rounds_of(&block));
+            // SAFETY: as in `load`.
+            unsafe { heap::give(block.cast()) };
         }
     }
 
@@ -337,7 +374,7 @@ impl Store {
             let mut next = self.lists[place as usize].first;
             while let Some(slab) = next {
                 next = slab.next.get();
-                slab.restack();
+                slab.recount();
             }
         }
         self.out = 0;

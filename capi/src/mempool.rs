@@ -153,18 +153,33 @@ pub unsafe extern "C" fn tm_mempool_create_kmalloc(
 ///               for what is no pool, and unknown flags.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_mempool_alloc(m: *mut tm_mempool, flags: c_uint) -> *mut c_void {
+    if MempoolRef::is_known(m.cast()) && flags & !TM_NOWAIT == 0 {
+        // SAFETY: as was just seen.
+        return given(unsafe { MempoolRef::of_known(m.cast()) }.alloc(patience(flags)));
+    }
+    // SAFETY: contract.
+    unsafe { alloc_slow(m, flags) }
+}
+
+/// What flags that are known say.
+#[inline(always)]
+fn patience(flags: c_uint) -> Patience {
+    if flags == 0 { Patience::Endless } else { Patience::None }
+}
+
+/// # Safety
+/// Contract.
+#[cold]
+#[inline(never)]
+unsafe fn alloc_slow(m: *mut tm_mempool, flags: c_uint) -> *mut c_void {
     const NAME: &CStr = c"tm_mempool_alloc";
     // SAFETY: contract.
     let Ok(pool) = (unsafe { pool(NAME, m) }) else { return null_mut() };
-    let patience = match flags {
-        0 => Patience::Endless,
-        TM_NOWAIT => Patience::None,
-        _ => {
-            fault::misuse(NAME, &[Piece::Text(c"unknown flags: "), Piece::Number(flags as usize)]);
-            return null_mut();
-        }
-    };
-    given(pool.alloc(patience))
+    if flags & !TM_NOWAIT != 0 {
+        fault::misuse(NAME, &[Piece::Text(c"unknown flags: "), Piece::Number(flags as usize)]);
+        return null_mut();
+    }
+    given(pool.alloc(patience(flags)))
 }
 
 /// tm_mempool_alloc() that waits for a limited time.
@@ -190,6 +205,7 @@ fn given(result: Result<NonNull<c_void>, Failure>) -> *mut c_void {
 }
 
 #[cold]
+#[inline(never)]
 fn none(failure: Failure) -> *mut c_void {
     fault::set_errno(match failure {
         Failure::Empty => libc::ENOMEM,
@@ -208,18 +224,24 @@ fn none(failure: Failure) -> *mut c_void {
 /// @param element  an element; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_mempool_free(m: *mut tm_mempool, element: *mut c_void) {
-    const NAME: &CStr = c"tm_mempool_free";
     // SAFETY: contract.
-    let Ok(pool) = (unsafe { pool(NAME, m) }) else { return };
+    let Ok(pool) = (unsafe { pool(c"tm_mempool_free", m) }) else { return };
     let Some(given_up) = NonNull::new(element) else { return };
     // SAFETY: contract.
-    let why = match unsafe { pool.free(given_up) } {
-        Ok(()) => return,
-        Err(Misuse::NothingOut) => c" is no element that is out: none is",
-        Err(Misuse::Free) => c" has been freed already",
-        Err(Misuse::Foreign) => c" is no element that is out",
+    if let Err(misuse) = unsafe { pool.free(given_up) } {
+        not_freed(element, misuse);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn not_freed(element: *const c_void, misuse: Misuse) {
+    let why = match misuse {
+        Misuse::NothingOut => c" is no element that is out: none is",
+        Misuse::Free => c" has been freed already",
+        Misuse::Foreign => c" is no element that is out",
     };
-    fault::misuse(NAME, &[Piece::Address(element), Piece::Text(why)]);
+    fault::misuse(c"tm_mempool_free", &[Piece::Address(element), Piece::Text(why)]);
 }
 
 /// Changes how many elements are held back. What is more comes from the source before the call returns; what

@@ -34,7 +34,7 @@ pub enum Source {
 
 impl Source {
     /// An element, if there is one to be had. Foreign code: no lock is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn alloc(&self) -> Option<NonNull<c_void>> {
         match *self {
             // SAFETY: the user's function, with what it expects.
@@ -46,7 +46,7 @@ impl Source {
 
     /// Takes an element back, which nobody uses any more. Foreign code: no lock is held. Says whether it was
     /// one, as far as the source knows.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free(&self, element: NonNull<c_void>) -> bool {
         // SAFETY: the user's function, with what it expects; the pool's owner of the element gave it up.
         unsafe {

@@ -143,8 +143,8 @@ impl Cache {
     }
 }
 
-/// Puts `object`, which may be any number, into the magazine that `magazine` finds, if it is one in use of the slab with this entry, and there is
-/// room. `clear` is called in between. If not, nothing has happened.
+/// Puts `object`, which may be any number, into the magazine that `magazine` finds, if it is one in use of the slab with
+/// this entry, and there is room. `clear` is called in between. If not, nothing has happened.
 #[inline(always)]
 fn put(
     entry: &Entry,

@@ -334,3 +334,60 @@ fn listed(first: &AtomicPtr<Magazine>) -> impl Iterator<Item = &'static Magazine
     let at = |at: *mut Magazine| unsafe { at.as_ref() };
     core::iter::successors(at(first.load(Relaxed)), move |last| at(last.next.load(Relaxed)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pools::cache::{Config, create, destroy};
+    use std::vec::Vec;
+
+    /// Threads whose places at the front are others' have their magazines in the table, which grows; they are used by
+    /// the next threads, and all that was counted is told.
+    #[test]
+    fn who_comes_second_to_a_place_finds_the_magazine_in_the_table() {
+        const THREADS: usize = 20;
+        const OBJECTS: usize = 200;
+        /// No thread's pointer.
+        const SOMEBODY_ELSE: usize = usize::MAX;
+        let config = Config { size: 48, ..Config::default() };
+        // SAFETY: a tree of this test's, which outlives the threads.
+        let resident = unsafe { create(None, c"crowded", &config) }.unwrap();
+        let cache: &crate::pools::cache::Cache = &resident;
+        for round in 1..=2 {
+            let all_are_here = std::sync::Barrier::new(THREADS);
+            std::thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        let magazines = &cache.magazines;
+                        let place = front::place(magazines.key.get(), os::thread_pointer());
+                        // Or it is another test's.
+                        let claimed = place.claim(Key::NONE, SOMEBODY_ELSE, 2);
+                        let objects: Vec<_> = (0..OBJECTS).map(|_| cache.alloc().unwrap()).collect();
+                        all_are_here.wait();
+                        assert!(
+                            magazines.at_front(os::thread_pointer()).is_none() && magazines.mine().is_some()
+                        );
+                        for object in objects {
+                            // SAFETY: nobody uses it.
+                            unsafe { cache.free(object) }.unwrap();
+                        }
+                        cache.leave_thread();
+                        assert!(magazines.mine().is_none());
+                        if claimed {
+                            // SAFETY: nobody's magazine but this test's.
+                            unsafe { place.vacate() };
+                        }
+                    });
+                }
+            });
+            let stats = cache.stats();
+            let done = (round * THREADS * OBJECTS) as u64;
+            assert_eq!((stats.allocations, stats.frees, stats.active, stats.cached), (done, done, 0, 0));
+        }
+        assert!(cache.magazines.all().count() <= 2 * THREADS, "magazines are used again");
+        cache.shrink();
+        assert_eq!(cache.stats().total, 0);
+        // SAFETY: nobody uses it.
+        unsafe { destroy(resident, c"here".as_ptr()) }.unwrap();
+    }
+}

@@ -51,20 +51,8 @@ pub(super) fn head_at(address: usize) -> Option<NonNull<Span>> {
 /// Whether `address` is a multiple of 16 in a slice that the table knows. No says nothing.
 #[inline(always)]
 pub fn knows(address: usize) -> bool {
-    in_slice(address, SLICE - 16)
-}
-
-/// Whether `address`, of any alignment, lies in a slice that the table knows. No says nothing.
-#[inline(always)]
-pub fn knows_around(address: usize) -> bool {
-    in_slice(address, SLICE - 1)
-}
-
-/// Whether `address` lies as far as any bits of `distances` say behind the start of a slice that the table knows.
-#[inline(always)]
-fn in_slice(address: usize, distances: usize) -> bool {
     let entry = entry(address);
-    entry != 0 && address.wrapping_add(HEADS.0[entry].load(Relaxed)) & !distances == 0
+    entry != 0 && address.wrapping_add(HEADS.0[entry].load(Relaxed)) & !(SLICE - 16) == 0
 }
 
 /// The slice at `address` is part of the span with this head now. The caller holds the lock of the segments.
@@ -105,13 +93,12 @@ mod tests {
         set(at, head(9));
         for inside in [0, 16, 48, SLICE - 16] {
             assert_eq!(head_at(at + inside), Some(head(9)));
-            assert!(knows(at + inside) && knows_around(at + inside) && knows_around(at + inside + 9));
+            assert!(knows(at + inside));
         }
         for wrong in [1, 8, 15, SLICE - 1, SLICE, usize::MAX - at + 1] {
             assert_eq!(head_at(at.wrapping_add(wrong)), None);
             assert!(!knows(at.wrapping_add(wrong)));
         }
-        assert!(!knows_around(at - 1) && !knows_around(at + SLICE));
         assert_eq!(head_at(at - 16), None);
         // Bits that no address has.
         for bit in 47..usize::BITS {
@@ -125,7 +112,6 @@ mod tests {
     fn low_addresses_and_those_around_0_are_in_no_slice() {
         for wild in -200..70_000_isize {
             assert_eq!(head_at(wild as usize), None, "{wild:#x}");
-            assert!(!knows_around(wild as usize), "{wild:#x}");
         }
     }
 

@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 use super::geometry::{SLICE, USABLE_SLICES};
 use super::segment;
 use super::span::{NO_TAG, SpanRef, State};
-use super::{heads, threads};
+use super::threads;
 
 /// The smallest object, in bytes: fewer than 2^16 of them lie in a slab.
 pub const MIN_OBJECT: usize = 8;
@@ -99,16 +99,6 @@ pub unsafe fn give_back(start: NonNull<u8>, to_system: bool) {
 pub fn record_of(address: usize) -> Option<NonNull<()>> {
     // SAFETY: the address lies in a mapped segment.
     if segment::covers(address) { unsafe { record_in_segment(address) } } else { None }
-}
-
-/// [`record_of`], only if it goes the short way. `None` says nothing.
-#[inline(always)]
-pub fn record_of_quick(address: usize) -> Option<NonNull<()>> {
-    if !heads::knows_around(address) {
-        return None;
-    }
-    // SAFETY: the address lies in a slice in use, and so in a mapped segment.
-    unsafe { record_in_segment(address) }
 }
 
 /// # Safety

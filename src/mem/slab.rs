@@ -97,15 +97,10 @@ pub unsafe fn give_back(start: NonNull<u8>, to_system: bool) {
 /// The record of the slab that `address` lies in, if it lies in one. Any number can be asked about.
 #[inline]
 pub fn record_of(address: usize) -> Option<NonNull<()>> {
+    if !segment::covers(address) {
+        return None;
+    }
     // SAFETY: the address lies in a mapped segment.
-    if segment::covers(address) { unsafe { record_in_segment(address) } } else { None }
-}
-
-/// # Safety
-/// `address` lies in a mapped segment.
-#[inline(always)]
-unsafe fn record_in_segment(address: usize) -> Option<NonNull<()>> {
-    // SAFETY: the caller's.
     let slice = unsafe { SpanRef::slice_of(address) };
     (slice.state() == State::Slab).then(|| slice.heap().cast())
 }

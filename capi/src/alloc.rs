@@ -3,7 +3,8 @@
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, null, null_mut};
 use tmempool::ops;
-use tmempool::tree::chunk::{Chunk, Look, Suspect};
+use tmempool::tree::chunk::Chunk;
+use tmempool::tree::sight::{Look, Suspect};
 
 use crate::pointer::{refused, with, with_context, with_slow};
 use crate::reference::unlinked;

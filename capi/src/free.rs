@@ -3,7 +3,8 @@
 use core::ffi::{c_char, c_int, c_void};
 use tmempool::error::{AllocError, FreeError};
 use tmempool::ops;
-use tmempool::tree::chunk::{Chunk, Look, Suspect};
+use tmempool::tree::chunk::Chunk;
+use tmempool::tree::sight::{Look, Suspect};
 
 use crate::fault;
 use crate::names::name_of;

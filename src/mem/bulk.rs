@@ -6,7 +6,7 @@
 //! at a time.
 //!
 //! What has been gathered is in nobody's hands but the thread's: until it is handed back, its owner cannot use it, and in
-//! the child of a fork nobody can. So it is never much more than [`MOST`] bytes.
+//! the child of a fork nobody can. So it is never much more than `MOST` bytes.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;

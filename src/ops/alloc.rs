@@ -8,8 +8,9 @@ use super::{roots, shared};
 use crate::error::AllocError;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{Found, HEADER, LIMITED, Look, Suspect};
+use crate::tree::chunk::{HEADER, LIMITED};
 use crate::tree::pool::Growth;
+use crate::tree::sight::{Found, Look, Suspect};
 use crate::tree::{Chunk, domain, limit, links, meter, store};
 
 /// Sizes at or above this, in bytes, are refused.

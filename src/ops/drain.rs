@@ -13,8 +13,9 @@ use super::{reparent, roots};
 use crate::error::{Fault, FreeError};
 use crate::mem::shared::Shared;
 use crate::process;
-use crate::tree::chunk::{ANCHOR, DYING, GUARDED, Look, REFERENCE, SIDE, Sight, seldom};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, REFERENCE, SIDE, seldom};
 use crate::tree::side::{Running, SideRef};
+use crate::tree::sight::{Look, Sight};
 use crate::tree::store::Leaves;
 use crate::tree::{Chunk, Finalizer, domain, links, refs, store};
 

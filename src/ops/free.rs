@@ -9,8 +9,9 @@ use super::entry::{Gained, enter_one, gain};
 use super::{reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
 use crate::mem::shared::Shared;
-use crate::tree::chunk::{DYING, Found, Suspect};
+use crate::tree::chunk::DYING;
 use crate::tree::side::Running;
+use crate::tree::sight::{Found, Suspect};
 use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
 
 /// Sets the function that is called before `chunk` is freed, and may refuse; `None` takes it away.

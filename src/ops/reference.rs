@@ -8,8 +8,9 @@ use super::entry::gain;
 use super::free::kill;
 use super::{reparent, roots, say};
 use crate::error::{AllocError, FreeError};
-use crate::tree::chunk::{DYING, Found, MEMBER, SIDE};
+use crate::tree::chunk::{DYING, MEMBER, SIDE};
 use crate::tree::pool::PoolRef;
+use crate::tree::sight::Found;
 use crate::tree::{Chunk, domain, links, refs, store};
 
 /// Lets `context` keep `chunk` alive too. `location` says where, for messages. Where `chunk` belongs to a shared

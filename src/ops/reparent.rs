@@ -2,9 +2,10 @@
 
 use super::{dying, reference, roots};
 use crate::error::StealError;
-use crate::tree::chunk::{ANCHOR, DYING, Found, GUARDED, LIMITED, MEMBER, POOL};
+use crate::tree::chunk::{ANCHOR, DYING, GUARDED, LIMITED, MEMBER, POOL};
 use crate::tree::limit::Moving;
 use crate::tree::pool::PoolRef;
+use crate::tree::sight::Found;
 use crate::tree::{Chunk, domain, links, refs};
 
 /// Makes `chunk` the newest child of `new_parent`, whatever references there are to it.

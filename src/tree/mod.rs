@@ -11,6 +11,7 @@ mod parent;
 pub mod pool;
 pub mod refs;
 pub mod side;
+pub mod sight;
 pub(crate) mod store;
 pub mod walk;
 

@@ -17,7 +17,8 @@ use super::Pool;
 use crate::mem::span::SpanRef;
 use crate::offsets::offsets;
 use crate::process::TAG_FREED;
-use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, Suspect, Tag};
+use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, Tag};
+use crate::tree::sight::Suspect;
 use crate::tree::store;
 
 /// The tag of padding.

@@ -12,7 +12,8 @@ use super::growth::ANNOUNCED_BLOCK_MAX;
 use super::{PoolRef, zone};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::shared::Shared;
-use crate::tree::chunk::{Chunk, GUARDED, Suspect};
+use crate::tree::chunk::{Chunk, GUARDED};
+use crate::tree::sight::Suspect;
 use crate::tree::{links, store};
 
 /// The largest room in a block: all of it lies in one segment, so that its members can be found.

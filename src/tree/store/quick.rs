@@ -10,9 +10,10 @@ use crate::mem::size;
 use crate::mem::span::SpanRef;
 use crate::mem::threads;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{Chunk, Found, GUARDED, HEADER, LIMITED, MEMBER, POOL, Suspect, is_plain_parent};
+use crate::tree::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, is_plain_parent};
 use crate::tree::links;
 use crate::tree::pool::PoolRef;
+use crate::tree::sight::{Found, Suspect};
 
 /// The largest payload of the short way.
 const QUICK: usize = size::SMALL_MAX - HEADER;

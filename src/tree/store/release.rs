@@ -8,11 +8,10 @@ use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
-use crate::tree::chunk::{
-    Chunk, Found, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE, Sight, Suspect, seldom,
-};
+use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE, seldom};
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
+use crate::tree::sight::{Found, Sight, Suspect};
 use crate::tree::{domain, limit, links, meter, refs};
 
 /// So many leaves of a list are given back without a look ahead: it would come too late for them. In a small heap all are.

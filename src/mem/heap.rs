@@ -109,6 +109,7 @@ impl HeapRef {
     /// # Safety
     /// Nobody has it, and no span belongs to it.
     pub(super) unsafe fn destroy(self) {
+        self.gate.release();
         // SAFETY: mapped by `create` with this length; the rest is the caller's.
         unsafe { os::unmap(self.0.cast(), size_of::<Heap>().next_multiple_of(os::PAGE)) };
     }

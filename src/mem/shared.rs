@@ -145,6 +145,11 @@ impl Gate {
             next_spare: Cell::new(None),
         }
     }
+
+    /// Gives back what it has mapped. Nobody uses the heap any more.
+    pub(super) fn release(&self) {
+        self.pauses.release();
+    }
 }
 
 impl Shared {
@@ -345,6 +350,8 @@ pub(super) fn is_reserved(heap: HeapRef) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
+    use std::thread;
 
     #[test]
     fn a_spare_heap_that_cannot_be_had_hides_no_other() {
@@ -361,5 +368,49 @@ mod tests {
             // SAFETY: it is in no list, and nothing lies in it.
             unsafe { heap.destroy() };
         }
+    }
+
+    /// More threads than there are places for without memory.
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no forks")]
+    fn in_the_child_of_a_fork_nobody_waits_for_threads_that_paused() {
+        const THREADS: usize = 20;
+        let shared = Shared::create().unwrap();
+        shared.leave();
+        let paused = Barrier::new(THREADS + 1);
+        let forked = Barrier::new(THREADS + 1);
+        let address = shared.heap().as_ptr().expose_provenance();
+        let in_child = thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let heap = HeapRef::from_raw(core::ptr::with_exposed_provenance_mut(address));
+                    let shared = Shared::of(heap.unwrap()).unwrap();
+                    assert_eq!(shared.enter(), Entering::Done);
+                    shared.pause();
+                    paused.wait();
+                    forked.wait();
+                    shared.resume();
+                    shared.leave();
+                });
+            }
+            paused.wait();
+            assert_eq!(shared.enter(), Entering::Done);
+            shared.abandon();
+            shared.leave();
+            assert!(Shared::of(shared.heap()).is_some());
+            // SAFETY: the child only looks at the heap, and ends.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: has no preconditions.
+                unsafe { libc::_exit(i32::from(Shared::of(shared.heap()).is_some())) };
+            }
+            forked.wait();
+            let mut status = -1;
+            // SAFETY: `status` is there.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            status
+        });
+        assert_eq!(in_child, 0);
+        assert!(Shared::of(shared.heap()).is_none());
     }
 }

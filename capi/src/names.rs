@@ -1,10 +1,11 @@
 //! Names: any C string, kept as the pointer that was given.
 
+use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr::null;
 use tmempool::tree::Chunk;
 
-use crate::pointer::with_slow;
+use crate::pointer::with;
 
 /// What a chunk without a name is called.
 pub(crate) const UNNAMED: &CStr = c"UNNAMED";
@@ -17,8 +18,8 @@ pub(crate) const UNNAMED: &CStr = c"UNNAMED";
 pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const c_char) {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_quick(ptr) {
-            Some(chunk) => chunk.set_name(name),
+        match Chunk::name_word(ptr) {
+            Some(word) => word.set(name.cast()),
             None => set_name_slow(ptr, name),
         }
     }
@@ -32,7 +33,7 @@ pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const 
 #[inline(never)]
 unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
     // SAFETY: contract.
-    let _ = unsafe { with_slow(ptr, |chunk| chunk.set_name(name)) };
+    let _ = unsafe { with(ptr, |chunk| chunk.set_name(name)) };
 }
 
 /// The name of `ptr`; "UNNAMED" where it has none.
@@ -40,21 +41,21 @@ unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
 pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_quick(ptr) {
-            Some(chunk) => name_of(chunk),
-            None => get_name_slow(ptr),
+        match Chunk::name_word(ptr).map(Cell::get) {
+            Some(name) if !name.is_null() => name.cast(),
+            _ => get_name_slow(ptr),
         }
     }
 }
 
-/// [`talloc_get_name`], where the pointer needs a second look.
+/// [`talloc_get_name`], where the pointer needs a second look, or there is no name.
 ///
 /// # Safety
 /// Contract.
 #[inline(never)]
 unsafe fn get_name_slow(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
-    unsafe { with_slow(ptr, name_of) }.unwrap_or(null())
+    unsafe { with(ptr, name_of) }.unwrap_or(null())
 }
 
 /// The name of `chunk`, never null.

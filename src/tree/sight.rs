@@ -5,6 +5,7 @@
 //! The long way ([`Chunk::check`]) knows of members of pools, shared chunks, blocks of malloc's and slices that the table
 //! does not have, and says of all else what it is instead. Nothing is read but memory that is known to be mapped.
 
+use core::cell::Cell;
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 
@@ -202,6 +203,19 @@ impl Chunk {
             unsafe { found.chunk.side_record() }.name.get()
         };
         has == name && !name.is_null()
+    }
+
+    /// The word that holds the name of the chunk that [`find`](Chunk::find) finds, if that has no side record: null for
+    /// none. `None` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check); the chunk lives as long as the word is used.
+    #[inline(always)]
+    pub unsafe fn name_word<'a>(payload: *const c_void) -> Option<&'a Cell<*const c_void>> {
+        // SAFETY: the caller's.
+        let found = unsafe { Chunk::sight(payload) }?.found(QUICK & !SIDE)?;
+        // SAFETY: a live chunk's header, which nobody else writes to.
+        Some(unsafe { &found.chunk.0.as_ref().name })
     }
 
     /// What would be the chunk whose payload is at `payload`. `None` says nothing.

@@ -36,10 +36,16 @@ impl Root {
     }
 
     /// Foreign code is about to run.
+    #[inline(always)]
     pub(super) fn list(&self) {
-        if self.listed.get().is_none()
-            && let Some(heap) = self.heap()
-        {
+        if self.listed.get().is_none() {
+            self.list_now();
+        }
+    }
+
+    #[inline(never)]
+    fn list_now(&self) {
+        if let Some(heap) = self.heap() {
             self.listed.set(Some(heap));
             self.chunk.next.set(first(heap));
             set_first(heap, Some(self.chunk));

@@ -2,10 +2,10 @@
 
 use core::ffi::{c_char, c_void};
 
-use super::drain::{
-    Inner, begin, bury, descend, drain, drain_root, free_leaves, leaf_with_side, leave, run_destructor,
-};
+use super::begin::{Unless, begin, begin_from_there};
+use super::drain::{Inner, bury, drain, drain_root, go_down, leave};
 use super::entry::{Gained, enter_one, gain};
+use super::leaves::{Outcome, free_leaves, free_with_destructor};
 use super::{reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
 use crate::mem::shared::Shared;
@@ -129,22 +129,25 @@ pub unsafe fn free_shared(payload: *const c_void, location: *const c_char) -> bo
 /// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor.
 #[inline(never)]
 fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    match leaf_with_side(chunk) {
-        Some(side) if side.running.get() == Running::No => {
-            // That it may be gone is all the same to the caller.
-            if let Some(there) = run_destructor(chunk, side, None, None).map_err(|_| FreeError::Vetoed)? {
-                return free_elsewhere(chunk, location, None, there);
-            }
-        }
-        _ => return free_slow(chunk, location),
+    // SAFETY: the chunk lives.
+    let Some(found) = (unsafe { Chunk::find(chunk.ptr()) }) else { return free_slow(chunk, location) };
+    match free_with_destructor(found, location, None) {
+        Outcome::Freed => Ok(()),
+        Outcome::Other => free_slow(chunk, location),
+        Outcome::Ran(ran) => finish_from_there(chunk, ran, location),
     }
-    // The destructor may have done anything.
-    match leaf_with_side(chunk) {
-        Some(side) => {
-            links::detach(chunk);
-            store::release_with_side(chunk, side, location);
-            Ok(())
-        }
+}
+
+/// The rest of the free of a leaf, outside of all shared contexts, whose destructor has run and changed something.
+#[cold]
+fn finish_from_there(
+    chunk: Chunk,
+    ran: Result<Option<Gained>, Unless>,
+    location: *const c_char,
+) -> Result<(), FreeError> {
+    // That it may be gone is all the same to the caller.
+    match begin_from_there(chunk, ran, None, None).map_err(|refusal| refusal.error)? {
+        Some(there) => free_elsewhere(chunk, location, None, there),
         None => finish(chunk, location, None),
     }
 }
@@ -265,7 +268,7 @@ fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeE
         };
         child.verify().map_err(FreeError::Corrupt)?;
         inner.come_to(child, held);
-        if descend(child, chunk, location, None, inner.or(held)) {
+        if let Some(child) = go_down(child, chunk, location, true, None, inner.or(held)) {
             drain(child, location, None, inner.or(held))?;
             bury(child, location);
         }

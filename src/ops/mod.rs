@@ -8,10 +8,12 @@
 
 mod alloc;
 mod bare;
+mod begin;
 mod drain;
 mod dying;
 mod entry;
 mod free;
+mod leaves;
 mod realloc;
 mod reference;
 mod reparent;

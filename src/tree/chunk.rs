@@ -330,7 +330,7 @@ impl Chunk {
 
     /// The same, and from now on the calling thread sees what was written before they were set.
     #[inline(always)]
-    pub(super) fn see_flags(self) -> u32 {
+    pub(crate) fn see_flags(self) -> u32 {
         self.tag.see() & FLAGS
     }
 

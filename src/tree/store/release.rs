@@ -136,17 +136,15 @@ pub(crate) fn release(chunk: Chunk, location: *const c_char) {
     unsafe { heap::give(chunk.address()) };
 }
 
-/// [`release`] of a chunk with the side record `side` and no other flag.
+/// [`release`] of a chunk with the side record `side` and no other flag, under no option that changes what a free does.
 #[inline(always)]
-pub(crate) fn release_with_side(chunk: Chunk, side: SideRef, location: *const c_char) {
-    if process::mode() != 0 {
-        return release_special(chunk, location);
-    }
+pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_char) {
+    let Found { chunk, span, .. } = leaf;
     chunk.stamp_freed(location);
     // SAFETY: the record is the chunk's alone; a chunk that is no member starts at its slot, and it is freed now.
     unsafe {
         heap::give(side.address());
-        heap::give(chunk.address());
+        heap::give_to(span, chunk.address());
     }
 }
 

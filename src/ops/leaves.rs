@@ -1,0 +1,201 @@
+//! Leaves: chunks without children, which a free gives back without going down to them.
+//!
+//! Those with nothing to act on go in a run, without foreign code: what is the same for all is looked up once, and the list
+//! is mended at the end ([`free_leaves`]). A leaf with a destructor, and no more than that, goes in one go
+//! ([`free_with_destructor`]): the short way gives up before anything has happened where something is not ordinary; the
+//! destructor may do anything but free or resize the leaf, so that is looked at again, and where it is not what it was, the
+//! long way goes on from there.
+
+use core::ffi::{c_char, c_void};
+
+use super::begin::{Unless, VETO, after_destructor, call_destructor};
+use super::dying::Root;
+use super::entry::{Gained, let_others_in};
+use crate::error::Fault;
+use crate::mem::shared::Shared;
+use crate::process;
+use crate::tree::chunk::{SIDE, seldom};
+use crate::tree::side::{Running, SideRef};
+use crate::tree::sight::{Found, Look, Sight};
+use crate::tree::store::Leaves;
+use crate::tree::{Chunk, links, store};
+
+/// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and verifies the
+/// first one after them. In a shared context, others are let in now and then.
+#[inline(always)]
+pub(super) fn free_leaves(
+    at: Chunk,
+    location: *const c_char,
+    but: *const c_void,
+    held: Option<Shared>,
+) -> Result<(), Fault> {
+    match held {
+        None => free_simple_leaves(at, location, but, usize::MAX),
+        Some(held) => {
+            let_others_in(held);
+            free_simple_leaves(at, location, but, LEAVES_IN_ONE_GO)
+        }
+    }
+}
+
+/// How many leaves of a shared context are freed before others are let in: some ten microseconds.
+const LEAVES_IN_ONE_GO: usize = 1000;
+
+/// [`free_leaves`], at most `most` of them, if they are shared. No foreign code runs, so the list is mended once, at the end.
+#[inline(always)]
+fn free_simple_leaves(
+    at: Chunk,
+    location: *const c_char,
+    but: *const c_void,
+    most: usize,
+) -> Result<(), Fault> {
+    if process::mode() != 0 {
+        return free_leaves_in_mode(at, location, but, most);
+    }
+    let mut next = at.child.get();
+    let mut verified = Ok(());
+    let mut leaves = Leaves::new(location);
+    let mut others = 0_usize;
+    while let Some(child) = next {
+        if child.ptr().cast_const() == but {
+            break;
+        }
+        let sight = leaves.sight(child);
+        if let Some(leaf) = sight.and_then(Sight::plain)
+            && leaf.chunk().child.is_none()
+        {
+            next = leaf.chunk().next.get();
+            leaves.release(leaf);
+            continue;
+        }
+        if sight.is_some_and(Sight::is_no_leaf) {
+            break;
+        }
+        seldom();
+        // Among the others are all that threads share.
+        if others >= most {
+            break;
+        }
+        others += 1;
+        let after = match sight.map_or(Look::Unknown, Sight::look) {
+            Look::Member(suspect) => leaves.release_member(suspect),
+            _ => leaves.release_other(child),
+        };
+        match after {
+            Some(after) => next = after,
+            None => {
+                verified = child.verify();
+                break;
+            }
+        }
+    }
+    at.child.set(next);
+    if let Some(next) = next
+        && verified.is_ok()
+    {
+        next.prev.set(None);
+    }
+    verified
+}
+
+/// [`free_simple_leaves`] under options that change what a free does.
+#[cold]
+fn free_leaves_in_mode(
+    at: Chunk,
+    location: *const c_char,
+    but: *const c_void,
+    most: usize,
+) -> Result<(), Fault> {
+    for _ in 0..most {
+        let Some(child) = at.child.get().filter(|child| child.ptr().cast_const() != but) else { break };
+        let Some(next) = store::release_leaf_in_mode(child, location) else { return child.verify() };
+        at.child.set(next);
+        if let Some(next) = next {
+            next.verify()?;
+            next.prev.set(None);
+        }
+    }
+    Ok(())
+}
+
+/// How it went with a leaf that may have a destructor.
+pub(super) enum Outcome {
+    /// It is gone.
+    Freed,
+    /// It is no such leaf. Nothing has happened.
+    Other,
+    /// Its destructor has run, and the long way is to go on from there.
+    Ran(Result<Option<Gained>, Unless>),
+}
+
+/// Frees `leaf`, if it has a side record and no children, nobody shares it, and there is nothing else to act on than a
+/// destructor. `root` is that of the free that it is part of, if it is another chunk's.
+#[inline(always)]
+pub(super) fn free_with_destructor(leaf: Found, location: *const c_char, root: Option<&Root>) -> Outcome {
+    let chunk = leaf.chunk();
+    let side = match leaf_with_side(chunk) {
+        Some(side) if process::mode() == 0 && side.running.get() == Running::No => side,
+        _ => return Outcome::Other,
+    };
+    if let Some(destructor) = side.destructor.take() {
+        let verdict = call_destructor(chunk, side, destructor, root, None);
+        let is_as_before = side.running.get() == Running::Yes && leaf_with_side(chunk).is_some();
+        if verdict == VETO || !is_as_before {
+            seldom();
+            return Outcome::Ran(after_destructor(chunk, side, destructor, verdict, None, None));
+        }
+    }
+    links::detach(chunk);
+    store::release_with_side(leaf, side, location);
+    Outcome::Freed
+}
+
+/// The side record of a chunk that has one and nothing else to act on: no references, no children, no
+/// finalizer. Nobody shares it.
+#[inline(always)]
+fn leaf_with_side(chunk: Chunk) -> Option<SideRef> {
+    // A chunk that is not shared any more has been taken from there with all that was done to it.
+    let leaf = chunk.see_flags() == SIDE && chunk.child.is_none();
+    let side = leaf.then(|| chunk.side()).flatten()?;
+    (side.references.get().is_none() && side.finalizer.get().is_none()).then_some(side)
+}
+
+/// Whether `child`, which lives, is worth a try of [`free_with_destructor`].
+#[inline(always)]
+pub(super) fn may_have_destructor(child: Chunk) -> bool {
+    child.see_flags() == SIDE
+}
+
+/// Where [`free_leaves_with_destructors`] has stopped.
+pub(super) enum Stop {
+    /// At the first already, which is no such leaf.
+    First,
+    /// At one that is none, or is not there.
+    Later,
+    /// At one that is to go the long way, now that its destructor has run.
+    At(Chunk, Result<Option<Gained>, Unless>),
+}
+
+/// Frees the leading children of `at`, which nobody shares, as long as they are [such leaves](free_with_destructor); if it
+/// `spares_name`, up to the one that holds the name that `at` has by then.
+#[inline(never)]
+pub(super) fn free_leaves_with_destructors(
+    at: Chunk,
+    location: *const c_char,
+    spares_name: bool,
+    root: Option<&Root>,
+) -> Stop {
+    let mut stop = Stop::First;
+    while let Some(child) = at.child.get()
+        && !(spares_name && child.ptr().cast_const() == at.name().cast())
+        // SAFETY: any address may be asked about, and the tree is this thread's.
+        && let Some(leaf) = unsafe { Chunk::find(child.ptr()) }
+    {
+        match free_with_destructor(leaf, location, root) {
+            Outcome::Freed => stop = Stop::Later,
+            Outcome::Other => break,
+            Outcome::Ran(ran) => return Stop::At(child, ran),
+        }
+    }
+    stop
+}

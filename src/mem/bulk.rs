@@ -58,7 +58,7 @@ impl Bulk {
     /// As for that.
     #[inline(always)]
     pub(crate) unsafe fn give(&mut self, span: SpanRef, at: NonNull<u8>) {
-        if span.taker() == self.mine.as_ptr() {
+        if span.taker() == self.mine.as_ptr() || self.learns_from(span) {
             // SAFETY: its heap is the calling thread's; the rest is the caller's.
             unsafe { ReadySpan::assume(span).give(at) };
         } else {
@@ -67,17 +67,21 @@ impl Bulk {
         }
     }
 
+    /// Whether `span` is one of slots of the calling thread's heap, which is known from now on. No says nothing.
+    #[inline(always)]
+    fn learns_from(&mut self, span: SpanRef) -> bool {
+        let Some(heap) = HeapRef::from_raw(span.taker()).filter(|heap| heap.is_mine()) else { return false };
+        self.mine = heap.as_non_null();
+        true
+    }
+
     /// # Safety
     /// As for [`give`](Bulk::give).
     #[cold]
     #[inline(never)]
     unsafe fn give_other(&mut self, span: SpanRef, at: NonNull<u8>) {
-        let heap = HeapRef::of_span(span);
-        if span.state() != State::Single && !heap.is_mine() {
+        if span.state() != State::Single && !HeapRef::of_span(span).is_mine() {
             return self.gather(span, at.cast());
-        }
-        if span.state() != State::Single {
-            self.mine = heap.as_non_null();
         }
         // SAFETY: the caller's.
         unsafe { heap::give_slow(span, at) };

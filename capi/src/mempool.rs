@@ -155,7 +155,11 @@ pub unsafe extern "C" fn tm_mempool_create_kmalloc(
 pub unsafe extern "C" fn tm_mempool_alloc(m: *mut tm_mempool, flags: c_uint) -> *mut c_void {
     if MempoolRef::is_known(m.cast()) && flags & !TM_NOWAIT == 0 {
         // SAFETY: as was just seen.
-        return given(unsafe { MempoolRef::of_known(m.cast()) }.alloc(patience(flags)));
+        let pool = unsafe { MempoolRef::of_known(m.cast()) };
+        return match pool.alloc_from_source() {
+            Some(element) => element.as_ptr(),
+            None => given(pool.alloc_reserved(patience(flags))),
+        };
     }
     // SAFETY: contract.
     unsafe { alloc_slow(m, flags) }

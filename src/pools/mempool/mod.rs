@@ -16,7 +16,7 @@
 //!   lock.
 //!
 //! While the reserve is full, no lock is taken: an allocation is the source's, and a free asks one word
-//! whether its element is wanted (`wanted`). That word is written under the lock by whoever takes from the
+//! whether its element is wanted (`calm`). That word is written under the lock by whoever takes from the
 //! reserve. A thread that frees an element of the reserve has been told of it by what made the
 //! element its own, so it sees that word or a later one; one that frees an element of the source may
 //! see an older one, and is as if it had come earlier.
@@ -36,7 +36,7 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_void};
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use self::count::Count;
 use self::reserve::{Put, Reserve};
@@ -106,6 +106,9 @@ pub enum DestroyError {
     Chunk(FreeError),
 }
 
+/// More forks than a process lives to see.
+const NEVER: u32 = u32::MAX;
+
 /// A mempool. See the module.
 #[derive(Debug)]
 pub struct Mempool {
@@ -116,8 +119,8 @@ pub struct Mempool {
     failures: AtomicUsize,
     /// The most elements that were out, as far as it has been looked at.
     peak: AtomicUsize,
-    /// Whether the reserve is not full: written under the lock, read without.
-    wanted: AtomicBool,
+    /// `forks` while the reserve is full, else [`NEVER`]: written under the lock, read without.
+    calm: AtomicU32,
     /// After which fork the reserve was last touched: [`process::forks`].
     forks: AtomicU32,
     /// Touched under the lock.
@@ -204,7 +207,8 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     /// Says whether elements are wanted, before the lock is free.
     fn drop(&mut self) {
-        self.pool.wanted.store(self.reserve.is_wanting(), Relaxed);
+        let calm = if self.reserve.is_wanting() { NEVER } else { self.pool.forks.load(Relaxed) };
+        self.pool.calm.store(calm, Relaxed);
     }
 }
 
@@ -219,7 +223,7 @@ impl Mempool {
             out: Count::new(),
             failures: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
-            wanted: AtomicBool::new(true),
+            calm: AtomicU32::new(NEVER),
             forks: AtomicU32::new(process::forks()),
             reserve: UnsafeCell::new(Reserve::new(min).map_err(SizeError::Memory)?),
         })
@@ -264,19 +268,40 @@ impl Mempool {
     ///
     /// # Errors
     /// [`Failure`].
-    #[inline(always)]
+    #[inline]
     pub fn alloc(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
-        self.own_after_fork();
-        if let Some(element) = self.source.alloc() {
-            self.out.mine().give();
-            return Ok(element);
+        match self.alloc_from_source() {
+            Some(element) => Ok(element),
+            None => self.alloc_reserved(patience),
         }
-        self.alloc_reserved(patience)
     }
 
+    /// The first half of [`alloc`](Mempool::alloc): an element of the source, if there is one to be had.
+    #[inline(always)]
+    pub fn alloc_from_source(&self) -> Option<NonNull<c_void>> {
+        self.own_after_fork();
+        let element = match self.source {
+            // SAFETY: the user's function, with what it expects.
+            Source::Functions { alloc, data, .. } => NonNull::new(unsafe { alloc(data) })?,
+            _ => self.alloc_from_pool()?,
+        };
+        self.out.mine().give();
+        Some(element)
+    }
+
+    /// An element of a source that is no functions: apart, so that the way to those needs less room on the stack.
+    #[inline(never)]
+    fn alloc_from_pool(&self) -> Option<NonNull<c_void>> {
+        self.source.alloc()
+    }
+
+    /// The second half of [`alloc`](Mempool::alloc), where the source has none.
+    ///
+    /// # Errors
+    /// [`Failure`].
     #[cold]
     #[inline(never)]
-    fn alloc_reserved(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
+    pub fn alloc_reserved(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
         let waiter = Waiter::new();
         let mut reserve = self.lock();
         if !self.source.is_alive() {
@@ -320,15 +345,31 @@ impl Mempool {
     ///
     /// # Safety
     /// The caller has it from this pool, and nobody uses it any more.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn free(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
-        self.own_after_fork();
-        if self.wanted.load(Relaxed) {
-            return self.free_wanted(element);
+        if self.calm.load(Relaxed) != process::forks() {
+            return self.free_slow(element);
+        }
+        if let Source::Functions { free, data, .. } = self.source
+            && let mine = self.out.mine()
+            && mine.has_some()
+        {
+            // SAFETY: the user's function, with what it expects; the caller gave the element up.
+            unsafe { free(element.as_ptr(), data) };
+            mine.take_back();
+            return Ok(());
         }
         self.free_to_source(element)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn free_slow(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
+        self.own_after_fork();
+        if self.calm.load(Relaxed) == NEVER { self.free_wanted(element) } else { self.free_to_source(element) }
+    }
+
+    #[inline(never)]
     fn free_to_source(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
         let mine = self.out.mine();
         if !mine.has_some() && self.out.is_none_out() {
@@ -341,8 +382,6 @@ impl Mempool {
         Ok(())
     }
 
-    #[cold]
-    #[inline(never)]
     fn free_wanted(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
         let mine = self.out.mine();
         if !mine.has_some() && self.out.is_none_out() {

@@ -2,7 +2,8 @@
 //!
 //! A base, an eighth of what is in use, and an extra that is learned: memory that was given back and had
 //! to be fetched again within moments was given back too early, and next time that much more is kept.
-//! What was learned is forgotten after a second without use for it. As the budget shrinks with what
+//! What was learned is forgotten after a second without use for it: without a time when all that is kept beyond the
+//! rest was in use. As the budget shrinks with what
 //! is in use, nobody needs to come by later to clean up after a peak.
 //!
 //! All counts are in slices.
@@ -52,11 +53,13 @@ impl Budget {
                 self.extra = (self.extra + fetched).min(EXTRA_MAX);
                 self.useful_at = now;
             }
-        } else if self.extra > 0 && self.resident > self.ordinary() {
-            self.useful_at = os::milliseconds();
         }
+        let had_extra = self.resident > self.ordinary();
         self.in_use += slices;
         self.resident -= resident;
+        if self.extra > 0 && had_extra && self.resident <= self.ordinary() {
+            self.useful_at = os::milliseconds();
+        }
     }
 
     /// `slices` in use become free, and stay resident for now.
@@ -120,5 +123,36 @@ mod tests {
             }
         }
         assert!(given[0] > 800 && given[1] == 0, "{given:?}");
+    }
+
+    #[test]
+    fn what_is_never_in_use_is_not_kept_because_something_else_is() {
+        let mut budget = Budget::new();
+        budget.claim(3000, 0);
+        budget.extra = 2000;
+        budget.useful_at = os::milliseconds();
+        budget.free(2000);
+        assert!(!budget.is_exceeded());
+        budget.useful_at -= 2 * MEMORY;
+        for _ in 0..10 {
+            budget.claim(100, 100);
+            budget.free(100);
+        }
+        assert!(budget.is_exceeded());
+        assert_eq!(budget.extra, 0);
+    }
+
+    #[test]
+    fn what_is_all_in_use_now_and_then_is_kept() {
+        let mut budget = Budget::new();
+        budget.claim(3000, 0);
+        budget.extra = 2000;
+        budget.free(2000);
+        budget.useful_at = os::milliseconds().saturating_sub(2 * MEMORY);
+        for _ in 0..20 {
+            budget.claim(100, 100);
+        }
+        budget.free(2000);
+        assert!(!budget.is_exceeded());
     }
 }

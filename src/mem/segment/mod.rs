@@ -55,10 +55,12 @@ struct Segment {
     dirty: Cell<u64>,
     /// It is made of huge pages.
     huge_pages: Cell<bool>,
+    /// A block's own mapping: there is more of it dirty than the block has, and it is in the list of such.
+    has_tail: Cell<bool>,
     /// All segments.
     next: Cell<Option<SegmentRef>>,
     prev: Cell<Option<SegmentRef>>,
-    /// Segments with a free slice and one in use; or those with none in use.
+    /// Segments with a free slice and one in use; or those with none in use; or blocks' own mappings with a tail.
     next_open: Cell<Option<SegmentRef>>,
     prev_open: Cell<Option<SegmentRef>>,
 }
@@ -119,6 +121,8 @@ struct Lists {
     open: [Option<SegmentRef>; 2],
     /// Segments with nothing in use, without and with huge pages.
     empty: [Option<SegmentRef>; 2],
+    /// Blocks' own mappings that hold more than their block.
+    tails: Option<SegmentRef>,
     budget: Budget,
     /// Mappings that were blocks' own, kept for the next, the one kept last first.
     spares: [Option<SegmentRef>; own::SPARES],
@@ -140,6 +144,7 @@ static SEGMENTS: Segments = Segments {
         all: None,
         open: [None; 2],
         empty: [None; 2],
+        tails: None,
         budget: Budget::new(),
         spares: [None; own::SPARES],
         generations: Generations::new(),
@@ -288,7 +293,7 @@ fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: us
 pub(super) fn release_free_memory() -> usize {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let mut given = lists.drop_spares();
+    let mut given = lists.drop_tails() + lists.drop_spares();
     while let Some(segment) = lists.empty[1].or(lists.empty[0]) {
         given += (segment.dirty.get() & !1).count_ones() as usize * SLICE;
         lists.unmap(segment);
@@ -366,6 +371,7 @@ impl Lists {
             self.put_back(segment, geometry::slice_index(span.start()), slices);
         } else {
             span.uncover(0, USABLE_SLICES);
+            self.set_tail(segment, false);
             self.spare_or_unmap(segment, slices);
         }
     }
@@ -394,6 +400,7 @@ impl Lists {
         if !self.budget.is_exceeded() {
             return;
         }
+        self.drop_tails();
         self.drop_spares();
         if segment.used.get() != 1 {
             if segment.huge_pages.get() {
@@ -490,7 +497,11 @@ impl Lists {
 
     fn list_for(&mut self, segment: SegmentRef, used: u64) -> &mut Option<SegmentRef> {
         let kind = usize::from(segment.huge_pages.get());
-        if used == 1 { &mut self.empty[kind] } else { &mut self.open[kind] }
+        match used {
+            1 => &mut self.empty[kind],
+            u64::MAX => &mut self.tails,
+            _ => &mut self.open[kind],
+        }
     }
 
     fn enlist(&mut self, segment: SegmentRef, used: u64) {

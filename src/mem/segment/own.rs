@@ -3,7 +3,9 @@
 //! Such a mapping looks like a segment with one span, and is told from a shared one by its length. It may have
 //! address space to spare, so that the block grows without moving; when it must move, its pages move and are
 //! not copied. Here `dirty` counts the slices that may hold something else than zeros, and all of `used` is
-//! set. A few mappings that nobody uses any more are kept for the next blocks.
+//! set. A few mappings that nobody uses any more are kept for the next blocks; so a block may begin with a *tail*, what
+//! an earlier one has left beyond its end, and grows into that for nothing. Tails count as free memory, and are given
+//! back as that is.
 
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
@@ -65,6 +67,7 @@ pub(super) fn resize(
     if want > have {
         lists.extend(segment, have, want);
     } else {
+        lists.set_tail(segment, false);
         let dirty = segment.dirty.replace(want as u64) as usize;
         lists.budget.free(have - want);
         lists.budget.give_back(dirty - want);
@@ -87,6 +90,7 @@ pub(in crate::mem) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     }
     lists.unlink(segment);
     let (heap, tag) = (span.heap(), span.tag());
+    lists.set_tail(segment, false);
     span.uncover(0, USABLE_SLICES);
     set_covered(segment.base(), false);
     // SAFETY: the whole mapping of this segment, which grows.
@@ -95,7 +99,10 @@ pub(in crate::mem) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     set_covered(now.base(), true);
     now.descriptor(1).cover_alone(heap, tag);
     lists.link(now);
-    moved?;
+    if moved.is_none() {
+        lists.set_tail(now, now.dirty.get() as usize > geometry::slices_for(span.len()));
+        return None;
+    }
     SEGMENTS.mapped.fetch_add(len - old, Relaxed);
     now.len.set(len);
     let span = now.descriptor(1);
@@ -114,6 +121,9 @@ impl Lists {
         }
         self.spares.rotate_right(1);
         self.spares[0] = Some(segment);
+        if self.budget.is_exceeded() {
+            self.drop_tails();
+        }
         while self.budget.is_exceeded()
             && let Some(oldest) = self.spares.iter_mut().rev().find_map(Option::take)
         {
@@ -131,9 +141,34 @@ impl Lists {
         let dirty = segment.dirty.get() as usize;
         self.budget.claim(want - have, dirty.clamp(have, want) - have);
         segment.dirty.set(dirty.max(want) as u64);
+        self.set_tail(segment, dirty > want);
         if want >= HUGE && !segment.huge_pages.replace(true) {
             os::prefer_huge_pages(segment.bytes(), segment.len.get(), true);
         }
+    }
+
+    /// Whether a block's own mapping is in the list of those with a tail.
+    pub(super) fn set_tail(&mut self, segment: SegmentRef, has_tail: bool) {
+        match (segment.has_tail.replace(has_tail), has_tail) {
+            (false, true) => self.enlist(segment, u64::MAX),
+            (true, false) => self.delist(segment, u64::MAX),
+            _ => {}
+        }
+    }
+
+    /// Purges what blocks' own mappings hold beyond their blocks. Returns the bytes that this was.
+    pub(super) fn drop_tails(&mut self) -> usize {
+        let mut given = 0;
+        while let Some(segment) = self.tails {
+            self.set_tail(segment, false);
+            let slices = geometry::slices_for(segment.descriptor(1).len());
+            let dirty = segment.dirty.replace(slices as u64) as usize;
+            self.budget.give_back(dirty - slices);
+            given += (dirty - slices) * SLICE;
+            // SAFETY: whole slices of the mapping, behind the block.
+            unsafe { os::purge(segment.slice(1 + slices), (dirty - slices) * SLICE) };
+        }
+        given
     }
 
     /// Unmaps the spare mappings. Returns the bytes that they held.

@@ -366,7 +366,11 @@ impl Mempool {
     #[inline(never)]
     fn free_slow(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
         self.own_after_fork();
-        if self.calm.load(Relaxed) == NEVER { self.free_wanted(element) } else { self.free_to_source(element) }
+        if self.calm.load(Relaxed) == NEVER {
+            self.free_wanted(element)
+        } else {
+            self.free_to_source(element)
+        }
     }
 
     #[inline(never)]

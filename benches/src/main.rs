@@ -96,7 +96,7 @@ impl Choice {
     fn effort(&self) -> Effort {
         match self.quick {
             true => Effort { processes: self.rounds.unwrap_or(3), rounds: 1, enough_ms: 5 },
-            false => Effort { processes: self.rounds.unwrap_or(6), rounds: 2, enough_ms: 20 },
+            false => Effort { processes: self.rounds.unwrap_or(6), rounds: 3, enough_ms: 20 },
         }
     }
 

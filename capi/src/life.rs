@@ -52,11 +52,8 @@ extern "C" fn beginning() {
 extern "C" fn end() {
     // Unloading comes here first, before what atexit() has for this library.
     roots::at_exit();
-    if let Some(path) = report_path() {
-        let file = open(&path);
-        if file >= 0 {
-            exit_report::write(file);
-        }
+    if REPORT[0].load(Ordering::Relaxed) != 0 {
+        report();
     }
     if mem::threads::end() {
         handle_chunk::unload();
@@ -107,6 +104,18 @@ fn open(path: &[u8]) -> c_int {
         let file = libc::open(path.as_ptr(), flags, 0o600 as libc::c_uint);
         *libc::__errno_location() = errno;
         file
+    }
+}
+
+/// Writes the report. Apart, as paths take three pages of the stack.
+#[cold]
+#[inline(never)]
+fn report() {
+    if let Some(path) = report_path() {
+        let file = open(&path);
+        if file >= 0 {
+            exit_report::write(file);
+        }
     }
 }
 

@@ -162,7 +162,8 @@ impl HeapRef {
     fn take_slow(self, class: usize) -> Option<(NonNull<u8>, u32)> {
         self.collect();
         let current = self.current[class].get();
-        if current != SpanRef::none() {
+        let has_some = current != SpanRef::none();
+        if has_some {
             if current.free.get().is_some() || current.carve() {
                 return current.free.get().map(|slot| (pop(current, slot), current.tag()));
             }
@@ -177,7 +178,9 @@ impl HeapRef {
                 span
             }
             None => {
-                let span = segment::slots(self, class, self.spans.load(Relaxed) >= LARGE)?;
+                // Of the first span of a class, no more may ever be used than a few slots.
+                let huge_pages = has_some && self.spans.load(Relaxed) >= LARGE;
+                let span = segment::slots(self, class, huge_pages)?;
                 self.count_spans(1);
                 span
             }

@@ -15,8 +15,8 @@ pub(crate) type Map = [AtomicU64; SEGMENT_NUMBERS / 64];
 
 /// A bit for each segment of the address space: set where one of ours lies.
 pub(crate) static MAP: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
-/// The same, but never cleared.
-static EVER: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
+/// The same for segments that are no more: set when one is unmapped, and never cleared.
+static GONE: Map = [const { AtomicU64::new(0) }; SEGMENT_NUMBERS / 64];
 
 /// Whether `address` lies in a segment, so that its descriptor may be looked at.
 #[inline(always)]
@@ -25,10 +25,11 @@ pub fn covers(address: usize) -> bool {
     number < SEGMENT_NUMBERS && MAP[number / 64].load(Relaxed) & (1 << (number % 64)) != 0
 }
 
-/// Whether `address` has ever lain in a segment: what led there once is no stranger's pointer.
+/// Whether `address` lies in a segment, or has ever: what led there once is no stranger's pointer.
 pub fn has_covered(address: usize) -> bool {
     let number = geometry::segment_number(address);
-    number < SEGMENT_NUMBERS && EVER[number / 64].load(Relaxed) & (1 << (number % 64)) != 0
+    let has_been = || GONE[number / 64].load(Relaxed) & (1 << (number % 64)) != 0;
+    covers(address) || (number < SEGMENT_NUMBERS && has_been())
 }
 
 /// Notes that a segment has been mapped at `base`, or is about to be unmapped. The caller holds the lock of the
@@ -38,8 +39,8 @@ pub(super) fn set_covered(base: usize, covered: bool) {
     let bit = 1 << (number % 64);
     if covered {
         MAP[number / 64].fetch_or(bit, Relaxed);
-        EVER[number / 64].fetch_or(bit, Relaxed);
     } else {
+        GONE[number / 64].fetch_or(bit, Relaxed);
         MAP[number / 64].fetch_and(!bit, Relaxed);
     }
 }

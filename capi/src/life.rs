@@ -39,13 +39,20 @@ extern "C" fn beginning() {
     core::hint::black_box(&raw const layout::tm_layout);
     mem::threads::begin();
     process::on_deadlock(fault::deadlock);
-    if let Some(path) = process::option("notify").and_then(terminated::<PATH>) {
-        notify(&path);
+    if let Some(path) = process::option("notify") {
+        notify(path);
     }
-    if let Some(path) = process::option("report").and_then(terminated::<PATH>) {
-        for (place, byte) in REPORT.iter().zip(path) {
-            place.store(byte, Ordering::Relaxed);
-        }
+    if let Some(path) = process::option("report") {
+        keep(path);
+    }
+}
+
+/// Notes where the report is to go.
+#[cold]
+#[inline(never)]
+fn keep(path: &[u8]) {
+    for (place, byte) in REPORT.iter().zip(terminated::<PATH>(path).into_iter().flatten()) {
+        place.store(byte, Ordering::Relaxed);
     }
 }
 
@@ -69,14 +76,19 @@ fn terminated<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 
 /// Says which library this process has loaded, in one write, so that lines of several processes do
 /// not mix.
+#[cold]
+#[inline(never)]
 fn notify(path: &[u8]) {
+    let Some(path) = terminated::<PATH>(path) else {
+        return;
+    };
     // SAFETY: Dl_info is plain data; dladdr() fills it in where it finds the function.
     let library = unsafe {
         let mut info: libc::Dl_info = zeroed();
         libc::dladdr(beginning as *const c_void, &mut info);
         if info.dli_fname.is_null() { c"".as_ptr() } else { info.dli_fname }
     };
-    let file = open(path);
+    let file = open(&path);
     if file < 0 {
         return;
     }

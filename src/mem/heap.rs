@@ -60,6 +60,9 @@ pub struct Heap {
     mailbox: Mailbox<Span>,
 }
 
+// What a process, and each of its threads, has of it is resident.
+const _: () = assert!(size_of::<Heap>() <= os::PAGE);
+
 /// A heap with more spans than this, 4 MiB, takes huge pages.
 const LARGE: u32 = 64;
 /// So many spans lie in the caches next to a processor: 1 MiB.
@@ -84,8 +87,7 @@ impl Deref for HeapRef {
 impl HeapRef {
     /// A heap of its own for the thread `owner`.
     pub(super) fn create(owner: usize) -> Option<HeapRef> {
-        let len = size_of::<Heap>().next_multiple_of(os::PAGE);
-        let at: NonNull<Heap> = os::map(len, os::PAGE)?.cast();
+        let at: NonNull<Heap> = os::map(os::PAGE, os::PAGE)?.cast();
         let heap = Heap {
             owner: Owner::new(owner),
             gate: Gate::new(),
@@ -111,7 +113,7 @@ impl HeapRef {
     pub(super) unsafe fn destroy(self) {
         self.gate.release();
         // SAFETY: mapped by `create` with this length; the rest is the caller's.
-        unsafe { os::unmap(self.0.cast(), size_of::<Heap>().next_multiple_of(os::PAGE)) };
+        unsafe { os::unmap(self.0.cast(), os::PAGE) };
     }
 
     /// The heap at `heap`, or `None` if that is null.

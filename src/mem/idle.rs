@@ -65,7 +65,9 @@ impl Kept {
 #[derive(Debug)]
 pub(super) struct Idle {
     /// From the one that has waited longest.
-    kept: [Cell<Option<Kept>>; MOST + 1],
+    kept: [Cell<Option<SpanRef>>; MOST + 1],
+    /// How many slices each of them has, if it was a block; 0 if it is one of slots. Apart, as a heap is to fit into a page.
+    blocks: [Cell<u8>; MOST + 1],
     len: Cell<usize>,
     slices: Cell<usize>,
     /// How many slices the budget knows of. Changed under the lock of the segments.
@@ -76,6 +78,7 @@ impl Idle {
     pub(super) const fn new() -> Idle {
         Idle {
             kept: [const { Cell::new(None) }; MOST + 1],
+            blocks: [const { Cell::new(0) }; MOST + 1],
             len: Cell::new(0),
             slices: Cell::new(0),
             counted: Cell::new(0),
@@ -85,19 +88,21 @@ impl Idle {
     /// Keeps `span`, from which the last slot has just been given back, if its slots are large and it is not too much by
     /// itself. Those that are [in excess](Idle::excess) then are to go.
     pub(super) fn keep(&self, span: SpanRef) -> bool {
-        span.room() > size::SMALL_MAX && self.put(Kept::Slots(span), slices_for(span.len()))
+        span.room() > size::SMALL_MAX && self.put(span, 0, slices_for(span.len()))
     }
 
     /// The same with `span` that was a block of so many slices, which [may be kept](is_kept).
     pub(super) fn keep_block(&self, span: SpanRef, slices: usize) -> bool {
-        self.put(Kept::Block(span, slices), slices)
+        self.put(span, slices as u8, slices)
     }
 
-    fn put(&self, kept: Kept, slices: usize) -> bool {
+    fn put(&self, span: SpanRef, block: u8, slices: usize) -> bool {
         let fits = slices <= allowed();
         if fits {
-            self.kept[self.len.get()].set(Some(kept));
-            self.len.set(self.len.get() + 1);
+            let len = self.len.get();
+            self.kept[len].set(Some(span));
+            self.blocks[len].set(block);
+            self.len.set(len + 1);
             self.slices.set(self.slices.get() + slices);
         }
         fits
@@ -115,8 +120,8 @@ impl Idle {
 
     /// Takes out what was a block of so many slices, the one that was kept last.
     pub(super) fn take_block(&self, slices: usize) -> Option<SpanRef> {
-        let fits = |kept: &Cell<_>| matches!(kept.get(), Some(Kept::Block(_, has)) if has == slices);
-        match self.take_at(self.kept[..self.len.get()].iter().rposition(fits)?) {
+        let fits = |has: &Cell<u8>| usize::from(has.get()) == slices;
+        match self.take_at(self.blocks[..self.len.get()].iter().rposition(fits)?) {
             Some(Kept::Block(span, _)) => Some(span),
             _ => None,
         }
@@ -125,17 +130,21 @@ impl Idle {
     /// Takes out `span`, of slots, if it is kept: a slot of it is about to be used.
     pub(super) fn take_out(&self, span: SpanRef) {
         let kept = &self.kept[..self.len.get()];
-        if let Some(at) = kept.iter().position(|kept| kept.get() == Some(Kept::Slots(span))) {
+        if let Some(at) = kept.iter().position(|kept| kept.get() == Some(span)) {
             self.take_at(at);
         }
     }
 
     fn take_at(&self, at: usize) -> Option<Kept> {
-        let taken = self.kept[at].take();
+        let taken = self.kept[at].get().map(|span| match self.blocks[at].get() {
+            0 => Kept::Slots(span),
+            slices => Kept::Block(span, slices.into()),
+        });
         self.slices.set(self.slices.get() - taken.map_or(0, Kept::slices));
         let last = self.len.get() - 1;
         for at in at..last {
             self.kept[at].set(self.kept[at + 1].get());
+            self.blocks[at].set(self.blocks[at + 1].get());
         }
         self.kept[last].set(None);
         self.len.set(last);

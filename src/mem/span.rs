@@ -23,6 +23,7 @@ use core::sync::atomic::{
 
 use super::geometry::{self, DESCRIPTOR, SLICE, USABLE_SLICES};
 use super::heap::Heap;
+use super::os::{self, PAGE};
 use super::remote::{Mailed, Remote, Slot};
 use super::size::LINE;
 use super::{heads, size};
@@ -35,7 +36,9 @@ pub use crate::process::NO_TAG;
 const AHEAD: usize = 3;
 
 /// In how many places of their first page blocks begin.
-const COLOURS: usize = super::os::PAGE / LINE;
+const COLOURS: usize = PAGE / LINE;
+/// In fewer places, blocks of other pages meet too often.
+const FEW_COLOURS: usize = COLOURS / 4;
 
 /// Where a span of slots stands with its heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -355,7 +358,7 @@ impl SpanRef {
     pub(super) fn carve(self) -> bool {
         let from = self.carved.get();
         let slot = self.stride();
-        let batch = (super::os::PAGE / slot).clamp(1, 32) as u32;
+        let batch = (PAGE / slot).clamp(1, 32) as u32;
         let to = self.capacity.get().min(from + batch);
         let mut list = self.free.get();
         for i in (from..to).rev() {
@@ -363,7 +366,7 @@ impl SpanRef {
             // SAFETY: the slot lies in the span and nobody has it; slots are 16-byte aligned.
             unsafe { (*at).next.set(list) };
             // The same slot of the next batch.
-            super::os::prefetch(at.wrapping_byte_add(batch as usize * slot));
+            os::prefetch(at.wrapping_byte_add(batch as usize * slot));
             list = NonNull::new(at);
         }
         // In this order: see `inherited`.
@@ -459,7 +462,7 @@ impl Span {
     /// oldest will want it soon.
     #[inline(always)]
     pub fn prefetch_before(&self, at: NonNull<u8>) {
-        super::os::prefetch(at.as_ptr().wrapping_sub(AHEAD * self.slot_size.get() as usize));
+        os::prefetch(at.as_ptr().wrapping_sub(AHEAD * self.slot_size.get() as usize));
     }
 
     /// Bytes that one user of it gets: of a slot, or of the block.
@@ -491,10 +494,13 @@ impl Span {
     }
 
     /// Sets the block, which needs `bytes`, in by so many lines of its first page, as far as there is room: `colour` is
-    /// another for each of those that are in use together.
+    /// another for each of those that are in use together. Where its last page has room for many colours, they make do
+    /// with that, so that the block takes no page more.
     pub(super) fn set_in(&self, bytes: usize, colour: usize) {
+        let rest = (bytes.next_multiple_of(PAGE) - bytes) / LINE;
+        let colours = if rest < FEW_COLOURS { COLOURS } else { rest + 1 };
         let spare = (self.len() - bytes) / LINE;
-        self.inset.set((spare.min(colour % COLOURS) * LINE) as u32);
+        self.inset.set((spare.min(colour % colours) * LINE) as u32);
         self.room.set(self.len() - self.inset());
     }
 

@@ -11,11 +11,12 @@
 //! nobody who comes by. Used by `heap`; the owner's alone.
 
 use core::cell::Cell;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::geometry::{SLICE, slices_for};
+use super::geometry::{DESCRIPTOR, SLICE, slices_for};
 use super::size;
-use super::span::SpanRef;
+use super::span::{Span, SpanRef};
 
 /// The most that one heap keeps, in slices: 4 MiB.
 const MOST: usize = (4 << 20) / SLICE;
@@ -61,13 +62,35 @@ impl Kept {
     }
 }
 
+/// The same in one word, so that a heap fits into a page: where the descriptor lies, and in the bits that are 0 there how
+/// many slices what was a block has, 0 for one of slots.
+#[derive(Clone, Copy, Debug)]
+struct Entry(*mut Span);
+
+const _: () = assert!(BLOCK_MAX < DESCRIPTOR && align_of::<Span>() == DESCRIPTOR);
+
+impl Entry {
+    const NONE: Entry = Entry(core::ptr::null_mut());
+
+    fn new(span: SpanRef, block: usize) -> Entry {
+        Entry(span.as_non_null().as_ptr().map_addr(|at| at | block))
+    }
+
+    fn block(self) -> usize {
+        self.0.addr() % DESCRIPTOR
+    }
+
+    fn kept(self) -> Option<Kept> {
+        let span = NonNull::new(self.0.map_addr(|at| at & !(DESCRIPTOR - 1))).map(SpanRef::from_mail)?;
+        Some(if self.block() == 0 { Kept::Slots(span) } else { Kept::Block(span, self.block()) })
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Idle {
     /// From the one that has waited longest.
-    kept: [Cell<Option<SpanRef>>; MOST + 1],
-    /// How many slices each of them has, if it was a block; 0 if it is one of slots. Apart, as a heap is to fit into a page.
-    blocks: [Cell<u8>; MOST + 1],
+    kept: [Cell<Entry>; MOST + 1],
     len: Cell<usize>,
     slices: Cell<usize>,
     /// How many slices the budget knows of. Changed under the lock of the segments.
@@ -77,8 +100,7 @@ pub(super) struct Idle {
 impl Idle {
     pub(super) const fn new() -> Idle {
         Idle {
-            kept: [const { Cell::new(None) }; MOST + 1],
-            blocks: [const { Cell::new(0) }; MOST + 1],
+            kept: [const { Cell::new(Entry::NONE) }; MOST + 1],
             len: Cell::new(0),
             slices: Cell::new(0),
             counted: Cell::new(0),
@@ -93,16 +115,14 @@ impl Idle {
 
     /// The same with `span` that was a block of so many slices, which [may be kept](is_kept).
     pub(super) fn keep_block(&self, span: SpanRef, slices: usize) -> bool {
-        self.put(span, slices as u8, slices)
+        self.put(span, slices, slices)
     }
 
-    fn put(&self, span: SpanRef, block: u8, slices: usize) -> bool {
+    fn put(&self, span: SpanRef, block: usize, slices: usize) -> bool {
         let fits = slices <= allowed();
         if fits {
-            let len = self.len.get();
-            self.kept[len].set(Some(span));
-            self.blocks[len].set(block);
-            self.len.set(len + 1);
+            self.kept[self.len.get()].set(Entry::new(span, block));
+            self.len.set(self.len.get() + 1);
             self.slices.set(self.slices.get() + slices);
         }
         fits
@@ -120,8 +140,8 @@ impl Idle {
 
     /// Takes out what was a block of so many slices, the one that was kept last.
     pub(super) fn take_block(&self, slices: usize) -> Option<SpanRef> {
-        let fits = |has: &Cell<u8>| usize::from(has.get()) == slices;
-        match self.take_at(self.blocks[..self.len.get()].iter().rposition(fits)?) {
+        let fits = |kept: &Cell<Entry>| kept.get().block() == slices;
+        match self.take_at(self.kept[..self.len.get()].iter().rposition(fits)?) {
             Some(Kept::Block(span, _)) => Some(span),
             _ => None,
         }
@@ -130,30 +150,26 @@ impl Idle {
     /// Takes out `span`, of slots, if it is kept: a slot of it is about to be used.
     pub(super) fn take_out(&self, span: SpanRef) {
         let kept = &self.kept[..self.len.get()];
-        if let Some(at) = kept.iter().position(|kept| kept.get() == Some(span)) {
+        if let Some(at) = kept.iter().position(|kept| kept.get().0 == span.as_non_null().as_ptr()) {
             self.take_at(at);
         }
     }
 
     fn take_at(&self, at: usize) -> Option<Kept> {
-        let taken = self.kept[at].get().map(|span| match self.blocks[at].get() {
-            0 => Kept::Slots(span),
-            slices => Kept::Block(span, slices.into()),
-        });
+        let taken = self.kept[at].get().kept();
         self.slices.set(self.slices.get() - taken.map_or(0, Kept::slices));
         let last = self.len.get() - 1;
         for at in at..last {
             self.kept[at].set(self.kept[at + 1].get());
-            self.blocks[at].set(self.blocks[at + 1].get());
         }
-        self.kept[last].set(None);
+        self.kept[last].set(Entry::NONE);
         self.len.set(last);
         taken
     }
 
     /// Nothing is kept, whatever was. What is known of it may be half changed: see `inherited`.
     pub(super) fn forget(&self) {
-        self.kept.iter().for_each(|kept| kept.set(None));
+        self.kept.iter().for_each(|kept| kept.set(Entry::NONE));
         self.len.set(0);
         self.slices.set(0);
     }
@@ -174,7 +190,6 @@ impl Idle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::ptr::NonNull;
 
     use crate::mem::heap::{self, HeapRef};
     use crate::mem::os;

@@ -498,9 +498,10 @@ impl Span {
     /// with that, so that the block takes no page more.
     pub(super) fn set_in(&self, bytes: usize, colour: usize) {
         let rest = (bytes.next_multiple_of(PAGE) - bytes) / LINE;
-        let colours = if rest < FEW_COLOURS { COLOURS } else { rest + 1 };
+        // Powers of two: to divide by anything else takes as long as all the rest.
+        let colours = if rest < FEW_COLOURS { COLOURS } else { 1 << (rest + 1).ilog2() };
         let spare = (self.len() - bytes) / LINE;
-        self.inset.set((spare.min(colour % colours) * LINE) as u32);
+        self.inset.set((spare.min(colour & (colours - 1)) * LINE) as u32);
         self.room.set(self.len() - self.inset());
     }
 

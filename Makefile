@@ -29,6 +29,8 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 TALLOC_MAP   := capi/exports/talloc.map
 TMEMPOOL_MAP := capi/exports/tmempool.map
 LAYOUT_MAP   := capi/exports/layout.map
+# And this what lies where.
+ORDER        := capi/exports/order.ld
 
 LIBRARIES := $(addprefix $(DIST)/lib/,libtmempool.so.0 libtmempool.so libtmempool.a \
 	tmempool/libtalloc.so.2)
@@ -68,13 +70,14 @@ $(DIST)/lib/libtmempool.a: $(WORK)/tmempool.o
 # Calls inside a library are direct; nothing can be put between them. Symbols are bound when it is
 # loaded, and their table is then read-only.
 LINK_SHARED = $(CC) -shared -o $@ $(WORK)/tmempool.o -Wl,-soname,$(@F) -Wl,-Bsymbolic-functions \
-	-Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=$(LAYOUT_MAP)
+	-Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,-T,$(ORDER) \
+	-Wl,--version-script=$(LAYOUT_MAP)
 
-$(DIST)/lib/libtmempool.so.0: $(WORK)/tmempool.o
+$(DIST)/lib/libtmempool.so.0: $(WORK)/tmempool.o $(ORDER)
 	@mkdir -p $(@D)
 	$(LINK_SHARED) -Wl,--version-script=$(TALLOC_MAP) -Wl,--version-script=$(TMEMPOOL_MAP)
 
-$(DIST)/lib/tmempool/libtalloc.so.2: $(WORK)/tmempool.o
+$(DIST)/lib/tmempool/libtalloc.so.2: $(WORK)/tmempool.o $(ORDER)
 	@mkdir -p $(@D)
 	$(LINK_SHARED) -Wl,--version-script=$(TALLOC_MAP) -Wl,--defsym=tmempool_drop_in=1
 

@@ -11,7 +11,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::zeroed;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use tmempool::{mem, process};
 
 use crate::{exit_report, fault, handle_chunk, layout, roots};
@@ -22,6 +22,8 @@ const PATH: usize = 4096;
 /// Where the report goes: kept from the beginning, for programs overwrite their environment. Empty
 /// where there is to be none.
 static REPORT: [AtomicU8; PATH] = [const { AtomicU8::new(0) }; PATH];
+/// Whether there may be one: asked instead of the path, whose page most processes never touch.
+static REPORTS: AtomicBool = AtomicBool::new(false);
 
 /// Run by the loader before the program starts, or when the library is loaded later.
 #[used]
@@ -54,12 +56,13 @@ fn keep(path: &[u8]) {
     for (place, byte) in REPORT.iter().zip(terminated::<PATH>(path).into_iter().flatten()) {
         place.store(byte, Ordering::Relaxed);
     }
+    REPORTS.store(true, Ordering::Relaxed);
 }
 
 extern "C" fn end() {
     // Unloading comes here first, before what atexit() has for this library.
     roots::at_exit();
-    if REPORT[0].load(Ordering::Relaxed) != 0 {
+    if REPORTS.load(Ordering::Relaxed) {
         report();
     }
     if mem::threads::end() {

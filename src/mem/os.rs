@@ -16,22 +16,36 @@ const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | NO_RESERVE;
 /// The size of the pages that memory is given back in, in bytes.
 pub const PAGE: usize = 4096;
 
-/// Just below the newest mapping: asking there first keeps mappings side by side, and aligned ones
-/// need no trimming.
+/// The newest aligned mapping: asking just below it first keeps them side by side, and they need no trimming. What need not
+/// be aligned would be in the way there.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// `len` bytes of zeroed memory at a multiple of `align`, a power of two and at least a page.
 pub fn map(len: usize, align: usize) -> Option<NonNull<u8>> {
-    let hint = NEXT.load(Relaxed).saturating_sub(len) & !(align - 1);
-    let at = map_at(hint, len)?;
-    let at = if at.addr().get().is_multiple_of(align) { at } else { map_trimmed(at, len, align)? };
+    let at = if align > PAGE { map_aligned(len, align)? } else { map_at(0, len)? };
     if (at.addr().get() + len) >> ADDRESS_BITS != 0 {
         // SAFETY: mapped above with this length, and nobody has seen it.
         unsafe { unmap(at, len) };
         return None;
     }
-    NEXT.store(at.addr().get(), Relaxed);
+    if align > PAGE {
+        NEXT.store(at.addr().get(), Relaxed);
+    }
     Some(at)
+}
+
+fn map_aligned(len: usize, align: usize) -> Option<NonNull<u8>> {
+    let newest = NEXT.load(Relaxed);
+    if newest == 0 {
+        return map_trimmed(len, align);
+    }
+    let at = map_at(newest.saturating_sub(len) & !(align - 1), len)?;
+    if at.addr().get().is_multiple_of(align) {
+        return Some(at);
+    }
+    // SAFETY: mapped just now with this length and used by nobody.
+    unsafe { unmap(at, len) };
+    map_trimmed(len, align)
 }
 
 fn map_at(hint: usize, len: usize) -> Option<NonNull<u8>> {
@@ -40,11 +54,9 @@ fn map_at(hint: usize, len: usize) -> Option<NonNull<u8>> {
     if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
 }
 
-/// A second try for an aligned mapping: one that is too large, with its ends cut off.
+/// An aligned mapping wherever there is room: one that is too large, with its ends cut off.
 #[cold]
-fn map_trimmed(misplaced: NonNull<u8>, len: usize, align: usize) -> Option<NonNull<u8>> {
-    // SAFETY: mapped by the caller with this length and used by nobody.
-    unsafe { unmap(misplaced, len) };
+fn map_trimmed(len: usize, align: usize) -> Option<NonNull<u8>> {
     let whole = len.checked_add(align - PAGE)?;
     let start = map_at(0, whole)?;
     let skip = start.addr().get().next_multiple_of(align) - start.addr().get();

@@ -8,3 +8,4 @@ mod install;
 mod languages;
 mod life;
 mod neighbours;
+mod order;

@@ -346,7 +346,8 @@ fn visit_spans(all: Option<SegmentRef>, visit: &mut dyn FnMut(SpanRef)) {
 }
 
 impl Lists {
-    /// A run of `slices` free slices, claimed, and whether it is all zeros.
+    /// A run of `slices` free slices, claimed, and whether it is all zeros. One that was never written to is taken only if
+    /// there is no segment that is resident with nothing in use.
     fn take(&mut self, slices: usize, huge_pages: bool) -> Option<(SpanRef, bool)> {
         let kind = usize::from(huge_pages);
         let mut next = self.open[kind];
@@ -355,7 +356,11 @@ impl Lists {
                 break (self.empty[kind].or_else(|| self.map(SEGMENT, huge_pages))?, 1);
             };
             if let Some(start) = geometry::find_run(segment.used.get(), slices, 1) {
-                break (segment, start);
+                let is_new = segment.dirty.get() & geometry::run_mask(start, 1) == 0;
+                break match self.empty[kind] {
+                    Some(empty) if is_new => (empty, 1),
+                    _ => (segment, start),
+                };
             }
             next = segment.next_open.get();
         };

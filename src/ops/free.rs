@@ -6,7 +6,7 @@ use core::ptr;
 use super::begin::{Unless, begin, begin_from_there};
 use super::drain::{Inner, bury, drain, drain_root, go_down, leave};
 use super::entry::{Gained, enter_one, gain};
-use super::leaves::{Outcome, free_leaves, free_with_destructor};
+use super::leaves::{Outcome, free_leaves, free_with_destructor, may_have_destructor};
 use super::{reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
 use crate::mem::shared::Shared;
@@ -127,9 +127,14 @@ pub unsafe fn free_shared(payload: *const c_void, location: *const c_char) -> bo
     unsafe { shared::free_quick(payload, location) }
 }
 
-/// [`free`] of a chunk that is not simple; most often it is a leaf with a destructor.
+/// [`free`] of a chunk that is not simple.
 #[inline(never)]
 fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    if may_have_destructor(chunk) { free_leaf_with_side(chunk, location) } else { free_slow(chunk, location) }
+}
+
+#[inline(never)]
+fn free_leaf_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     // SAFETY: the chunk lives.
     let Some(found) = (unsafe { Chunk::find(chunk.ptr()) }) else { return free_slow(chunk, location) };
     match free_with_destructor(found, location, None) {

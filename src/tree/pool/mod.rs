@@ -299,6 +299,7 @@ impl PoolRef {
     }
 
     /// Gives back all that it has but its first block.
+    #[inline(never)]
     fn give_others_back(self, location: *const c_char) {
         self.announced.drop_bins();
         self.overflow.drop_bins();

@@ -78,9 +78,13 @@ impl Leaves {
             unsafe { heap::give(leaf.address()) };
             return Some(next);
         }
-        if leaf.has_only(POOL) && leaf.verify().is_ok() && is_regular_pool(leaf) {
+        if leaf.has_only(POOL)
+            && leaf.verify().is_ok()
+            && let Some(pool) = plain_pool(leaf)
+        {
             let next = leaf.next.get();
-            release_pool(leaf, self.location);
+            leaf.stamp_freed(self.location);
+            pool.give_back(self.location);
             return Some(next);
         }
         // SAFETY: aligned, and in a mapped segment.
@@ -210,12 +214,20 @@ pub(crate) fn release_pool(chunk: Chunk, location: *const c_char) {
 /// has happened.
 #[inline]
 pub(crate) fn release_plain_pool(chunk: Chunk, location: *const c_char) -> bool {
-    if !chunk.has_only(POOL) || !is_regular_pool(chunk) {
-        return false;
-    }
+    let Some(pool) = plain_pool(chunk) else { return false };
     links::detach(chunk);
-    release_pool(chunk, location);
+    chunk.stamp_freed(location);
+    pool.give_back(location);
     true
+}
+
+/// The regular pool that `chunk` is, if it is one with nothing else that a free must act on.
+#[inline(always)]
+fn plain_pool(chunk: Chunk) -> Option<PoolRef> {
+    if !chunk.has_only(POOL) || process::mode() != 0 {
+        return None;
+    }
+    Some(PoolRef::of_heap_chunk(chunk)).filter(|pool| pool.is_regular())
 }
 
 /// Forgets all that lies below the regular pool `chunk`, but for its child `name`, and keeps the pool's room. Says

@@ -188,7 +188,7 @@ impl PoolRef {
             self.announced.add(block);
             return Some((&self.announced, block));
         }
-        if room > growth.member_max as usize {
+        if room > growth.member_max() {
             return None;
         }
         let zone = if growth.grows { &self.announced } else { &self.overflow };

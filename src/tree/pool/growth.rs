@@ -19,10 +19,10 @@ pub(crate) struct Growth {
     pub(super) keep: usize,
     /// The first block beyond it; each is twice the one before.
     pub(super) first: u32,
+    /// The next one.
+    pub(super) next: u32,
     /// The largest.
     pub(super) last: u32,
-    /// The largest room that a member gets there. What needs more comes from the heap.
-    pub(super) member_max: u32,
     /// The blocks beyond are of the same zone as the announced room.
     pub(super) grows: bool,
 }
@@ -32,8 +32,8 @@ impl Growth {
     pub(crate) const OVERFLOW: Growth = Growth {
         keep: 0,
         first: OVERFLOW_FIRST as u32,
+        next: OVERFLOW_FIRST as u32,
         last: OVERFLOW_LAST as u32,
-        member_max: OVERFLOW_MEMBER_MAX as u32,
         grows: false,
     };
 
@@ -42,12 +42,12 @@ impl Growth {
     pub(crate) fn doubling(first: usize, max: usize) -> Growth {
         let last = if max == 0 { OVERFLOW_LAST } else { max.min(ANNOUNCED_BLOCK_MAX) };
         let last = last.max(first.clamp(GROWTH_MIN, ANNOUNCED_BLOCK_MAX));
-        Growth {
-            keep: usize::MAX,
-            first: first.saturating_mul(2).clamp(GROWTH_MIN, last) as u32,
-            last: last as u32,
-            member_max: (last / 4) as u32,
-            grows: true,
-        }
+        let first = first.saturating_mul(2).clamp(GROWTH_MIN, last) as u32;
+        Growth { keep: usize::MAX, first, next: first, last: last as u32, grows: true }
+    }
+
+    /// The largest room that a member gets beyond the announced room. What needs more comes from the heap.
+    pub(super) fn member_max(self) -> usize {
+        if self.grows { self.last as usize / 4 } else { OVERFLOW_MEMBER_MAX }
     }
 }

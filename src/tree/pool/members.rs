@@ -8,7 +8,7 @@ use core::ffi::c_char;
 use core::ptr::NonNull;
 
 use super::block::{BLOCK, Block, room_for};
-use super::growth::ANNOUNCED_BLOCK_MAX;
+use super::growth::{ANNOUNCED_BLOCK_MAX, Growth};
 use super::{PoolRef, zone};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::shared::Shared;
@@ -88,11 +88,11 @@ impl PoolRef {
         if let Some(at) = self.announced.reuse(room, part, self.chunk()) {
             return Some(at);
         }
-        if self.promised.get() >= room {
+        if self.promised.get() as usize >= room {
             self.announced.add(self.promised_block(room)?);
             return self.announced.cut(room);
         }
-        if room > growth.member_max as usize {
+        if room > growth.member_max() {
             return None;
         }
         if growth.grows {
@@ -108,13 +108,13 @@ impl PoolRef {
 
     /// A block of the announced room that has none yet, if that much is left.
     pub(super) fn promised_block(self, room: usize) -> Option<NonNull<Block>> {
-        let promised = self.promised.get();
+        let promised = self.promised.get() as usize;
         if promised < room.max(1) {
             return None;
         }
         let bytes = promised.min(ANNOUNCED_BLOCK_MAX).max(room);
         let block = self.new_block(bytes, false)?;
-        self.promised.set(promised - bytes);
+        self.promised.set((promised - bytes) as u32);
         Some(block)
     }
 
@@ -123,9 +123,10 @@ impl PoolRef {
         if let Some(block) = self.take_spare(room) {
             return Some(block);
         }
-        let (bytes, growth) = (self.next_growth.get(), self.growth.get());
+        let growth = self.growth.get();
+        let bytes = growth.next as usize;
         let block = self.new_block((bytes - BLOCK).max(room), true)?;
-        self.next_growth.set((bytes * 2).min(growth.last as usize));
+        self.growth.set(Growth { next: (growth.next * 2).min(growth.last), ..growth });
         Some(block)
     }
 

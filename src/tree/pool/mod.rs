@@ -68,14 +68,13 @@ pub struct Pool {
     shared: Cell<bool>,
     /// Its own chunk has been freed; the pool goes with the last member.
     orphaned: Cell<bool>,
+    /// Bytes of announced room that have no block yet.
+    promised: Cell<u32>,
     /// Bytes of room that were asked for.
     announced_room: Cell<usize>,
-    /// Bytes of announced room that have no block yet.
-    promised: Cell<usize>,
     announced: Zone,
     overflow: Zone,
     growth: Cell<Growth>,
-    next_growth: Cell<usize>,
     /// Blocks beyond the announced room that are laid by, and their bytes.
     spare: Cell<Option<NonNull<Block>>>,
     spare_bytes: Cell<usize>,
@@ -141,11 +140,10 @@ impl PoolRef {
                 home: Cell::new(home),
                 orphaned: Cell::new(false),
                 announced_room: Cell::new(room),
-                promised: Cell::new(room - in_first),
+                promised: Cell::new((room - in_first) as u32),
                 announced: Zone::new(Some(block)),
                 overflow: Zone::new(None),
                 growth: Cell::new(growth),
-                next_growth: Cell::new(growth.first as usize),
                 spare: Cell::new(None),
                 spare_bytes: Cell::new(0),
                 tally: Tally::new(),

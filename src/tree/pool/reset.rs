@@ -113,7 +113,7 @@ impl PoolRef {
             let bytes = BLOCK + head.capacity();
             let spare = self.spare_bytes.get() + bytes;
             if !head.beyond.get() {
-                self.promised.set(self.promised.get() + head.capacity());
+                self.promised.set(self.promised.get() + head.capacity() as u32);
                 Block::give_back(block, location);
             } else if first.saturating_add(spare) > growth.keep {
                 Block::give_back(block, location);
@@ -131,7 +131,7 @@ impl PoolRef {
             self.spare.set(Some(first));
         }
         if self.spare.get().is_none() {
-            self.next_growth.set(growth.first as usize);
+            self.growth.set(super::Growth { next: growth.first, ..growth });
         }
     }
 

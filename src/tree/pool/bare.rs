@@ -32,7 +32,7 @@ pub(crate) struct Bare {
 /// `None` says nothing, not even that it is a pool.
 #[inline(always)]
 pub(crate) fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
-    if !PoolRef::is_opened_at(payload) {
+    if !PoolRef::is_open_at(payload) {
         return None;
     }
     // SAFETY: as was just seen.
@@ -58,7 +58,6 @@ pub(crate) fn take_back(chunk: Chunk, bare: &Bare) {
         Larges::of_chunk(chunk).take_back();
     }
     let Some(pool) = pool else { return };
-    pool.tally.take_back_bare(bare.size);
     if !bare.is_large
         && let Some(block) = pool.bare.get()
     {
@@ -66,6 +65,7 @@ pub(crate) fn take_back(chunk: Chunk, bare: &Bare) {
         // SAFETY: a block of one of the pool's zones (see the module).
         unsafe { block.as_ref() }.take_back_bare(bare.size.next_multiple_of(16));
     }
+    pool.tally.take_back_bare(bare.size);
     if pool.tally.bare() == (0, 0) {
         pool.drop_bare();
         pool.zone_emptied(held, ptr::null());
@@ -219,7 +219,7 @@ impl PoolRef {
 
     /// All zones are being emptied, bare bytes and all.
     pub(super) fn forget_bare(self) {
-        self.window.close();
+        self.forget_window();
         self.bare.set(None);
         self.larges.give_back();
     }

@@ -5,8 +5,8 @@
 //! ```
 //! An open window begins where the bare bytes of the block do, so that what is left of it can go back to the block.
 //!
-//! Pools whose windows have been opened are known by the addresses of their payloads (`mem/known.rs`), until their
-//! chunks are freed.
+//! Pools whose windows are open are known by the addresses of their payloads (`mem/known.rs`): to be found there is to be
+//! open.
 //!
 //! A window is open only while one thread draws on the pool and nothing above counts: it is closed before a member is
 //! moved to another tree, before the pool becomes part of a shared context, and when something above begins to count.
@@ -33,8 +33,8 @@ pub(super) struct Window {
 /// From the record of a pool to the payload of its chunk.
 const TO_PAYLOAD: usize = size_of::<Pool>() + HEADER;
 
-/// The payloads of pools whose windows have been opened.
-static OPENED: Known = Known::new();
+/// The payloads of pools whose windows are open.
+static OPEN: Known = Known::new();
 
 /// The least that a window is opened with, if the block has as much.
 const LEAST: usize = 1 << 10;
@@ -44,25 +44,23 @@ impl Window {
         Window { low: Cell::new(0), rest: Cell::new(0) }
     }
 
+    #[inline(always)]
     pub(super) fn is_open(&self) -> bool {
         self.low.get() != 0
     }
 
-    pub(super) fn close(&self) {
+    fn close(&self) {
         self.low.set(0);
         self.rest.set(0);
     }
 
-    /// `size` bytes off its far end, if it has more than that. A closed window has none.
+    /// `size` bytes off its far end, if it has as many. It is open.
     #[inline(always)]
     pub(super) fn cut(&self, size: usize) -> Option<NonNull<u8>> {
-        let rest = self.rest.get();
-        if rest <= size {
-            return None;
-        }
-        // Both ends are multiples of 16: what has room does so rounded, too. The size is rounded and not the address, so
-        // that one allocation waits for no more of the one before than a subtraction.
-        let rest = rest - size.next_multiple_of(16);
+        debug_assert!(self.is_open());
+        // Both ends are multiples of 16: what has room does so rounded, too. Whether there is room is told by the carry of
+        // the subtraction.
+        let rest = self.rest.get().checked_sub(size)? & !15;
         self.rest.set(rest);
         // SAFETY: not below the start of the window, which is not null while it is open.
         Some(unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(self.low.get() + rest)) })
@@ -70,10 +68,10 @@ impl Window {
 }
 
 impl PoolRef {
-    /// Whether `payload` is that of a pool whose window has been opened. No says nothing.
+    /// Whether `payload` is that of a pool whose window is open. No says nothing.
     #[inline(always)]
-    pub(super) fn is_opened_at(payload: *const c_void) -> bool {
-        OPENED.has(payload.addr())
+    pub(super) fn is_open_at(payload: *const c_void) -> bool {
+        OPEN.has(payload.addr())
     }
 
     /// The pool whose payload is at `payload`.
@@ -96,32 +94,46 @@ impl PoolRef {
     /// of a block without members; of one that has some, it leaves half to those to come, or less, down to nothing,
     /// where half is less than [`LEAST`].
     pub(super) fn open_window(self, block: &Block) {
-        if self.shared.get() || self.chunk().has(LIMITED | GUARDED) {
+        if !self.may_open() {
             return;
         }
         let rest = block.rest();
         let half = ((rest / 2) & !15).max(LEAST).min(rest);
         let room = if block.has_members() { half } else { rest };
-        let Some(low) = block.cut_bare(room) else { return };
-        let window = &self.window;
-        window.low.set(low);
-        window.rest.set(room);
-        OPENED.enter(self.payload());
+        if let Some(low) = block.cut_bare(room) {
+            self.open(low, room);
+        }
+    }
+
+    #[inline(always)]
+    fn may_open(self) -> bool {
+        !self.shared.get() && !self.chunk().has(LIMITED | GUARDED)
+    }
+
+    #[inline(always)]
+    fn open(self, low: usize, room: usize) {
+        self.window.low.set(low);
+        self.window.rest.set(room);
+        OPEN.enter(self.payload());
     }
 
     /// Closes the window, if it is open; its room goes back to the block.
     pub(super) fn close_window(self) {
-        if self.window.is_open() {
-            if let Some(block) = self.bare.get() {
-                // SAFETY: a block of one of the pool's zones, which ends where the window begins.
-                unsafe { block.as_ref() }.take_back_bare(self.window.rest.get());
-            }
-            self.window.close();
+        if !self.window.is_open() {
+            return;
         }
+        if let Some(block) = self.bare.get() {
+            // SAFETY: a block of one of the pool's zones, which ends where the window begins.
+            unsafe { block.as_ref() }.take_back_bare(self.window.rest.get());
+        }
+        self.forget_window();
     }
-    /// Closes the window for good: the pool's chunk is being freed.
+
+    /// Closes the window, if it is open; its room is nobody's: all that is in the pool is gone.
     pub(super) fn forget_window(self) {
-        self.window.close();
-        OPENED.take_out(self.payload());
+        if self.window.is_open() {
+            self.window.close();
+            OPEN.take_out(self.payload());
+        }
     }
 }

@@ -399,3 +399,88 @@ fn what_is_no_pool_is_refused() {
         assert_eq!(ops::bare_quick(std::ptr::without_provenance(usize::MAX), 1), None);
     }
 }
+
+/// A pool that had bare bytes and was reset expects some again. If members come first, all its room is theirs.
+#[test]
+fn members_have_the_room_in_which_bare_bytes_were_expected() {
+    // SAFETY: one thread, live chunks.
+    unsafe {
+        let pool = ops::growable_pool(None, 4096, 0).unwrap();
+        let record = PoolRef::of_chunk(pool).unwrap();
+        let fill = || {
+            let members: Vec<Chunk> = (0..4096 / 208).map(|_| ops::alloc(Some(pool), 150).unwrap()).collect();
+            let places: Vec<usize> = members.iter().map(|member| member.ptr().addr()).collect();
+            members.into_iter().for_each(free);
+            places
+        };
+        let (places, held) = (fill(), record.bytes_held());
+        bare(pool, 1000);
+        ops::reset(pool, c"reset".as_ptr()).unwrap();
+        assert!(ops::bare_quick(pool.ptr(), 1).is_some(), "at hand after a reset");
+        ops::reset(pool, c"reset".as_ptr()).unwrap();
+        assert_eq!((fill(), record.bytes_held()), (places, held));
+        assert_eq!((record.stats().current, record.stats().peak), (0, 150 * (4096 / 208)));
+        // What was emptied as the last member went is whole: it has all its room for bare bytes.
+        bare(pool, 4096 - 16);
+        assert_eq!(record.bytes_held(), held);
+        ops::reset(pool, c"reset".as_ptr()).unwrap();
+        // Nor does it stand in the way of bare bytes that it has no room for.
+        let large = Written::over(bare(pool, 6000), 6000, 7);
+        let small = Written::over(bare(pool, 4096 - 16), 4096 - 16, 8);
+        large.check();
+        small.check();
+        free(pool);
+    }
+}
+
+/// Where something counts, nothing goes the short way: not even what takes no room.
+#[test]
+fn what_counts_closes_what_was_opened_ahead() {
+    // SAFETY: one thread, live chunks.
+    unsafe {
+        let top = root();
+        let pool = ops::growable_pool(Some(top), 4096, 0).unwrap();
+        bare(pool, 100);
+        ops::reset(pool, c"reset".as_ptr()).unwrap();
+        assert!(ops::bare_quick(pool.ptr(), 0).is_some());
+        ops::reset(pool, c"reset".as_ptr()).unwrap();
+        ops::set_limit(top, 1 << 20).unwrap();
+        let before = top.limit().unwrap().current;
+        for size in [0, 1] {
+            assert_eq!(ops::bare_quick(pool.ptr(), size), None);
+        }
+        let far = Written::over(bare(pool, 10_000), 10_000, 1);
+        assert!(top.limit().unwrap().current >= before + 10_000);
+        ops::reset(pool, c"reset".as_ptr()).unwrap();
+        assert_eq!(top.limit().unwrap().current, before);
+        assert_eq!(ops::bare_quick(pool.ptr(), 0), None, "it counts still");
+        let _ = far;
+        free(top);
+    }
+}
+
+/// New pools are prepared for what the last was used for. Whichever that was, both kinds of use find all the room.
+#[test]
+fn a_new_pool_serves_what_was_not_expected() {
+    // SAFETY: one thread, live chunks.
+    unsafe {
+        let top = root();
+        for round in 0..40 {
+            let pool = ops::growable_pool(Some(top), 1024, 0).unwrap();
+            let record = PoolRef::of_chunk(pool).unwrap();
+            let held = record.bytes_held();
+            if round % 4 < 2 {
+                bare(pool, 1024 - 16);
+            } else {
+                ops::alloc(Some(pool), 1024 - HEADER).unwrap();
+            }
+            assert_eq!(record.bytes_held(), held, "round {round}");
+            let stats = record.stats();
+            assert_eq!((stats.allocations, stats.frees), (1, 0));
+            if round % 3 == 0 {
+                free(pool);
+            }
+        }
+        free(top);
+    }
+}

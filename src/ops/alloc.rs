@@ -9,7 +9,7 @@ use crate::error::AllocError;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
 use crate::tree::chunk::{HEADER, LIMITED};
-use crate::tree::pool::Growth;
+use crate::tree::pool::{Growth, bare};
 use crate::tree::sight::{Found, Look, Suspect};
 use crate::tree::{Chunk, domain, limit, links, meter, store};
 
@@ -232,7 +232,9 @@ pub unsafe fn pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocErr
 /// # Safety
 /// See the [module](super).
 pub unsafe fn growable_pool(parent: Option<Chunk>, first: usize, max: usize) -> Result<Chunk, AllocError> {
-    pool_with(parent, 0, first, Growth::doubling(first, max))
+    let pool = pool_with(parent, 0, first, Growth::doubling(first, max))?;
+    bare::prepare(pool);
+    Ok(pool)
 }
 
 /// A chunk of `size` bytes that is also a [growable pool](growable_pool).

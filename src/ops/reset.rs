@@ -39,6 +39,9 @@ pub unsafe fn reset(chunk: Chunk, location: *const c_char) -> Result<(), FreeErr
 
 /// The child that holds the name of `chunk`.
 fn name_child(chunk: Chunk) -> Option<Chunk> {
+    if chunk.child.is_none() {
+        return None;
+    }
     let name = chunk.name().cast::<c_void>();
     // SAFETY: any address may be asked about; the tree is this thread's, and a name outlives its chunk.
     unsafe { Chunk::check(name) }.ok().filter(|child| child.parent() == Some(chunk))

@@ -42,6 +42,14 @@ pub(crate) fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> 
     Some(at)
 }
 
+/// The pool `chunk` is new, and may be used for bare bytes.
+#[inline]
+pub(crate) fn prepare(chunk: Chunk) {
+    if let Some(pool) = PoolRef::of_chunk(chunk) {
+        pool.open_if_expected();
+    }
+}
+
 /// `size` bare bytes of the pool `chunk`, less than 256 MiB; not charged to any limit.
 pub(crate) fn take(chunk: Chunk, size: usize) -> Option<Bare> {
     match PoolRef::of_chunk(chunk) {
@@ -170,7 +178,9 @@ impl PoolRef {
         }
         let (zone, block) = self.open_block(room)?;
         zone.hold_bare();
-        self.bare.set(Some(block));
+        if self.bare.replace(Some(block)).is_none() {
+            PoolRef::expect_bare(true);
+        }
         Some(block)
     }
 

@@ -245,6 +245,15 @@ impl Block {
         Some(self.end.get() + GAP)
     }
 
+    /// Cuts all of an empty block off for bare bytes, if it has room for any: where they start, and how many.
+    #[inline(always)]
+    pub(super) fn cut_all_bare(&self) -> Option<(usize, usize)> {
+        debug_assert!(!self.has_members() && self.far() == 0);
+        let room = self.capacity().checked_sub(GAP)?;
+        self.end.set(self.first.get());
+        Some((self.first.get() + GAP, room))
+    }
+
     /// Takes back the `room` bytes that were cut off the far end last.
     pub(super) fn take_back_bare(&self, room: usize) {
         self.end.set(self.end.get() + room);

@@ -17,6 +17,7 @@ impl PoolRef {
             return false;
         }
         let Some(heap) = self.heap() else { return false };
+        let has_bare = self.bare.get().is_some();
         self.tally.remove_all();
         self.forget_bare();
         self.lay_by(self.announced.clear(), location);
@@ -29,6 +30,8 @@ impl PoolRef {
             first.cut(room);
             self.announced.live.set(1);
             self.tally.keep(name.size());
+        } else if has_bare {
+            self.open_ahead();
         }
         true
     }

@@ -10,10 +10,15 @@
 //!
 //! A window is open only while one thread draws on the pool and nothing above counts: it is closed before a member is
 //! moved to another tree, before the pool becomes part of a shared context, and when something above begins to count.
+//!
+//! In an empty pool, a window may be opened *ahead*, before bare bytes are asked for: after a reset, if the pool had some
+//! before, and in a new pool, if the last that was used for the first time was used for them. If a member comes first after
+//! all, it is closed without a trace: no zone holds bare bytes then.
 
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::block::Block;
 use super::{Pool, PoolRef};
@@ -35,6 +40,10 @@ const TO_PAYLOAD: usize = size_of::<Pool>() + HEADER;
 
 /// The payloads of pools whose windows are open.
 static OPEN: Known = Known::new();
+
+/// Whether bare bytes are expected in new pools, as the last one that was used for the first time was used for them. A
+/// guess: nothing but time depends on it.
+static EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// The least that a window is opened with, if the block has as much.
 const LEAST: usize = 1 << 10;
@@ -105,6 +114,33 @@ impl PoolRef {
         }
     }
 
+    /// Opens the window of a new pool ahead, if bare bytes are expected.
+    #[inline]
+    pub(super) fn open_if_expected(self) {
+        if EXPECTED.load(Relaxed) {
+            self.open_ahead();
+        }
+    }
+
+    /// Opens the window, which is closed, over all of the first block. The pool is empty, and there are no bare bytes.
+    #[inline]
+    pub(super) fn open_ahead(self) {
+        if self.may_open()
+            && let Some((low, room)) = self.first().cut_all_bare()
+        {
+            self.announced.hold_bare();
+            self.bare.set(Some(self.first_block()));
+            self.open(low, room);
+        }
+    }
+
+    /// What pools are used for: for bare bytes first, or for members.
+    pub(super) fn expect_bare(bare: bool) {
+        if EXPECTED.load(Relaxed) != bare {
+            EXPECTED.store(bare, Relaxed);
+        }
+    }
+
     #[inline(always)]
     fn may_open(self) -> bool {
         !self.shared.get() && !self.chunk().has(LIMITED | GUARDED)
@@ -117,7 +153,8 @@ impl PoolRef {
         OPEN.enter(self.payload());
     }
 
-    /// Closes the window, if it is open; its room goes back to the block.
+    /// Closes the window, if it is open; its room goes back to the block. If it was opened ahead and no bare bytes were
+    /// asked for, no zone holds any from now on.
     pub(super) fn close_window(self) {
         if !self.window.is_open() {
             return;
@@ -127,6 +164,11 @@ impl PoolRef {
             unsafe { block.as_ref() }.take_back_bare(self.window.rest.get());
         }
         self.forget_window();
+        if self.tally.bare() == (0, 0) {
+            self.announced.drop_bare();
+            self.bare.set(None);
+            PoolRef::expect_bare(false);
+        }
     }
 
     /// Closes the window, if it is open; its room is nobody's: all that is in the pool is gone.

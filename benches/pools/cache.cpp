@@ -60,7 +60,10 @@ template <class T> void check_used(T *object, uint64_t id)
 	object->id = 0;
 }
 
-/* A way has get() and put(), which give and take constructed objects of type T. */
+/*
+ * A way has get() and put(), which give and take constructed objects of type T. Where it has them, get_group() and
+ * put_group() do so with many.
+ */
 
 template <class T> struct Cache {
 	static constexpr const char *name = "tm_cache";
@@ -78,6 +81,14 @@ template <class T> struct Cache {
 	~Cache() { bench::check(tm_cache_destroy(cache) == 0, "nothing is in use"); }
 	T *get() { return static_cast<T *>(tm_cache_alloc(cache)); }
 	void put(T *object) { tm_cache_free(cache, object); }
+	void get_group(T **objects, size_t n)
+	{
+		bench::check(tm_cache_alloc_bulk(cache, n, reinterpret_cast<void **>(objects)) == n, "all came");
+	}
+	void put_group(T **objects, size_t n)
+	{
+		tm_cache_free_bulk(cache, n, reinterpret_cast<void **>(objects));
+	}
 };
 
 template <class T> struct Kmalloc {
@@ -250,6 +261,57 @@ template <class T, template <class> class Way> void add_batch(const char *family
 	});
 }
 
+template <class Way, class = void> constexpr bool has_groups = false;
+template <class Way> constexpr bool has_groups<Way, std::void_t<decltype(&Way::get_group)>> = true;
+
+template <class T, class Way> void get_group(Way &way, T **objects, size_t n)
+{
+	if constexpr (has_groups<Way>) {
+		way.get_group(objects, n);
+	} else {
+		for (size_t i = 0; i < n; i++) {
+			objects[i] = way.get();
+		}
+	}
+}
+
+template <class T, class Way> void put_group(Way &way, T **objects, size_t n)
+{
+	if constexpr (has_groups<Way>) {
+		way.put_group(objects, n);
+	} else {
+		for (size_t i = 0; i < n; i++) {
+			way.put(objects[i]);
+		}
+	}
+}
+
+/* A ring for what is received: filled group by group, used, and emptied group by group. */
+template <class T, template <class> class Way> void add_bulk(const char *family)
+{
+	bench::add(std::string(family) + "/bulk", Way<T>::name, [] {
+		static Way<T> way;
+		constexpr size_t group = 64, ring = 8 * group, rounds = 40;
+		static std::vector<T *> objects(ring);
+		return bench::timed(rounds * ring, [&] {
+			for (size_t round = 0; round < rounds; round++) {
+				for (size_t at = 0; at < ring; at += group) {
+					get_group(way, &objects[at], group);
+					for (size_t i = at; i < at + group; i++) {
+						use(objects[i], i);
+					}
+				}
+				for (size_t at = 0; at < ring; at += group) {
+					for (size_t i = at; i < at + group; i++) {
+						check_used(objects[i], i);
+					}
+					put_group(way, &objects[at], group);
+				}
+			}
+		});
+	});
+}
+
 /* Four threads, each with its own objects from the one pool. */
 template <class T, template <class> class Way> void add_threads(const char *family)
 {
@@ -314,6 +376,7 @@ template <class T, template <class> class Way> void add_single(const char *famil
 	add_pair<T, Way>(family);
 	add_churn<T, Way>(family);
 	add_batch<T, Way>(family);
+	add_bulk<T, Way>(family);
 }
 
 template <class T> void add_family(const char *family)

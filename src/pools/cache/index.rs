@@ -4,12 +4,12 @@
 //! long as that lives; a slab whose entry is another's is found the long way, by the descriptor of its slice. Entries are
 //! atomics, written by who makes the slab and who releases it. Whoever has an object of the slab has it, by some way, from
 //! the thread that entered the slab, and sees the whole entry, which does not change while there are objects in use. What
-//! other slab the entry may be given to meanwhile lies gigabytes away, so that the distance from its first object alone
-//! refuses a pointer that is not its.
+//! other slab the entry may be given to meanwhile lies elsewhere, so that no object of it starts at the address. Where the first
+//! object lies is entered last, goes first, and is asked for first: with it, all else is there.
 
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
-    AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+    AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
@@ -21,30 +21,33 @@ const ENTRIES: usize = 1 << 17;
 
 const _: () = assert!(ENTRIES * SLICE > 4 * SEGMENT);
 
-/// See the module. Zeros are an entry that is nobody's.
-#[repr(C, align(32))]
+/// See the module: one line of the processor's caches. Zeros are an entry that is nobody's.
+#[repr(C, align(64))]
 pub(super) struct Entry {
-    /// Of the [`Extent`], as the other two.
-    first: AtomicUsize,
+    /// Of the [`Extent`], as inverse, power and capacity. 0 while there are no objects: a distance from there is none that an
+    /// object has.
+    to_distance: AtomicUsize,
     /// What the slab's cache is known by.
     key: AtomicUsize,
     /// Where the states of the objects lie. While there are any objects, it is not null.
     states: AtomicPtr<AtomicU8>,
     /// 0 while the entry is nobody's.
-    inverse: AtomicU32,
+    inverse: AtomicU64,
+    power: AtomicU32,
     /// 0 while there are no objects.
-    measure: AtomicU32,
+    capacity: AtomicU32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 32);
+const _: () = assert!(size_of::<Entry>() == 64);
 
 static ENTRY: [Entry; ENTRIES] = [const {
     Entry {
-        first: AtomicUsize::new(0),
+        to_distance: AtomicUsize::new(0),
         key: AtomicUsize::new(0),
         states: AtomicPtr::new(null_mut()),
-        inverse: AtomicU32::new(0),
-        measure: AtomicU32::new(0),
+        inverse: AtomicU64::new(0),
+        power: AtomicU32::new(0),
+        capacity: AtomicU32::new(0),
     }
 }; ENTRIES];
 
@@ -67,10 +70,19 @@ impl Entry {
     /// The state of the object that starts at `address`, if this is the entry of its slab. `None` says nothing.
     #[inline(always)]
     pub(super) fn state_at(&self, address: usize) -> Option<NonNull<AtomicU8>> {
-        let distance = Extent::distance(self.first.load(Relaxed), address)?;
-        let number = Extent::number(distance, self.inverse.load(Relaxed), self.measure.load(Acquire))?;
+        let number = self.extent().at(address)?;
         // SAFETY: there is a state for each object of the slab, which lives.
         Some(unsafe { NonNull::new_unchecked(self.states.load(Relaxed).add(number)) })
+    }
+
+    #[inline(always)]
+    fn extent(&self) -> Extent {
+        Extent {
+            to_distance: self.to_distance.load(Acquire),
+            inverse: self.inverse.load(Relaxed),
+            power: self.power.load(Relaxed),
+            capacity: self.capacity.load(Relaxed),
+        }
     }
 }
 
@@ -88,8 +100,9 @@ pub(super) fn enter(
         if entry.inverse.compare_exchange(0, extent.inverse, AcqRel, Relaxed).is_ok() {
             entry.key.store(key, Relaxed);
             entry.states.store(states.as_ptr(), Relaxed);
-            entry.measure.store(extent.measure, Release);
-            entry.first.store(extent.first, Relaxed);
+            entry.power.store(extent.power, Relaxed);
+            entry.capacity.store(extent.capacity, Relaxed);
+            entry.to_distance.store(extent.to_distance, Release);
         }
     }
 }
@@ -98,9 +111,9 @@ pub(super) fn enter(
 pub(super) fn leave(start: NonNull<u8>, slices: usize, states: NonNull<AtomicU8>) {
     for slice in 0..slices {
         let entry = entry_at(start.addr().get() + slice * SLICE);
-        if entry.measure.load(Relaxed) != 0 && entry.states.load(Relaxed) == states.as_ptr() {
-            entry.measure.store(0, Relaxed);
-            entry.first.store(0, Relaxed);
+        if entry.capacity.load(Relaxed) != 0 && entry.states.load(Relaxed) == states.as_ptr() {
+            entry.to_distance.store(0, Relaxed);
+            entry.capacity.store(0, Relaxed);
             entry.key.store(0, Relaxed);
             entry.inverse.store(0, Release);
         }

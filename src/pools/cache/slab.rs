@@ -73,12 +73,9 @@ impl Round {
 #[derive(Debug)]
 pub(super) struct Record {
     /// 0, so that nobody who walks over slots takes it for a chunk.
-    _not_a_tag: u32,
-    capacity: u32,
+    _not_a_tag: u64,
     owner: NonNull<Cache>,
     extent: Extent,
-    /// Where the first object lies.
-    first: NonNull<u8>,
     stride: usize,
     /// Where the slab starts.
     start: NonNull<u8>,
@@ -142,10 +139,8 @@ impl Slab {
             let first = start.add(colour * shape.colour_step);
             this.0.write(Record {
                 _not_a_tag: 0,
-                capacity: n as u32,
                 owner: NonNull::from_ref(owner),
                 extent: Extent::new(first, shape),
-                first,
                 stride: shape.stride,
                 start,
                 slot,
@@ -204,28 +199,35 @@ impl Slab {
         self.owner
     }
 
+    /// How many objects it has.
+    #[inline(always)]
+    fn capacity(self) -> usize {
+        self.extent.capacity as usize
+    }
+
     /// The object that starts at `address`, if one does.
     pub(super) fn round_at(self, address: NonNull<u8>) -> Option<Round> {
-        let number = self.extent.at(address)?;
+        let number = self.extent.at(address.addr().get())?;
         // SAFETY: a record has a state for each object.
         Some(Round { object: address, state: unsafe { self.states().add(number) } })
     }
 
     /// All objects.
     pub(super) fn rounds(self) -> impl Iterator<Item = Round> {
-        (0..self.capacity as usize).map(move |i| self.round(i))
+        (0..self.capacity()).map(move |i| self.round(i))
     }
 
     #[inline(always)]
     fn round(self, i: usize) -> Round {
+        let object = self.start.as_ptr().with_addr(self.extent.address(i, self.stride));
         // SAFETY: object and state of a number below the capacity.
-        unsafe { Round { object: self.first.add(i * self.stride), state: self.states().add(i) } }
+        unsafe { Round { object: NonNull::new_unchecked(object), state: self.states().add(i) } }
     }
 
     /// The map, a word for each group.
     fn map(self) -> NonNull<u64> {
         // SAFETY: it lies behind the states.
-        unsafe { self.states().byte_add((self.capacity as usize).next_multiple_of(GROUP)) }.cast()
+        unsafe { self.states().byte_add((self.capacity()).next_multiple_of(GROUP)) }.cast()
     }
 
     /// To take objects from it and to put them back. Nobody else opens it before it is closed.
@@ -242,7 +244,7 @@ impl Slab {
         self.free.set(0);
         self.low.set(0);
         // SAFETY: so many words are the map.
-        unsafe { self.map().write_bytes(0, (self.capacity as usize).div_ceil(GROUP)) };
+        unsafe { self.map().write_bytes(0, (self.capacity()).div_ceil(GROUP)) };
         let mut open = self.open();
         self.rounds().filter(|round| round.state() != IN_USE).for_each(|round| _ = open.push(round));
         open.close();
@@ -257,7 +259,7 @@ impl Slab {
     pub(super) fn fitting_place(self) -> Place {
         match self.free.get() {
             0 => Place::Full,
-            free if free == self.capacity => Place::Empty,
+            free if free == self.extent.capacity => Place::Empty,
             _ => Place::Partial,
         }
     }
@@ -312,7 +314,7 @@ impl Open {
     #[inline(always)]
     pub(super) fn push(&mut self, round: Round) -> bool {
         let number = round.state.addr().get().wrapping_sub(self.states.addr().get());
-        if number >= self.slab.capacity as usize {
+        if number >= self.slab.capacity() {
             return false;
         }
         let group = (number / GROUP) as u32;

@@ -233,7 +233,7 @@ size_t tm_release_free_memory(void);
  *
  * An object is constructed when it is handed out for the first time, stays constructed while it is free
  * (whoever frees it leaves it in the state in which the next user is to find it), and is destructed when its
- * slab goes back. Objects that were freed are kept at hand for each thread (up to 128 small ones), so that most
+ * slab goes back. Objects that were freed are kept at hand for each thread (up to 256 small ones), so that most
  * calls take no lock. Empty slabs go back by tm_cache_shrink(), and, while the cache is used, when they were not
  * needed for a second.
  *

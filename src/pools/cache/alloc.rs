@@ -75,12 +75,15 @@ impl Cache {
             let magazine = self.magazine(&mut locked);
             self.recover(&mut locked);
             if let Some(magazine) = magazine {
-                if !locked.store.load(magazine, self.construct.is_some()) {
-                    let mut filling = magazine.filling();
-                    locked.store.take(self.batch, self.construct.is_some(), &mut fresh, |round| {
-                        filling.push(round);
-                    });
-                    filling.close();
+                match locked.store.fetch(self.construct.is_some()) {
+                    Some(full) => magazine.load(full),
+                    None => {
+                        let mut filling = magazine.filling();
+                        locked.store.take(self.batch, self.construct.is_some(), &mut fresh, |round| {
+                            filling.push(round);
+                        });
+                        filling.close();
+                    }
                 }
                 locked.store.misses += 1;
                 if let Some(object) = magazine.pop() {

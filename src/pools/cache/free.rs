@@ -126,9 +126,9 @@ impl Cache {
         match self.magazine(&mut locked) {
             Some(magazine) => {
                 if magazine.room().is_none() {
-                    locked.store.unload(magazine);
+                    magazine.unload(|full| locked.store.leave(full));
                 }
-                if let Some(room) = magazine.room() {
+                if let Some(room) = magazine.room_quick() {
                     room.take_back(round);
                 }
             }
@@ -157,7 +157,7 @@ fn put(
         && let round = (Round { object: unsafe { NonNull::new_unchecked(object) }, state })
         && round.state() == IN_USE
         && let Some(magazine) = magazine()
-        && let Some(room) = magazine.room()
+        && let Some(room) = magazine.room_quick()
     {
         round.set_state(CACHED);
         clear();

@@ -4,23 +4,27 @@
 //! into it, without a lock. Which one is whose, `places` knows.
 //!
 //! ```text
-//! bottom                      top                        limit
-//! │ no object │ object │ … │ object │            │ … │        │
+//!  lower stack               upper stack
+//! │ object │ … │ object │   │ object │ … │        │
+//!                                      top      limit
 //! ```
-//! At the bottom stands a round that nobody takes for an object: a thread that takes what is on top need not ask whether
-//! there is any, for it asks for the object's state in any case.
+//! It is two stacks of equal size, and begins to use the upper one when the lower one is full. So where a thread takes one
+//! object too many, or frees one, half a magazine lies between that and the next time that it has to ask others: a full
+//! stack comes from them or goes to them. Which two stacks it has changes under the lock of the cache; that its top goes from
+//! one to the other, does not concern others.
 //!
 //! Frees are counted one by one. Allocations are not: they are what came in and is neither in the magazine nor went
 //! another way.
 
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
-    AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Relaxed, Release},
 };
 
 use super::front::Key;
-use super::slab::{CACHED, IN_USE, NO_OBJECT, Round};
+use super::slab::{CACHED, IN_USE, Round};
+use super::stack::Stack;
 use crate::mem::heap;
 use crate::mem::size;
 use crate::mem::threads;
@@ -36,14 +40,15 @@ const SOMEBODY: usize = 1;
 pub(super) struct Magazine {
     /// 0, so that nobody who walks over slots takes it for a chunk.
     _not_a_tag: u32,
+    /// Rounds of a stack.
     capacity: AtomicU32,
     /// What its cache is known by.
     key: AtomicUsize,
     /// The thread pointer of its thread.
     owner: AtomicUsize,
-    /// The round that was put in last, or the one at the bottom.
+    /// The round that was put in last, or the one at the bottom of its stack.
     top: AtomicPtr<Round>,
-    /// The last place for a round.
+    /// The last place for a round in that stack.
     limit: AtomicPtr<Round>,
     frees: AtomicU64,
     /// Objects that came in otherwise than by a free, less those that went otherwise than by an allocation.
@@ -53,16 +58,6 @@ pub(super) struct Magazine {
 }
 
 const _: () = assert!(size_of::<Magazine>() == 64);
-
-/// What lies in front of the rounds, in their slot.
-#[repr(C)]
-struct Head {
-    _not_a_tag: u64,
-    _unused: u64,
-}
-
-/// The state of what stands at the bottom.
-static NONE: AtomicU8 = AtomicU8::new(NO_OBJECT);
 
 /// What the magazines of a cache have done together.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,56 +84,60 @@ impl Room<'_> {
     /// Puts an object in that a user has freed.
     #[inline(always)]
     pub(super) fn take_back(self, round: Round) {
-        let frees = &self.magazine.frees;
+        let magazine = self.magazine;
         self.fill(round);
-        frees.store(frees.load(Relaxed) + 1, Relaxed);
+        magazine.count_frees(1);
     }
 }
 
-/// A magazine on the way to be filled: what is on top stands here until it is closed.
+/// A magazine on the way to be filled: what is on top of its stack stands here until it is closed.
 pub(super) struct Filling<'a> {
     magazine: &'a Magazine,
     top: *mut Round,
+    limit: *mut Round,
 }
 
 impl Filling<'_> {
+    /// How many more objects there is room for in this stack.
+    #[inline(always)]
+    pub(super) fn room(&self) -> usize {
+        (self.limit.addr() - self.top.addr()) / size_of::<Round>()
+    }
+
     /// Puts an object in. There is room.
     #[inline(always)]
     pub(super) fn push(&mut self, round: Round) {
-        debug_assert!(self.top != self.magazine.limit.load(Relaxed), "there is room");
+        debug_assert!(self.room() > 0, "there is room");
         self.top = self.top.wrapping_add(1);
         // SAFETY: a place for a round, which nobody else has.
         unsafe { self.top.write(round) };
     }
 
-    /// Ends its use.
+    /// Ends its use. Returns how many came.
+    #[inline(always)]
+    fn end(self) -> usize {
+        let before = self.magazine.top.load(Relaxed);
+        self.magazine.top.store(self.top, Relaxed);
+        (self.top.addr() - before.addr()) / size_of::<Round>()
+    }
+
+    /// Ends its use: no user has freed what came.
     #[inline(always)]
     pub(super) fn close(self) {
         let magazine = self.magazine;
-        let came = (self.top.addr() - magazine.top.load(Relaxed).addr()) / size_of::<Round>();
-        magazine.top.store(self.top, Relaxed);
-        magazine.count_moved(came as i64);
+        magazine.count_moved(self.end() as i64);
     }
 }
 
-/// Room for `capacity` rounds: the one at the bottom.
-fn make_rounds(capacity: usize) -> Option<*mut Round> {
-    let bytes = size_of::<Head>() + (capacity + 1) * size_of::<Round>();
-    let at = threads::current()?.take(size::class_of(bytes))?.0.cast::<Head>();
-    // SAFETY: a slot of this many bytes, nobody else's.
-    unsafe {
-        at.write(Head { _not_a_tag: 0, _unused: 0 });
-        let bottom = at.add(1).cast::<Round>();
-        bottom.write(Round { object: NonNull::dangling(), state: NonNull::from_ref(&NONE) });
-        Some(bottom.as_ptr())
-    }
-}
-
-/// # Safety
-/// `bottom` came from [`make_rounds`], and nobody uses it any more.
-unsafe fn give_rounds(bottom: *mut Round) {
-    // SAFETY: the caller's; the head lies in front.
-    unsafe { heap::give(NonNull::new_unchecked(bottom).cast::<Head>().sub(1).cast()) }
+/// Both stacks of a magazine.
+fn make_stacks(capacity: usize) -> Option<[Stack; 2]> {
+    let lower = Stack::create(capacity)?;
+    let Some(upper) = Stack::create(capacity) else {
+        // SAFETY: made above.
+        unsafe { lower.end() };
+        return None;
+    };
+    Some([lower, upper])
 }
 
 impl Magazine {
@@ -157,7 +156,7 @@ impl Magazine {
         }
     }
 
-    /// One with room for `capacity` objects, in memory of its own.
+    /// One with two stacks for `capacity` objects each, in memory of its own.
     pub(super) fn create(capacity: usize) -> Option<NonNull<Magazine>> {
         let at = threads::current()?.take(size::class_of(size_of::<Magazine>()))?.0.cast::<Magazine>();
         // SAFETY: a slot of this many bytes, nobody else's.
@@ -185,21 +184,22 @@ impl Magazine {
         }
     }
 
-    /// The thread `owner` takes it for the cache with `key`, with room for `capacity` objects. Says whether it could.
+    /// The thread `owner` takes it for the cache with `key`, with two stacks for `capacity` objects each. Says whether it
+    /// could.
     pub(super) fn claim(&self, key: Key, owner: usize, capacity: usize) -> bool {
         if self.owner.load(Relaxed) != NOBODY {
             return false;
         }
-        let Some(bottom) = make_rounds(capacity) else { return false };
+        let Some(stacks) = make_stacks(capacity) else { return false };
         if self.owner.compare_exchange(NOBODY, SOMEBODY, AcqRel, Relaxed).is_err() {
             // SAFETY: made above.
-            unsafe { give_rounds(bottom) };
+            stacks.into_iter().for_each(|stack| unsafe { stack.end() });
             return false;
         }
         self.capacity.store(capacity as u32, Relaxed);
         self.key.store(key.number(), Relaxed);
-        self.top.store(bottom, Relaxed);
-        self.limit.store(bottom.wrapping_add(capacity), Relaxed);
+        stacks[0].put_under(stacks[1]);
+        self.go_to(stacks[0], 0);
         self.frees.store(0, Relaxed);
         self.moved.store(0, Relaxed);
         self.owner.store(owner, Release);
@@ -211,8 +211,8 @@ impl Magazine {
     /// # Safety
     /// It is claimed; its thread does not use it any more.
     pub(super) unsafe fn vacate(&self) {
-        // SAFETY: its rounds, which nobody uses any more.
-        unsafe { give_rounds(self.bottom()) };
+        // SAFETY: its stacks, which nobody uses any more.
+        self.stacks().into_iter().for_each(|stack| unsafe { stack.end() });
         self.key.store(0, Relaxed);
         self.owner.store(NOBODY, Release);
     }
@@ -229,13 +229,43 @@ impl Magazine {
         self.owner.load(Relaxed) == owner
     }
 
-    fn bottom(&self) -> *mut Round {
-        self.limit.load(Relaxed).wrapping_sub(self.capacity.load(Relaxed) as usize)
+    fn capacity(&self) -> usize {
+        self.capacity.load(Relaxed) as usize
     }
 
-    /// How many objects are in it.
+    /// The stack that the top is in. Other threads, which hold the lock of the cache, are told one of the two.
+    fn current(&self) -> Stack {
+        // SAFETY: in front of the limit lies a stack, of as many rounds.
+        unsafe { Stack::at(self.limit.load(Relaxed).wrapping_sub(self.capacity())) }
+    }
+
+    /// The lower and the upper stack. The caller is its thread, or holds the lock.
+    fn stacks(&self) -> [Stack; 2] {
+        let one = self.current();
+        [one.below().unwrap_or(one), one.above().unwrap_or(one)]
+    }
+
+    /// The top is now that of `stack`, with `n` objects.
+    fn go_to(&self, stack: Stack, n: usize) {
+        self.limit.store(stack.bottom().wrapping_add(self.capacity()), Relaxed);
+        self.top.store(stack.bottom().wrapping_add(n), Relaxed);
+    }
+
+    /// How many objects are in each stack. The caller is its thread, or holds the lock.
+    fn counts(&self) -> [usize; 2] {
+        let [lower, upper] = self.stacks();
+        // It says in which stack it is; the limit may be that of the other one at this moment.
+        let top = self.top.load(Relaxed).addr();
+        let in_stack = |stack: Stack| top.wrapping_sub(stack.bottom().addr()) / size_of::<Round>();
+        match in_stack(upper) {
+            n if n <= self.capacity() => [self.capacity(), n],
+            _ => [in_stack(lower), 0],
+        }
+    }
+
+    /// How many objects are in it. The caller is its thread, or holds the lock.
     pub(super) fn count(&self) -> usize {
-        (self.top.load(Relaxed).addr() - self.bottom().addr()) / size_of::<Round>()
+        self.counts().into_iter().sum()
     }
 
     /// Takes the object that was put in last, for a user. `None` where there is none, or it was taken already. The
@@ -255,16 +285,20 @@ impl Magazine {
 
     /// Takes the object that was put in last, for a user. The magazine is the calling thread's.
     pub(super) fn pop(&self) -> Option<NonNull<u8>> {
-        while self.count() > 0 {
+        loop {
             let object = self.pop_quick();
             if object.is_some() {
                 return object;
             }
-            // What two threads freed at the same moment is in two magazines, and is taken once.
-            self.top.store(self.top.load(Relaxed).wrapping_sub(1), Relaxed);
-            self.count_moved(-1);
+            let current = self.current();
+            if self.top.load(Relaxed) == current.bottom() {
+                self.go_to(current.below()?, self.capacity());
+            } else {
+                // What two threads freed at the same moment is in two magazines, and is taken once.
+                self.top.store(self.top.load(Relaxed).wrapping_sub(1), Relaxed);
+                self.count_moved(-1);
+            }
         }
-        None
     }
 
     /// An object came in otherwise than by a free, or as many went otherwise than by an allocation.
@@ -272,16 +306,29 @@ impl Magazine {
         self.moved.store(self.moved.load(Relaxed).wrapping_add_signed(n), Relaxed);
     }
 
+    #[inline(always)]
+    fn count_frees(&self, n: u64) {
+        self.frees.store(self.frees.load(Relaxed) + n, Relaxed);
+    }
+
     /// An object went to a user without having been in the magazine.
     pub(super) fn count_allocation(&self) {
         self.count_moved(1);
     }
 
-    /// The place for one more object, if there is one. The magazine is the calling thread's.
+    /// The place for one more object, if the stack in use has one. The magazine is the calling thread's.
     #[inline(always)]
-    pub(super) fn room(&self) -> Option<Room<'_>> {
+    pub(super) fn room_quick(&self) -> Option<Room<'_>> {
         let top = self.top.load(Relaxed);
         (top != self.limit.load(Relaxed)).then_some(Room { magazine: self, at: top.wrapping_add(1) })
+    }
+
+    /// The place for one more object, if there is one. The magazine is the calling thread's.
+    pub(super) fn room(&self) -> Option<Room<'_>> {
+        self.room_quick().or_else(|| {
+            self.go_to(self.current().above()?, 0);
+            self.room_quick()
+        })
     }
 
     /// Puts an object in that no user has freed, if there is room. The magazine is the calling thread's.
@@ -292,38 +339,48 @@ impl Magazine {
         true
     }
 
-    /// The magazine is to be filled with objects that no user has freed. It is the calling thread's.
+    /// The stack that is in use is to be filled. The magazine is the calling thread's.
     #[inline(always)]
     pub(super) fn filling(&self) -> Filling<'_> {
-        Filling { magazine: self, top: self.top.load(Relaxed) }
+        Filling { magazine: self, top: self.top.load(Relaxed), limit: self.limit.load(Relaxed) }
     }
 
-    /// Puts objects in that no user has freed. There is room. The magazine is the calling thread's.
-    pub(super) fn push_all(&self, rounds: &[Round]) {
-        let top = self.top.load(Relaxed);
-        // SAFETY: there is room above the top, which nobody else has.
-        unsafe { top.add(1).copy_from_nonoverlapping(rounds.as_ptr(), rounds.len()) };
-        self.top.store(top.wrapping_add(rounds.len()), Relaxed);
-        self.count_moved(rounds.len() as i64);
+    /// Takes a full stack in. The magazine is empty and the calling thread's; its thread holds the lock of the cache.
+    pub(super) fn load(&self, full: Stack) {
+        debug_assert!(self.count() == 0, "nothing is lost");
+        let [empty, upper] = self.stacks();
+        full.put_under(upper);
+        self.go_to(full, self.capacity());
+        self.count_moved(self.capacity() as i64);
+        // SAFETY: it is no magazine's any more, and there is nothing in it.
+        unsafe { empty.end() };
     }
 
-    /// Takes out up to `n` objects that have been there longest. The magazine is the calling thread's, or nobody's.
-    pub(super) fn drain(&self, n: usize, to: impl FnOnce(&[Round])) {
-        let count = self.count();
-        let n = n.min(count);
-        let first = self.bottom().wrapping_add(1);
-        // SAFETY: rounds at or below the top. Both ranges lie above the bottom.
-        unsafe {
-            to(core::slice::from_raw_parts(first, n));
-            first.copy_from(first.add(n), count - n);
+    /// Exchanges the full lower stack for an empty one, which `leave` gives for it. The magazine is full and the calling
+    /// thread's; its thread holds the lock of the cache.
+    pub(super) fn unload(&self, leave: impl FnOnce(Stack) -> Stack) {
+        debug_assert!(self.count() == 2 * self.capacity(), "what leaves is full");
+        let [full, upper] = self.stacks();
+        let empty = leave(full);
+        upper.put_under(empty);
+        self.go_to(empty, 0);
+        self.count_moved(-(self.capacity() as i64));
+    }
+
+    /// Takes out all that is in it. The caller is its thread, or it is nobody's, and holds the lock of the cache.
+    pub(super) fn drain(&self, mut to: impl FnMut(&[Round])) {
+        let (stacks, counts) = (self.stacks(), self.counts());
+        for (stack, n) in stacks.into_iter().zip(counts) {
+            // SAFETY: as many are in it.
+            to(unsafe { stack.lowest(n) });
         }
-        self.top.store(self.bottom().wrapping_add(count - n), Relaxed);
-        self.count_moved(-(n as i64));
+        self.go_to(stacks[0], 0);
+        self.count_moved(-(counts.into_iter().sum::<usize>() as i64));
     }
 
     /// Drops what is in it. Its thread is no more.
     pub(super) fn forget(&self) {
-        self.drain(usize::MAX, |_| {});
+        self.drain(|_| {});
     }
 
     pub(super) fn add_to(&self, tally: &mut Tally) {

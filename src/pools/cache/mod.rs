@@ -3,7 +3,7 @@
 //! ```text
 //!   alloc, free         without a lock: the thread's own magazine       (magazine, front, places)
 //!        │
-//!   a batch at a time   under the cache's lock: the depot               (store)
+//!   a stack at a time   under the cache's lock: the depot               (store, depot)
 //!        │
 //!   one by one          under the cache's lock: slabs, partial, full and empty    (store, slab)
 //! ```
@@ -20,6 +20,7 @@
 
 mod alloc;
 mod config;
+mod depot;
 mod extent;
 mod free;
 mod front;
@@ -28,6 +29,7 @@ mod magazine;
 mod places;
 mod registry;
 mod slab;
+mod stack;
 mod stats;
 mod store;
 
@@ -142,7 +144,8 @@ impl Cache {
         let (align, shape) = config.check()?;
         // Half of a magazine. Large objects are not hoarded.
         let batch = match shape.stride {
-            0..=256 => MAX_BATCH,
+            0..=128 => MAX_BATCH,
+            129..=256 => 64,
             257..=1024 => 32,
             1025..=4096 => 16,
             4097..=65536 => 4,
@@ -151,7 +154,7 @@ impl Cache {
         Ok(Cache {
             size,
             flags,
-            magazines: Magazines::new(2 * batch),
+            magazines: Magazines::new(batch),
             shape,
             align,
             batch,
@@ -227,7 +230,7 @@ impl Cache {
     /// Puts what is in the calling thread's magazine and in the depot into the slabs.
     fn empty_own(&self, locked: &mut Locked<'_>) {
         if let Some(magazine) = self.magazines.mine() {
-            magazine.drain(usize::MAX, |rounds| locked.store.put_all(rounds));
+            magazine.drain(|rounds| locked.store.put_all(rounds));
         }
         locked.store.empty_depot();
     }
@@ -271,7 +274,7 @@ impl Cache {
     fn leave_thread(&self) {
         let locked = self.lock();
         if let Some(magazine) = self.magazines.mine() {
-            magazine.drain(usize::MAX, |rounds| locked.store.put_all(rounds));
+            magazine.drain(|rounds| locked.store.put_all(rounds));
             locked.store.empty_depot_of_mine();
             self.magazines.leave();
         }

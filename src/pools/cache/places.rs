@@ -51,7 +51,7 @@ pub(super) struct Magazines {
     /// Of the table, the address of the entries, which is a multiple of 16, and in its low bits the binary
     /// logarithm of their number; 0 while there is none.
     table: AtomicUsize,
-    /// Rounds of each magazine.
+    /// Rounds of each stack.
     capacity: usize,
     /// Those of a former table that nobody has, linked.
     spare: AtomicPtr<Magazine>,
@@ -118,7 +118,7 @@ impl Table {
 }
 
 impl Magazines {
-    /// None yet; each will have room for `capacity` objects.
+    /// None yet; each will have two stacks for `capacity` objects.
     pub(super) fn new(capacity: usize) -> Magazines {
         Magazines {
             key: Cell::new(Key::NONE),

@@ -92,7 +92,7 @@ pub struct Row {
     name: [u8; Row::NAME],
     /// Its numbers.
     pub stats: Stats,
-    /// Blocks of [`Stats::batch`] objects that the depot has room for.
+    /// Stacks of [`Stats::batch`] objects that the depot has room for.
     pub depot: usize,
     /// Free objects in the depot.
     pub in_depot: usize,

@@ -1,39 +1,23 @@
 //! What the threads of a cache share, under its lock: the slabs in three lists, and the depot.
 //!
-//! The depot is a short stack of blocks, each as many objects as a magazine takes at once. A thread that
-//! only frees leaves its objects there, a thread that only allocates finds them, and no slab is touched. A thread takes back
-//! what it has left itself, if there is any, and where that costs nothing, objects of slabs before those of other threads: so
-//! objects whose states share a line are mostly one thread's.
+//! A thread that only frees leaves full stacks in the depot, a thread that only allocates finds them, and no slab is
+//! touched. A thread takes back what it has left itself, if there is any, and where that costs nothing, objects of slabs before
+//! those of other threads: so objects whose states share a line are mostly one thread's.
 
 use core::mem::MaybeUninit;
-use core::ptr::NonNull;
 
-use super::magazine::Magazine;
+use super::depot::Depot;
 use super::slab::{CACHED, Open, Place, RAW, Round, Slab};
-use crate::mem::heap;
+use super::stack::Stack;
 use crate::mem::os;
-use crate::mem::size;
 use crate::mem::slab::Shape;
-use crate::mem::threads;
 
 /// The most objects that are moved at once.
-pub(super) const MAX_BATCH: usize = 64;
-/// The most blocks of a depot.
-const DEPOT: usize = 64;
-/// The most bytes of objects in a depot, unless one block has more.
-const DEPOT_BYTES: usize = 1 << 20;
+pub(super) const MAX_BATCH: usize = 128;
 /// The most raw objects that are constructed for one allocation.
 pub(super) const MAX_FRESH: usize = 16;
 /// An empty slab that was not needed for this time, in milliseconds, goes back.
 const KEPT_FOR: u64 = 1000;
-
-/// Objects of the depot, [`MAX_BATCH`] or fewer.
-#[repr(C)]
-struct Block {
-    _not_a_tag: u64,
-    _unused: u64,
-    rounds: [Round; 0],
-}
 
 /// A list of slabs.
 #[derive(Debug, Default)]
@@ -72,7 +56,7 @@ pub(super) struct Counts {
     pub(super) empty: usize,
     /// Objects in the depot.
     pub(super) depot: usize,
-    /// Blocks that the depot has room for.
+    /// Stacks that the depot has room for.
     pub(super) depot_limit: usize,
     /// The most objects that were outside their slabs at a time.
     pub(super) most_out: usize,
@@ -82,12 +66,7 @@ pub(super) struct Counts {
 #[derive(Debug)]
 pub(super) struct Store {
     lists: [List; 3],
-    depot: [Option<NonNull<Block>>; DEPOT],
-    /// The thread pointer of who left each block there.
-    owners: [usize; DEPOT],
-    blocks: usize,
-    /// How many blocks the depot may have.
-    depot_limit: usize,
+    depot: Depot,
     /// Objects moved at once.
     batch: usize,
     colour: usize,
@@ -107,10 +86,7 @@ impl Store {
     pub(super) fn new(batch: usize, stride: usize) -> Store {
         Store {
             lists: Default::default(),
-            depot: [None; DEPOT],
-            owners: [0; DEPOT],
-            blocks: 0,
-            depot_limit: (DEPOT_BYTES / (batch * stride)).clamp(1, DEPOT),
+            depot: Depot::new(batch * stride),
             batch,
             colour: 0,
             out: 0,
@@ -128,8 +104,8 @@ impl Store {
             partial: len(Place::Partial),
             full: len(Place::Full),
             empty: len(Place::Empty),
-            depot: self.blocks * self.batch,
-            depot_limit: self.depot_limit,
+            depot: self.depot.len() * self.batch,
+            depot_limit: self.depot.limit(),
             most_out: self.most_out,
         }
     }
@@ -250,92 +226,64 @@ impl Store {
         taken
     }
 
-    /// Takes a block out of the depot into `magazine`, which is empty: the newest of the calling thread, or the newest of
-    /// all, unless slabs have objects that are as good.
-    pub(super) fn load(&mut self, magazine: &Magazine, constructed: bool) -> bool {
-        debug_assert!(magazine.count() == 0, "a block has its place");
-        let have_objects = |place: Place| self.lists[place as usize].first.is_some();
-        let no_better = constructed
-            || self.blocks > self.depot_limit / 2
-            || !(have_objects(Place::Partial) || have_objects(Place::Empty));
-        let newest = || self.blocks.checked_sub(1).filter(|_| no_better);
-        let Some(i) = self.newest_of_mine().or_else(newest) else { return false };
-        let Some(block) = self.remove(i) else { return false };
-        magazine.push_all(self.rounds_of(&block));
-        // SAFETY: it is out of the depot, and what was in it has been read.
-        unsafe { heap::give(block.cast()) };
-        true
+    /// A full stack out of the depot, for the calling thread: the newest that it has left, or the newest of all, unless
+    /// slabs have objects that are as good.
+    pub(super) fn fetch(&mut self, constructed: bool) -> Option<Stack> {
+        let own = self.depot.take_newest_of(os::thread_pointer());
+        own.or_else(|| {
+            let have_objects = |place: Place| self.lists[place as usize].first.is_some();
+            let no_better = constructed
+                || self.depot.len() > self.depot.limit() / 2
+                || !(have_objects(Place::Partial) || have_objects(Place::Empty));
+            if no_better { self.depot.take_newest() } else { None }
+        })
     }
 
-    /// The newest block of the depot that the calling thread has left there.
-    fn newest_of_mine(&self) -> Option<usize> {
-        let me = os::thread_pointer();
-        self.owners[..self.blocks].iter().rposition(|&owner| owner == me)
-    }
-
-    /// Takes block `i` out of the depot.
-    fn remove(&mut self, i: usize) -> Option<NonNull<Block>> {
-        self.depot[i..self.blocks].rotate_left(1);
-        self.owners.copy_within(i + 1..self.blocks, i);
-        self.blocks -= 1;
-        self.depot[self.blocks].take()
-    }
-
-    /// Takes a batch out of `magazine`: into the depot, or, where that is full, into the slabs.
-    pub(super) fn unload(&mut self, magazine: &Magazine) {
-        if magazine.count() < self.batch || !self.store_block(magazine) {
-            magazine.drain(self.batch, |rounds| self.put_all(rounds));
+    /// Takes a full stack of the calling thread into the depot. Returns an empty one for it. Where the depot is full, its oldest
+    /// one is put into the slabs.
+    pub(super) fn leave(&mut self, full: Stack) -> Stack {
+        let spare = if self.depot.len() == self.depot.limit() {
+            self.depot.take_oldest().inspect(|&oldest| self.put_stack(oldest))
+        } else {
+            Stack::create(self.batch)
+        };
+        match spare {
+            Some(empty) => {
+                self.depot.put(full, os::thread_pointer());
+                empty
+            }
+            None => {
+                self.put_stack(full);
+                full
+            }
         }
     }
 
-    fn store_block(&mut self, magazine: &Magazine) -> bool {
-        if self.blocks == self.depot_limit {
-            return false;
-        }
-        let bytes = size_of::<Block>() + self.batch * size_of::<Round>();
-        let at = threads::current().and_then(|heap| heap.take(size::class_of(bytes)));
-        let Some((at, _)) = at else { return false };
-        let block = at.cast::<Block>();
-        // SAFETY: a slot of this many bytes, nobody else's.
-        unsafe {
-            block.write(Block { _not_a_tag: 0, _unused: 0, rounds: [] });
-            let to = block.add(1).cast::<Round>();
-            magazine.drain(self.batch, |rounds| {
-                to.copy_from_nonoverlapping(NonNull::from_ref(rounds).cast(), rounds.len());
-            });
-        }
-        self.depot[self.blocks] = Some(block);
-        self.owners[self.blocks] = os::thread_pointer();
-        self.blocks += 1;
-        true
-    }
-
-    fn rounds_of<'a>(&self, block: &'a NonNull<Block>) -> &'a [Round] {
-        // SAFETY: a block of the depot is full, and is not given back while it is borrowed.
-        unsafe { core::slice::from_raw_parts(block.add(1).cast::<Round>().as_ptr(), self.batch) }
+    /// Puts what is in a full stack, which is nobody else's, into the slabs.
+    fn put_stack(&mut self, full: Stack) {
+        // SAFETY: the caller's.
+        self.put_all(unsafe { full.lowest(self.batch) });
     }
 
     /// Puts all that is in the depot into the slabs.
     pub(super) fn empty_depot(&mut self) {
-        while let Some(last) = self.blocks.checked_sub(1) {
-            self.unpack(last);
+        while let Some(stack) = self.depot.take_newest() {
+            self.unpack(stack);
         }
     }
 
     /// Puts what the calling thread has left in the depot into the slabs.
     pub(super) fn empty_depot_of_mine(&mut self) {
-        while let Some(own) = self.newest_of_mine() {
-            self.unpack(own);
+        while let Some(stack) = self.depot.take_newest_of(os::thread_pointer()) {
+            self.unpack(stack);
         }
     }
 
-    /// Puts block `i` of the depot into the slabs.
-    fn unpack(&mut self, i: usize) {
-        if let Some(block) = self.remove(i) {
-            self.put_all(self.rounds_of(&block));
-            // SAFETY: as in `load`.
-            unsafe { heap::give(block.cast()) };
-        }
+    /// Puts what is in a stack that was in the depot into the slabs.
+    fn unpack(&mut self, stack: Stack) {
+        self.put_stack(stack);
+        // SAFETY: nobody else's.
+        unsafe { stack.end() };
     }
 
     /// Takes the empty slabs out, linked.
@@ -396,12 +344,9 @@ impl Store {
 
     /// Takes all slabs out, linked, and drops what is in the depot.
     pub(super) fn take_all(&mut self) -> Option<Slab> {
-        while let Some(last) = self.blocks.checked_sub(1) {
-            self.blocks = last;
-            if let Some(block) = self.depot[last].take() {
-                // SAFETY: as in `load`.
-                unsafe { heap::give(block.cast()) };
-            }
+        while let Some(stack) = self.depot.take_newest() {
+            // SAFETY: nobody else's.
+            unsafe { stack.end() };
         }
         let mut taken = None;
         for place in [Place::Partial, Place::Full, Place::Empty] {

@@ -233,21 +233,42 @@ impl Slab {
     /// To take objects from it and to put them back. Nobody else opens it before it is closed.
     #[inline(always)]
     pub(super) fn open(self) -> Open {
-        let (map, group) = (self.map(), self.low.get());
+        let group = self.low.get();
         // SAFETY: no slab is without a group, and `low` is the number of one.
-        let word = unsafe { map.add(group as usize).read() };
-        Open { slab: self, states: self.states(), map, free: self.free.get(), low: group, group, word }
+        let (word, states) =
+            unsafe { (self.map().add(group as usize).read(), self.states().add(group as usize * GROUP)) };
+        Open { slab: self, free: self.free.get(), low: group, group, word, states }
+    }
+
+    /// [`open`](Slab::open), at the group of one of its objects.
+    #[inline(always)]
+    pub(super) fn open_at(self, round: Round) -> Open {
+        let mut open = self.open();
+        open.reach(round);
+        open
     }
 
     /// Makes the map anew, of all that no user has.
     pub(super) fn recount(self) {
-        self.free.set(0);
+        let mut free = 0;
+        for group in 0..(self.capacity()).div_ceil(GROUP) {
+            let mut word = 0;
+            for i in group * GROUP..(self.capacity()).min((group + 1) * GROUP) {
+                let round = self.round(i);
+                if round.state() == IN_USE {
+                    continue;
+                }
+                if round.state() == CACHED {
+                    round.set_state(IN_SLAB);
+                }
+                word |= 1 << (i % GROUP);
+                free += 1;
+            }
+            // SAFETY: a word of the map.
+            unsafe { self.map().add(group).write(word) };
+        }
+        self.free.set(free);
         self.low.set(0);
-        // SAFETY: so many words are the map.
-        unsafe { self.map().write_bytes(0, (self.capacity()).div_ceil(GROUP)) };
-        let mut open = self.open();
-        self.rounds().filter(|round| round.state() != IN_USE).for_each(|round| _ = open.push(round));
-        open.close();
     }
 
     /// How many objects a user has.
@@ -269,31 +290,61 @@ impl Slab {
 /// the first to be taken.
 pub(super) struct Open {
     slab: Slab,
-    states: NonNull<AtomicU8>,
-    map: NonNull<u64>,
     free: u32,
     low: u32,
-    /// The group that was last looked at, and its word.
+    /// The group that was last looked at, its word, and the states of its objects.
     group: u32,
     word: u64,
+    states: NonNull<AtomicU8>,
+}
+
+/// Neighbours that are taken together.
+pub(super) struct Run {
+    next: Round,
+    stride: usize,
+    left: usize,
+}
+
+impl Run {
+    pub(super) fn len(&self) -> usize {
+        self.left
+    }
+}
+
+impl Iterator for Run {
+    type Item = Round;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Round> {
+        self.left = self.left.checked_sub(1)?;
+        let round = self.next;
+        // SAFETY: behind the last one nothing is made of them but this sum.
+        unsafe {
+            self.next.object = NonNull::new_unchecked(round.object.as_ptr().wrapping_add(self.stride));
+            self.next.state = NonNull::new_unchecked(round.state.as_ptr().wrapping_add(1));
+        }
+        Some(round)
+    }
 }
 
 impl Open {
     /// Goes to another group.
     #[inline(always)]
     fn go(&mut self, group: u32) {
-        // SAFETY: words of the map.
+        let map = self.slab.map();
+        // SAFETY: words of the map, and states of the group.
         unsafe {
-            self.map.add(self.group as usize).write(self.word);
-            self.word = self.map.add(group as usize).read();
+            map.add(self.group as usize).write(self.word);
+            self.word = map.add(group as usize).read();
+            self.states = self.slab.states().add(group as usize * GROUP);
         }
         self.group = group;
     }
 
-    /// Takes an object out. It may be raw.
+    /// Takes up to `n` neighbours out; none only if there are none. They may be raw.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<Round> {
-        if self.free == 0 {
+    pub(super) fn pop_run(&mut self, n: usize) -> Option<Run> {
+        if self.free == 0 || n == 0 {
             return None;
         }
         if self.group != self.low {
@@ -304,16 +355,18 @@ impl Open {
             self.go(self.group + 1);
         }
         self.low = self.group;
-        self.free -= 1;
-        let number = self.group * GROUP as u32 + self.word.trailing_zeros();
-        self.word &= self.word - 1;
-        Some(self.slab.round(number as usize))
+        let first = self.word.trailing_zeros();
+        let left = (self.word >> first).trailing_ones().min(n as u32);
+        self.word &= !(u64::MAX >> (u64::BITS - left) << first);
+        self.free -= left;
+        let next = self.slab.round(self.group as usize * GROUP + first as usize);
+        Some(Run { next, stride: self.slab.stride, left: left as usize })
     }
 
-    /// Puts a free object of the slab back. Says no if it is another slab's.
+    /// Goes to the group of an object. Says no if it is another slab's.
     #[inline(always)]
-    pub(super) fn push(&mut self, round: Round) -> bool {
-        let number = round.state.addr().get().wrapping_sub(self.states.addr().get());
+    pub(super) fn reach(&mut self, round: Round) -> bool {
+        let number = round.state.addr().get().wrapping_sub(self.slab.states().addr().get());
         if number >= self.slab.capacity() {
             return false;
         }
@@ -322,19 +375,37 @@ impl Open {
             self.go(group);
             self.low = self.low.min(group);
         }
-        self.word |= 1 << (number % GROUP);
-        self.free += 1;
-        if round.state() == CACHED {
-            round.set_state(IN_SLAB);
-        }
         true
+    }
+
+    /// Puts the first of these free objects back, as many as are of this group and not there already. Returns how many.
+    #[inline(always)]
+    pub(super) fn push_all(&mut self, rounds: &[Round]) -> usize {
+        let (mut word, states) = (self.word, self.states.addr().get());
+        let mut n = 0;
+        for round in rounds {
+            let number = round.state.addr().get().wrapping_sub(states);
+            if number >= GROUP {
+                break;
+            }
+            match round.state() {
+                CACHED => round.set_state(IN_SLAB),
+                RAW => {}
+                _ => break,
+            }
+            word |= 1 << number;
+            n += 1;
+        }
+        self.word = word;
+        self.free += n as u32;
+        n
     }
 
     /// Ends its use.
     #[inline(always)]
     pub(super) fn close(self) -> Slab {
         // SAFETY: a word of the map.
-        unsafe { self.map.add(self.group as usize).write(self.word) };
+        unsafe { self.slab.map().add(self.group as usize).write(self.word) };
         self.slab.free.set(self.free);
         self.slab.low.set(self.low);
         self.slab

@@ -162,30 +162,29 @@ impl Store {
         self.put_all(&[round]);
     }
 
-    /// Puts free objects into their slabs. Often some in a row are of the same one.
+    /// Puts free objects into their slabs. Often many in a row are neighbours.
     pub(super) fn put_all(&mut self, rounds: &[Round]) {
-        let mut last: Option<Open> = None;
-        let mut came = 0;
-        for &round in rounds {
+        let mut open: Option<Open> = None;
+        let mut rest = rounds;
+        while let [round, others @ ..] = rest {
             // What two threads freed at the same moment comes twice, and is put back once.
             if round.state() != CACHED && round.state() != RAW {
+                rest = others;
                 continue;
             }
-            came += 1;
-            if last.as_mut().is_some_and(|open| open.push(round)) {
-                continue;
+            if !open.as_mut().is_some_and(|open| open.reach(*round)) {
+                if let Some(last) = open.take() {
+                    self.settle(last.close());
+                }
+                open = Some(Slab::of(*round).open_at(*round));
             }
-            if let Some(open) = last.take() {
-                self.settle(open.close());
-            }
-            let mut open = Slab::of(round).open();
-            open.push(round);
-            last = Some(open);
+            let n = open.as_mut().map_or(0, |open| open.push_all(rest));
+            self.out -= n;
+            rest = &rest[n..];
         }
-        if let Some(open) = last {
+        if let Some(open) = open {
             self.settle(open.close());
         }
-        self.out -= came;
     }
 
     /// Takes up to `n` objects out of the slabs: those that are constructed, or that need it not, go `to` the
@@ -203,17 +202,21 @@ impl Store {
             let Some(slab) = list(Place::Partial).or_else(|| list(Place::Empty)) else { break };
             let mut open = slab.open();
             let mut popped = 0;
-            while taken + fresh.len < n
-                && !(constructed && fresh.len == MAX_FRESH)
-                && let Some(round) = open.pop()
-            {
-                popped += 1;
-                if constructed && round.state() == RAW {
-                    fresh.push(round);
-                } else {
-                    round.set_state(CACHED);
-                    to(round);
-                    taken += 1;
+            // Of raw ones, no more than there is room for.
+            let wanted = |taken, fresh: &Fresh| {
+                let most = if constructed { MAX_FRESH - fresh.len } else { n };
+                most.min(n - taken - fresh.len)
+            };
+            while let Some(run) = open.pop_run(wanted(taken, fresh)) {
+                popped += run.len();
+                for round in run {
+                    if constructed && round.state() == RAW {
+                        fresh.push(round);
+                    } else {
+                        round.set_state(CACHED);
+                        to(round);
+                        taken += 1;
+                    }
                 }
             }
             self.out += popped;

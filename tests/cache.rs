@@ -21,6 +21,11 @@ use tmempool::pools::cache::{
     ZERO_ON_FREE,
 };
 
+/// What was refused, so that it can be compared.
+fn told(refused: impl IntoIterator<Item = (*mut c_void, Misuse)>) -> impl Iterator<Item = (usize, String)> {
+    refused.into_iter().map(|(at, misuse)| (at.addr(), format!("{misuse:?}")))
+}
+
 /// Random programs on one cache: what the model says is in use is in use, and nothing else.
 #[test]
 fn random_programs_agree_with_the_model() {
@@ -78,11 +83,27 @@ fn random_programs_agree_with_the_model() {
                     in_use.extend(objects.map(|at| accept(at, step as u8)));
                 }
                 91 => {
-                    for one in in_use.drain(..) {
-                        check(&one);
-                        free(&cache, one.0).unwrap();
-                        frees += 1;
+                    in_use.iter().for_each(check);
+                    frees += in_use.len();
+                    let mut objects: Vec<*mut c_void> =
+                        in_use.drain(..).map(|one| one.0.as_ptr().cast()).collect();
+                    // One that is freed already when its turn comes, one that is none, and nothing at all.
+                    let wrong: Vec<_> = objects.iter().copied().filter(|_| rng.below(50) == 0).collect();
+                    for &object in &wrong {
+                        let later = objects.iter().position(|&at| at == object).unwrap() + 1;
+                        let at = later + rng.below(objects.len() + 1 - later);
+                        objects.splice(at..at, [object, object.wrapping_byte_add(7), ptr::null_mut()]);
                     }
+                    let mut refused = Vec::new();
+                    // SAFETY: nobody uses any of them.
+                    unsafe { cache.free_bulk(&objects, |at, misuse| refused.push((at, misuse))) };
+                    let expected = wrong
+                        .iter()
+                        .flat_map(|&at| [(at, Misuse::Free), (at.wrapping_byte_add(7), Misuse::Inside)]);
+                    assert_eq!(
+                        HashSet::<(usize, String)>::from_iter(told(refused)),
+                        told(expected).collect()
+                    );
                 }
                 92 => {
                     let before = cache.stats();
@@ -295,4 +316,59 @@ fn hooks_may_use_the_cache() {
     unsafe { ops::free(own.chunk(), ptr::null()) }.unwrap();
     assert_eq!(other.in_use(), 0);
     destroy(other).unwrap();
+}
+
+/// Objects of two caches in one list: each cache takes its own back, and refuses the others.
+#[test]
+fn of_many_that_are_freed_at_once_only_those_of_others_are_refused() {
+    for (flags, size) in [(0, 64), (ZERO_ON_FREE, 64), (ZERO_ON_ALLOC, 304), (0, 9000)] {
+        let caches = [0, 1].map(|_| create(&Config { flags, ..plain(size) }));
+        // SAFETY: bytes of an object, whose slab is there as long as its cache is used alone.
+        let is_zero =
+            |object: *mut c_void| (0..size).all(|i| unsafe { object.cast::<u8>().add(i).read() } == 0);
+        for n in [1, 5, 64, 300, 1000] {
+            let mut objects = vec![ptr::null_mut::<c_void>(); 2 * n];
+            for (cache, half) in caches.iter().zip(objects.chunks_mut(n)) {
+                // SAFETY: as many places as said, and objects of this test's.
+                unsafe {
+                    assert!(cache.alloc_bulk(n, half.as_mut_ptr()));
+                    for &object in &*half {
+                        assert!(flags != ZERO_ON_ALLOC || is_zero(object));
+                        object.cast::<u8>().write_bytes(0xa5, size);
+                    }
+                }
+            }
+            // One of each in turn.
+            let mixed: Vec<_> = (0..2 * n).map(|i| objects[i % 2 * n + i / 2]).collect();
+            for cache in &caches {
+                let mut refused = Vec::new();
+                // SAFETY: nobody uses any of them.
+                unsafe { cache.free_bulk(&mixed, |at, misuse| refused.push((at, misuse))) };
+                assert!(refused.iter().all(|&(_, misuse)| misuse == Misuse::Foreign));
+                assert_eq!((refused.len(), cache.stats().active), (n, 0), "{size} {n}");
+            }
+            assert!(flags != ZERO_ON_FREE || mixed.iter().all(|&object| is_zero(object)));
+        }
+        caches.into_iter().for_each(|cache| destroy(cache).unwrap());
+    }
+}
+
+/// What a thread has freed is kept outside the slabs up to a bound, and the newest of it comes back first.
+#[test]
+fn what_was_freed_last_is_kept_at_hand_and_no_more_than_a_bound() {
+    for size in [8, 64, 304, 4096] {
+        let cache = create(&plain(size));
+        let objects: Vec<_> = (0..(4 << 20) / size).map(|_| cache.alloc().unwrap()).collect();
+        objects.iter().for_each(|&object| free(&cache, object).unwrap());
+        let stats = cache.stats();
+        let bound = (1 << 20) / size + stats.magazine_size;
+        assert!((bound.min(2000) / 2..=bound).contains(&stats.cached), "{stats:?}");
+        let newest: HashSet<_> = objects[objects.len() - 100..].iter().collect();
+        let taken: Vec<_> = (0..100).map(|_| cache.alloc().unwrap()).collect();
+        assert!(taken.iter().all(|object| newest.contains(object)));
+        taken.into_iter().for_each(|object| free(&cache, object).unwrap());
+        assert_eq!(cache.shrink(), stats.total / stats.objects_per_slab * stats.slab_size);
+        assert_eq!((cache.stats().total, cache.stats().cached), (0, 0));
+        destroy(cache).unwrap();
+    }
 }

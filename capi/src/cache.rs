@@ -262,13 +262,10 @@ pub unsafe extern "C" fn tm_cache_free_bulk(c: *mut tm_cache, n: usize, objs: *m
             fault::misuse(c"tm_cache_free_bulk", &[Piece::Text(c"nowhere to read from")]);
             return;
         }
-        for i in 0..n {
-            let obj = objs.add(i).read();
-            if let Some(object) = NonNull::new(obj)
-                && let Err(misuse) = cache.free(object.cast())
-            {
+        if n > 0 {
+            cache.free_bulk(core::slice::from_raw_parts(objs, n), |obj, misuse| {
                 not_freed(c"tm_cache_free_bulk", cache, obj, misuse);
-            }
+            });
         }
     }
 }

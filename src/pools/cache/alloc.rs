@@ -28,32 +28,10 @@ impl Cache {
         Some(if key.is_zeroing() && self.flags & ZERO_ON_ALLOC != 0 { self.cleared(object) } else { object })
     }
 
-    /// As many objects as `out` has places, or none. Says whether they are there.
-    ///
-    /// # Safety
-    /// `out` leads to `n` places.
-    pub unsafe fn alloc_bulk(&self, n: usize, out: *mut *mut c_void) -> bool {
-        for i in 0..n {
-            let Some(object) = self.alloc() else {
-                for j in 0..i {
-                    // SAFETY: a place of `out`, written below; the object is this function's still.
-                    unsafe {
-                        if let Some(object) = NonNull::new(out.add(j).read()) {
-                            let _ = self.free(object.cast());
-                        }
-                    }
-                }
-                return false;
-            };
-            // SAFETY: a place of `out`.
-            unsafe { out.add(i).write(object.as_ptr().cast()) };
-        }
-        true
-    }
-
+    /// [`alloc`](Cache::alloc) the long way.
     #[cold]
     #[inline(never)]
-    fn alloc_slow(&self) -> Option<NonNull<u8>> {
+    pub(super) fn alloc_slow(&self) -> Option<NonNull<u8>> {
         // The magazine may lie where the quick search does not look.
         let object = self.magazines.mine().and_then(Magazine::pop).or_else(|| self.refill());
         match object {

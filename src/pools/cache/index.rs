@@ -14,6 +14,7 @@ use core::sync::atomic::{
 };
 
 use super::extent::Extent;
+use super::front::Key;
 use crate::mem::geometry::{SEGMENT, SLICE};
 
 /// As many slices as lie side by side in 8 GiB.
@@ -39,6 +40,12 @@ pub(super) struct Entry {
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
+
+/// What an entry said. It holds as long as an object of the slab is in use, or in a magazine of the calling thread.
+pub(super) struct View {
+    extent: Extent,
+    states: *mut AtomicU8,
+}
 
 static ENTRY: [Entry; ENTRIES] = [const {
     Entry {
@@ -83,6 +90,23 @@ impl Entry {
             power: self.power.load(Relaxed),
             capacity: self.capacity.load(Relaxed),
         }
+    }
+
+    /// What it says of the slab, if that is of the cache known by `key`.
+    #[inline(always)]
+    pub(super) fn view_of(&self, key: Key) -> Option<View> {
+        let extent = self.extent();
+        (self.key() == key.number()).then(|| View { extent, states: self.states.load(Relaxed) })
+    }
+}
+
+impl View {
+    /// As [`Entry::state_at`].
+    #[inline(always)]
+    pub(super) fn state_at(&self, address: usize) -> Option<NonNull<AtomicU8>> {
+        let number = self.extent.at(address)?;
+        // SAFETY: as there.
+        Some(unsafe { NonNull::new_unchecked(self.states.add(number)) })
     }
 }
 

@@ -16,6 +16,7 @@
 //! Frees are counted one by one. Allocations are not: they are what came in and is neither in the magazine nor went
 //! another way.
 
+use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
@@ -126,6 +127,13 @@ impl Filling<'_> {
     pub(super) fn close(self) {
         let magazine = self.magazine;
         magazine.count_moved(self.end() as i64);
+    }
+
+    /// Ends its use: users have freed what came.
+    #[inline(always)]
+    pub(super) fn close_freed(self) {
+        let magazine = self.magazine;
+        magazine.count_frees(self.end() as u64);
     }
 }
 
@@ -299,6 +307,31 @@ impl Magazine {
                 self.count_moved(-1);
             }
         }
+    }
+
+    /// Takes up to `n` objects for users, those of the stack in use that were put in last. Returns how many. The magazine is
+    /// the calling thread's.
+    ///
+    /// # Safety
+    /// `out` leads to `n` places.
+    #[inline(always)]
+    pub(super) unsafe fn pop_many(&self, n: usize, out: *mut *mut c_void) -> usize {
+        let mut top = self.top.load(Relaxed);
+        let mut taken = 0;
+        while taken < n {
+            // SAFETY: a round, the one at the bottom or above it.
+            let round = unsafe { top.read() };
+            if round.state() != CACHED {
+                break;
+            }
+            round.set_state(IN_USE);
+            // SAFETY: the caller's.
+            unsafe { out.add(taken).write(round.object.as_ptr().cast()) };
+            top = top.wrapping_sub(1);
+            taken += 1;
+        }
+        self.top.store(top, Relaxed);
+        taken
     }
 
     /// An object came in otherwise than by a free, or as many went otherwise than by an allocation.

@@ -19,6 +19,7 @@
 //! that never returns (a longjmp) loses the objects that were to be constructed with it.
 
 mod alloc;
+mod bulk;
 mod config;
 mod depot;
 mod extent;

@@ -382,20 +382,18 @@ impl Open {
     #[inline(always)]
     pub(super) fn push_all(&mut self, rounds: &[Round]) -> usize {
         let (mut word, states) = (self.word, self.states.addr().get());
-        let mut n = 0;
-        for round in rounds {
+        let come_in = |round: &Round| {
             let number = round.state.addr().get().wrapping_sub(states);
-            if number >= GROUP {
-                break;
-            }
-            match round.state() {
-                CACHED => round.set_state(IN_SLAB),
-                RAW => {}
-                _ => break,
+            let state = round.state();
+            if number < GROUP && state == CACHED {
+                round.set_state(IN_SLAB);
+            } else if number >= GROUP || state != RAW {
+                return false;
             }
             word |= 1 << number;
-            n += 1;
-        }
+            true
+        };
+        let n = rounds.iter().map(come_in).position(|came| !came).unwrap_or(rounds.len());
         self.word = word;
         self.free += n as u32;
         n

@@ -49,6 +49,9 @@ pub(crate) static NULL_CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::nu
 /// Held while the children of the null context change.
 pub(crate) static NULL_LIST: Lock = Lock::new();
 
+/// Held while what counts for a limit on the null context is counted: that is all threads'.
+pub(crate) static NULL_LIMIT: Lock = Lock::new();
+
 /// Held while a table of handles to chunks, which lies above all this, is read or changed.
 pub static HANDLES: Lock = Lock::new();
 
@@ -95,6 +98,7 @@ pub(crate) fn locks() -> impl Iterator<Item = &'static Lock> {
         .into_iter()
         .chain(&RESIDENT)
         .chain(&POOLS)
+        .chain([&NULL_LIMIT])
 }
 
 /// The options that are in force: `MODE_…` bits, 0 for the ordinary case.

@@ -9,8 +9,8 @@ mod random;
 
 use std::collections::BTreeSet;
 use std::ffi::c_void;
-use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -228,4 +228,50 @@ fn nothing_is_lost_as_the_time_runs_out() {
     let last = pool.alloc(Patience::None).expect("an element was lost");
     put(pool, last).unwrap();
     end(pool).unwrap();
+}
+
+/// A free has seen that the reserve is full, and its element is on the way to the source, when another thread finds
+/// neither there nor in the reserve anything.
+#[test]
+fn who_waits_while_an_element_goes_to_the_source_gets_it() {
+    static STOCK: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    static HOLDS_UP: AtomicBool = AtomicBool::new(false);
+    static IS_HELD_UP: AtomicBool = AtomicBool::new(false);
+    unsafe extern "C" fn from_stock(_: *mut c_void) -> *mut c_void {
+        STOCK.lock().unwrap().pop().map_or(null_mut(), std::ptr::without_provenance_mut)
+    }
+    unsafe extern "C" fn to_stock(element: *mut c_void, _: *mut c_void) {
+        while HOLDS_UP.load(SeqCst) {
+            IS_HELD_UP.store(true, SeqCst);
+            thread::sleep(Duration::from_millis(1));
+        }
+        STOCK.lock().unwrap().push(element.addr());
+    }
+    *STOCK.lock().unwrap() = vec![16, 32];
+    let pool = pool_of(1, Source::Functions { alloc: from_stock, free: to_stock, data: null_mut() }).unwrap();
+    let element = pool.alloc(Patience::None).unwrap();
+    HOLDS_UP.store(true, SeqCst);
+    let shared = Shared::of(pool);
+    let address = element.addr();
+    let freeing = thread::spawn(move || put(shared.get(), NonNull::without_provenance(address)).unwrap());
+    while !IS_HELD_UP.load(SeqCst) {
+        thread::yield_now();
+    }
+    let reserved = pool.alloc(Patience::None).unwrap();
+    assert_ne!(reserved, element);
+    let (shared, id) = (Shared::of(pool), Arc::new(AtomicUsize::new(0)));
+    let own_id = id.clone();
+    let waiting = thread::spawn(move || {
+        // SAFETY: always succeeds.
+        own_id.store(unsafe { libc::gettid() } as usize, SeqCst);
+        shared.get().alloc(Patience::Endless).unwrap().addr()
+    });
+    until_it_sleeps(&id);
+    HOLDS_UP.store(false, SeqCst);
+    freeing.join().unwrap();
+    assert_eq!(waiting.join().unwrap(), address);
+    put(pool, element).unwrap();
+    put(pool, reserved).unwrap();
+    end(pool).unwrap();
+    assert_eq!(STOCK.lock().unwrap().len(), 2);
 }

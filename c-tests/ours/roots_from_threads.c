@@ -1,7 +1,7 @@
 /*
  * What belongs to the process, used by many threads at once: the null context,
  * switched on and off under them, the autofree context, names, limits, totals of
- * trees of their own, the log function.
+ * trees of their own, the log function; and a limit that counts what all of them have.
  */
 #include "ours.h"
 
@@ -46,6 +46,55 @@ static void *work(void *argument)
 		check(talloc_free(limited) == 0);
 	}
 	return NULL;
+}
+
+/* How many more chunks the limit on the null context lets in. */
+static int room(void)
+{
+	void *all[2000];
+	int count = 0, i;
+
+	while (count < 2000 && (all[count] = talloc_size(NULL, 52)) != NULL) {
+		count++;
+	}
+	for (i = 0; i < count; i++) {
+		check(talloc_free(all[i]) == 0);
+	}
+	return count;
+}
+
+/* Each thread's roots count for it. */
+static void *count_for_null(void *unused)
+{
+	int round;
+
+	for (round = 0; round < 10 * rounds; round++) {
+		check(talloc_free(talloc_size(NULL, 100)) == 0);
+	}
+	return unused;
+}
+
+static void run_below_a_limit(void)
+{
+	pthread_t threads[THREADS];
+	void *one, *null_context;
+	int before, i;
+
+	talloc_enable_null_tracking();
+	one = talloc_size(NULL, 1);
+	null_context = talloc_parent(one);
+	check(talloc_free(one) == 0);
+	check(talloc_set_memlimit(null_context, 150000) == 0);
+	before = room();
+	check(before > 1000 && before < 2000);
+	for (i = 0; i < THREADS; i++) {
+		check(pthread_create(&threads[i], NULL, count_for_null, NULL) == 0);
+	}
+	for (i = 0; i < THREADS; i++) {
+		check(pthread_join(threads[i], NULL) == 0);
+	}
+	check(room() == before);
+	check(talloc_set_memlimit(null_context, 0) == 0);
 }
 
 static volatile int stop;
@@ -103,6 +152,8 @@ int main(void)
 	run(true);
 	talloc_enable_null_tracking();
 	check(talloc_total_blocks(NULL) == 2);
+	puts("below a limit on the null context");
+	run_below_a_limit();
 	expect_no_fault();
 	return 0;
 }

@@ -4,16 +4,20 @@
 //! A soft limit may be passed, but the function is told of it, once until the weight has been below it again. The
 //! function is called from the verbs (`ops::say`), never from here.
 //!
-//! A shared context, with all below it, counts for no limit above it: that is another thread's to use.
+//! A shared context, with all below it, counts for no limit above it: that is another thread's to use. What all threads
+//! have below the null context counts for a limit there, under a lock.
 
 use core::ffi::c_void;
 
 use super::chunk::{Chunk, HEADER, LIMITED, MEMBER};
+use super::domain;
 use super::meter::{self, Meter, Say, above};
 use super::pool::{PoolRef, bare};
 use super::side::Limit;
 use super::walk;
 use crate::error::AllocError;
+use crate::mem::lock::Held;
+use crate::process;
 
 /// What `chunk` itself counts for, in bytes.
 pub(crate) fn weight(chunk: Chunk) -> usize {
@@ -47,18 +51,30 @@ impl Meter {
 /// Counts `bytes` more below `from`, if every limit there allows it. The meter that does not, or is to be told of
 /// them first, keeps in mind what is wanted.
 pub(crate) fn charge(from: Option<Chunk>, bytes: usize) -> Result<(), AllocError> {
+    let _held = guard(from, None);
     above(from, None).for_each(|(_, meter)| meter.wanted.set(0));
     let full = above(from, None).find(|(_, meter)| meter.is_full(bytes));
     if let Some((_, meter)) = full.or_else(|| above(from, None).find(|(_, meter)| meter.is_to_warn(bytes))) {
         meter.wanted.set(bytes);
         return Err(AllocError::LimitReached);
     }
-    charge_anyway(from, None, bytes);
+    add(from, None, bytes);
     Ok(())
+}
+
+/// What is held while meters are changed of which one may be the null context's.
+fn guard(from: Option<Chunk>, until: Option<Chunk>) -> Option<Held<'static>> {
+    let all_threads = above(from, until).any(|(chunk, _)| domain::is_null_context(chunk));
+    all_threads.then(|| process::NULL_LIMIT.hold())
 }
 
 /// Counts `bytes` more below `from`, up to `until`, allowed or not.
 pub(crate) fn charge_anyway(from: Option<Chunk>, until: Option<Chunk>, bytes: usize) {
+    let _held = guard(from, until);
+    add(from, until, bytes);
+}
+
+fn add(from: Option<Chunk>, until: Option<Chunk>, bytes: usize) {
     for (_, meter) in above(from, until) {
         meter.current.set(meter.current.get().saturating_add(bytes));
     }
@@ -66,6 +82,7 @@ pub(crate) fn charge_anyway(from: Option<Chunk>, until: Option<Chunk>, bytes: us
 
 /// Counts `bytes` less below `from`, up to `until`.
 pub(crate) fn discharge(from: Option<Chunk>, until: Option<Chunk>, bytes: usize) {
+    let _held = guard(from, until);
     for (_, meter) in above(from, until) {
         meter.current.set(meter.current.get().saturating_sub(bytes));
         if meter.current.get() <= meter.soft.get() {

@@ -19,7 +19,9 @@
 //! whether its element is wanted (`calm`). That word is written under the lock by whoever takes from the
 //! reserve. A thread that frees an element of the reserve has been told of it by what made the
 //! element its own, so it sees that word or a later one; one that frees an element of the source may
-//! see an older one, and is as if it had come earlier.
+//! see an older one. So it looks again when the source has its element, and fetches one from there if one is wanted by
+//! then; and who finds the reserve empty asks the source once more before it waits. One of the two comes after the other
+//! in the source, and finds what that has done.
 //!
 //! **Fork.** Waiters of other threads do not exist in the child: the queue is empty there. Parent and child
 //! share their memory until one of them writes to it, and that may fail for want of memory, so each
@@ -318,6 +320,16 @@ impl Mempool {
             Patience::Nanoseconds(time) => os::nanoseconds().checked_add(time),
             Patience::Endless => None,
         };
+        drop(reserve);
+        if let Some(element) = self.source.alloc() {
+            self.out.mine().give();
+            return Ok(element);
+        }
+        let mut reserve = self.lock();
+        if let Some(element) = reserve.take() {
+            self.out.mine().give();
+            return Ok(element);
+        }
         // SAFETY: the lock is held; this function does not return before the waiter is out of the queue.
         unsafe { reserve.enter(&waiter) };
         drop(reserve);
@@ -356,6 +368,9 @@ impl Mempool {
         {
             // SAFETY: the user's function, with what it expects; the caller gave the element up.
             unsafe { free(element.as_ptr(), data) };
+            if self.calm.load(Relaxed) == NEVER {
+                self.make_up();
+            }
             mine.take_back();
             return Ok(());
         }
@@ -382,8 +397,23 @@ impl Mempool {
         if !self.source.free(element) {
             return Err(Misuse::Foreign);
         }
+        if self.calm.load(Relaxed) == NEVER {
+            self.make_up();
+        }
         mine.take_back();
         Ok(())
+    }
+
+    /// An element went back to the source, and one is wanted by now: another one is fetched from there.
+    #[cold]
+    #[inline(never)]
+    fn make_up(&self) {
+        if let Some(element) = self.source.alloc() {
+            self.source.touch(element);
+            if !self.put_new(element) {
+                self.source.free(element);
+            }
+        }
     }
 
     fn free_wanted(&self, element: NonNull<c_void>) -> Result<(), Misuse> {

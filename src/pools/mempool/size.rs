@@ -11,7 +11,7 @@ use crate::pools::table::Table;
 
 impl Mempool {
     /// Hands a new element over, or keeps it. Says whether it had a use for it.
-    fn put_new(&self, element: NonNull<c_void>) -> bool {
+    pub(super) fn put_new(&self, element: NonNull<c_void>) -> bool {
         let mut reserve = self.lock();
         if reserve.is_waited_for() {
             // Counted before it goes out: it may come back at once.

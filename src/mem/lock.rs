@@ -44,7 +44,7 @@ impl Lock {
     #[inline]
     pub fn take(&self) {
         if self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_err() {
-            self.take_contended(0);
+            self.take_after(|_| 0);
         }
     }
 
@@ -68,17 +68,18 @@ impl Lock {
         }
     }
 
-    /// Waits for the lock, which was taken just now, and takes it. It is not looked at more often than after each
-    /// `patience` rests of the processor.
+    /// Waits for the lock, which was taken just now, and takes it. It is looked at [`SPINS`] times before the thread sleeps,
+    /// and again after that; not more often than after so many rests of the processor as `patience` says before each
+    /// look.
     #[cold]
-    pub(super) fn take_contended(&self, patience: u32) {
+    pub(super) fn take_after(&self, mut patience: impl FnMut(usize) -> u32) {
         // Once it has slept, it is not known who else does.
         let mut mark = TAKEN;
         loop {
             for look in 0..SPINS {
                 // Looks ever more rarely: each look takes the line from the thread that works behind the lock, which
                 // takes it many times in a row meanwhile.
-                for _ in 0..(1 << (look / 4).min(7)).max(patience) {
+                for _ in 0..(1 << (look / 4).min(7)).max(patience(look)) {
                     core::hint::spin_loop();
                 }
                 if self.0.load(Relaxed) == FREE

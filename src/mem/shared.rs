@@ -7,6 +7,8 @@
 //! Lock order: [`CREATION`], then shared heaps, the newer before the older, then all other locks. What is known of a
 //! chunk before its heap has been entered may have changed since, even the heap: enter first, then look again.
 //!
+//! The lock is not fair, but who has waited for long has the next turn.
+//!
 //! A heap stops being shared when the layer above has no use for it and nobody has paused in it. It is then like the heap
 //! of a thread that has ended, but waits for the next shared context: what lies in the heap of a thread, the null context
 //! for one, never finds itself in a shared one. So a `Shared` may be out of date, but never leads nowhere.
@@ -40,6 +42,8 @@ pub(super) struct Gate {
     tenure: Cell<u32>,
     /// How long who waits leaves the lock alone; changed under it.
     patience: AtomicU32,
+    /// How many wait in spite of that, and have waited for long.
+    hungry: AtomicU32,
     /// The place in the list of all heaps: the newer, the higher. Never changes.
     pub(super) rank: Cell<usize>,
     /// Whether it is for shared contexts alone. Set before the heap is in the list of all, and never changes.
@@ -70,6 +74,11 @@ pub enum Entering {
 const TENURE: u32 = 1000;
 /// The most that they learn, in rests of the processor: some microseconds.
 const PATIENCE_MAX: u32 = 511;
+
+/// So many looks in vain, some tens of microseconds, are a long time.
+const LOOKS: usize = 8;
+/// How often a thread that steps aside looks whether another has come in: some ten microseconds.
+const STEPS: usize = 50;
 
 /// Whether there ever was a shared heap.
 static USED: AtomicBool = AtomicBool::new(false);
@@ -140,6 +149,7 @@ impl Gate {
             forks: Cell::new(false),
             tenure: Cell::new(0),
             patience: AtomicU32::new(0),
+            hungry: AtomicU32::new(0),
             rank: Cell::new(0),
             reserved: Cell::new(false),
             next_spare: Cell::new(None),
@@ -222,13 +232,24 @@ impl Shared {
         }
     }
 
-    /// Takes the lock after another thread. See [`TENURE`].
+    /// Takes the lock after another thread. See [`TENURE`]; but who has waited for long is *hungry*, and the others
+    /// [step aside](Shared::step_aside).
     #[cold]
     #[inline(never)]
     fn take_over(self) {
         let gate = &self.0.gate;
         let patience = gate.patience.load(Relaxed);
-        gate.lock.take_contended(patience);
+        let mut is_hungry = false;
+        gate.lock.take_after(|look| {
+            if look == LOOKS && !is_hungry {
+                is_hungry = true;
+                gate.hungry.fetch_add(1, Relaxed);
+            }
+            if is_hungry { 0 } else { patience }
+        });
+        if is_hungry {
+            gate.hungry.fetch_sub(1, Relaxed);
+        }
         let now = if gate.tenure.replace(0) < TENURE { patience * 2 + 1 } else { patience / 2 };
         gate.patience.store(now.min(PATIENCE_MAX), Relaxed);
     }
@@ -257,6 +278,23 @@ impl Shared {
         }
         self.0.owner.pass(SHARED);
         self.0.gate.lock.release();
+        if self.0.gate.hungry.load(Relaxed) > 0 {
+            self.step_aside();
+        }
+    }
+
+    /// Keeps the calling thread, which has just left, from coming back before one that has waited for long; for a moment,
+    /// for that one may sleep.
+    #[cold]
+    #[inline(never)]
+    fn step_aside(self) {
+        let hungry = &self.0.gate.hungry;
+        let before = hungry.load(Relaxed);
+        let mut steps = 0..STEPS;
+        while hungry.load(Relaxed) >= before.max(1) && steps.next().is_some() {
+            // SAFETY: has no preconditions.
+            unsafe { libc::sched_yield() };
+        }
     }
 
     /// Leaves, to come back: it stays shared until then.

@@ -1,6 +1,7 @@
-//! A lock of four bytes: one word that threads sleep on when it is taken.
+//! A lock: one word that threads sleep on when it is taken, and who has taken it.
 //!
-//! Not recursive. Never held while foreign code (a destructor, a callback) runs. All locks, static ones and those
+//! Not recursive: a thread that would wait for itself, because a signal handler has interrupted it while it had the lock, ends
+//! the process with a reason. (In the few instructions in which the lock is taken or released, it waits for ever.) Never held while foreign code (a destructor, a callback) runs. All locks, static ones and those
 //! of shared heaps, are taken around a fork (see `threads`), so that in the child each is free, and what it guards
 //! whole.
 //!
@@ -21,7 +22,14 @@ const WAITED_FOR: u32 = 2;
 
 /// A mutual exclusion lock. See the module.
 #[derive(Debug)]
-pub struct Lock(AtomicU32);
+pub struct Lock {
+    word: AtomicU32,
+    /// The thread pointer of who has it; 0 if nobody does. Only a thread that finds its own here knows something.
+    owner: Owner,
+}
+
+/// Nothing is ordered by it.
+type Owner = core::sync::atomic::AtomicUsize;
 
 /// Holds a [`Lock`] until it is dropped.
 #[derive(Debug)]
@@ -30,7 +38,7 @@ pub struct Held<'a>(&'a Lock);
 impl Lock {
     /// A free lock.
     pub const fn new() -> Lock {
-        Lock(AtomicU32::new(FREE))
+        Lock { word: AtomicU32::new(FREE), owner: Owner::new(0) }
     }
 
     /// Waits until the lock is free and takes it.
@@ -43,28 +51,35 @@ impl Lock {
     /// Takes the lock without a guard, for fork handlers, which release it in another function.
     #[inline]
     pub fn take(&self) {
-        if self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_err() {
-            self.take_after(|_| 0);
+        if self.word.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_err() {
+            return self.take_after(|_| 0);
         }
+        self.owner.store(os::thread_pointer(), Relaxed);
     }
 
     /// Takes the lock if it is free. Says whether it was.
     #[inline]
     pub fn try_take(&self) -> bool {
-        self.0.load(Relaxed) == FREE && self.0.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok()
+        let taken = self.word.load(Relaxed) == FREE
+            && self.word.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok();
+        if taken {
+            self.owner.store(os::thread_pointer(), Relaxed);
+        }
+        taken
     }
 
     /// Whether a thread sleeps until the lock is free.
     #[inline]
     pub fn is_waited_for(&self) -> bool {
-        self.0.load(Relaxed) == WAITED_FOR
+        self.word.load(Relaxed) == WAITED_FOR
     }
 
     /// Releases what [`take`](Lock::take) took; in a forked child, whoever took it.
     #[inline]
     pub fn release(&self) {
-        if self.0.swap(FREE, Release) == WAITED_FOR {
-            os::wake_one(&self.0);
+        self.owner.store(0, Relaxed);
+        if self.word.swap(FREE, Release) == WAITED_FOR {
+            os::wake_one(&self.word);
         }
     }
 
@@ -72,7 +87,16 @@ impl Lock {
     /// and again after that; not more often than after so many rests of the processor as `patience` says before each
     /// look.
     #[cold]
-    pub(super) fn take_after(&self, mut patience: impl FnMut(usize) -> u32) {
+    pub(super) fn take_after(&self, patience: impl FnMut(usize) -> u32) {
+        let me = os::thread_pointer();
+        if self.owner.load(Relaxed) == me {
+            os::would_wait_for_itself();
+        }
+        self.wait(patience);
+        self.owner.store(me, Relaxed);
+    }
+
+    fn wait(&self, mut patience: impl FnMut(usize) -> u32) {
         // Once it has slept, it is not known who else does.
         let mut mark = TAKEN;
         loop {
@@ -82,16 +106,16 @@ impl Lock {
                 for _ in 0..(1 << (look / 4).min(7)).max(patience(look)) {
                     core::hint::spin_loop();
                 }
-                if self.0.load(Relaxed) == FREE
-                    && self.0.compare_exchange(FREE, mark, Acquire, Relaxed).is_ok()
+                if self.word.load(Relaxed) == FREE
+                    && self.word.compare_exchange(FREE, mark, Acquire, Relaxed).is_ok()
                 {
                     return;
                 }
             }
-            if self.0.swap(WAITED_FOR, Acquire) == FREE {
+            if self.word.swap(WAITED_FOR, Acquire) == FREE {
                 return;
             }
-            os::wait(&self.0, WAITED_FOR);
+            os::wait(&self.word, WAITED_FOR);
             mark = WAITED_FOR;
         }
     }

@@ -217,6 +217,12 @@ pub fn milliseconds() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
+/// The calling thread would wait for a lock that it has: says so, and aborts.
+#[cold]
+pub fn would_wait_for_itself() -> ! {
+    crate::process::would_deadlock()
+}
+
 /// A number that no other living thread has: its thread pointer. Never 0 or 1.
 #[inline(always)]
 pub fn thread_pointer() -> usize {

@@ -451,4 +451,22 @@ mod tests {
         assert_eq!(in_child, 0);
         assert!(Shared::of(shared.heap()).is_none());
     }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no forks")]
+    fn who_would_wait_for_itself_aborts() {
+        // SAFETY: the child uses a lock of its own, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let lock = Lock::new();
+            let _held = lock.hold();
+            lock.take();
+            // SAFETY: has no preconditions.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is there.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGABRT, "{status:#x}");
+    }
 }

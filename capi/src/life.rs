@@ -25,9 +25,10 @@ static REPORT: [AtomicU8; PATH] = [const { AtomicU8::new(0) }; PATH];
 /// Whether there may be one: asked instead of the path, whose page most processes never touch.
 static REPORTS: AtomicBool = AtomicBool::new(false);
 
-/// Run by the loader before the program starts, or when the library is loaded later.
+/// Run by the loader before the program starts, or when the library is loaded later. In a program that the library is linked
+/// into, before all constructors that ask for no place: the lower the number, the earlier, and up to 100 are the compiler's.
 #[used]
-#[unsafe(link_section = ".init_array")]
+#[unsafe(link_section = ".init_array.00101")]
 static BEGINNING: extern "C" fn() = beginning;
 
 /// Run by the C library after the handlers of atexit(), and after the ends of the libraries that

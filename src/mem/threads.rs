@@ -13,7 +13,7 @@
 
 use core::ffi::c_void;
 use core::sync::atomic::{
-    AtomicPtr, AtomicU32,
+    AtomicBool, AtomicPtr, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
@@ -33,6 +33,8 @@ static HEAPS: AtomicPtr<Heap> = AtomicPtr::new(core::ptr::null_mut());
 /// The key, plus one; 0 while there is none.
 static KEY: AtomicU32 = AtomicU32::new(0);
 static SETUP: Lock = Lock::new();
+/// Whether there are fork handlers.
+static WATCHES_FORKS: AtomicBool = AtomicBool::new(false);
 /// Who wants to know of the ends of threads and of forks.
 static OBSERVERS: AtomicPtr<Observer> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -152,12 +154,12 @@ fn key() -> Option<libc::pthread_key_t> {
     if KEY.load(Acquire) == 0 {
         let _held = SETUP.hold();
         if KEY.load(Acquire) == 0 {
+            watch_forks();
             let mut key: libc::pthread_key_t = 0;
             // SAFETY: a key to fill, and a destructor that the threads library calls with the value.
             if unsafe { libc::pthread_key_create(&raw mut key, Some(detach)) } != 0 {
                 return None;
             }
-            watch_forks();
             KEY.store(key + 1, Release);
         }
     }
@@ -179,8 +181,10 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
-/// Called when the library is loaded. Not to call it does no harm.
+/// Called when the library is loaded: its fork handlers come before those of whoever is loaded after it, so that those may
+/// use it, and may wait for who does. Where it is not called, they come with the first heap.
 pub fn begin() {
+    let _ = key();
     let _held = SETUP.hold();
     exit::watch();
 }
@@ -229,9 +233,10 @@ pub fn release_free_memory() -> usize {
     segment::release_free_memory()
 }
 
+/// Registers the fork handlers, once. The caller has the lock.
 fn watch_forks() {
     // Miri knows no forks.
-    if cfg!(miri) {
+    if cfg!(miri) || WATCHES_FORKS.swap(true, Relaxed) {
         return;
     }
     // SAFETY: three functions of this library; they only touch its own locks and heaps.

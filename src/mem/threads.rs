@@ -174,7 +174,7 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     {
         observers().for_each(|observer| (observer.thread_ends)());
         heap.collect();
-        heap.retire_empty_spans();
+        heap.lay_down();
         // A free that the end of the thread has cut short is over.
         heap.annex().set(None);
         heap.leave();
@@ -206,7 +206,7 @@ pub fn end() -> bool {
         // The heap must be this thread's to be touched.
         heap.owner.seize(os::thread_pointer());
         heap.collect();
-        heap.retire_empty_spans();
+        heap.lay_down();
         heap.leave();
     }
     segment::release_free_memory();

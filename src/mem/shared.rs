@@ -20,6 +20,7 @@ use core::sync::atomic::{
 };
 
 use super::heap::HeapRef;
+use super::heaps::Heaps;
 use super::lock::Lock;
 use super::os;
 use super::owner::SHARED;
@@ -44,9 +45,9 @@ pub(super) struct Gate {
     patience: AtomicU32,
     /// How many wait in spite of that, and have waited for long.
     hungry: AtomicU32,
-    /// The place in the list of all heaps: the newer, the higher. Never changes.
+    /// The place in the list of heaps: the newer, the higher. Never changes.
     pub(super) rank: Cell<usize>,
-    /// Whether it is for shared contexts alone. Set before the heap is in the list of all, and never changes.
+    /// Whether it is for shared contexts alone. Set before the heap is in a list, and never changes.
     reserved: Cell<bool>,
     /// The next heap in the list of spare ones.
     next_spare: Cell<Option<HeapRef>>,
@@ -87,6 +88,9 @@ static USED: AtomicBool = AtomicBool::new(false);
 pub fn has_been_used() -> bool {
     USED.load(Acquire)
 }
+
+/// The heaps that are shared, or were.
+pub(super) static HEAPS: Heaps = Heaps::new();
 
 /// Held while heaps become shared.
 static CREATION: Lock = Lock::new();
@@ -173,7 +177,7 @@ impl Shared {
             None => {
                 let heap = HeapRef::create(os::thread_pointer())?;
                 heap.gate.reserved.set(true);
-                threads::add(heap);
+                HEAPS.add(heap);
                 heap
             }
         };
@@ -335,11 +339,11 @@ impl Shared {
     }
 }
 
-/// Takes the locks of all heaps, for a fork, but those that the calling thread has: a signal handler forks, and the thread
+/// Takes the locks of all shared heaps, for a fork, but those that the calling thread has: a signal handler forks, and the thread
 /// goes on there, in both processes.
-pub(super) fn take_all(heaps: impl Iterator<Item = HeapRef>) {
+pub(super) fn take_all() {
     CREATION.take();
-    for heap in heaps.filter(|&heap| !(heap.is_mine() && Shared::of(heap).is_some())) {
+    for heap in HEAPS.all().filter(|&heap| !(heap.is_mine() && Shared::of(heap).is_some())) {
         heap.gate.lock.take();
         heap.gate.forks.set(true);
         if Shared::of(heap).is_some() {
@@ -349,8 +353,8 @@ pub(super) fn take_all(heaps: impl Iterator<Item = HeapRef>) {
 }
 
 /// Releases what [`take_all`] took.
-pub(super) fn release_all(heaps: impl Iterator<Item = HeapRef>) {
-    for heap in heaps.filter(|heap| heap.gate.forks.take()) {
+pub(super) fn release_all() {
+    for heap in HEAPS.all().filter(|heap| heap.gate.forks.take()) {
         if Shared::of(heap).is_some() {
             heap.owner.pass(SHARED);
         }
@@ -363,8 +367,8 @@ pub(super) fn release_all(heaps: impl Iterator<Item = HeapRef>) {
 ///
 /// # Safety
 /// The process has one thread.
-pub(super) unsafe fn forget_the_lost(heaps: impl Iterator<Item = HeapRef>) {
-    for shared in heaps.filter_map(Shared::of).filter(|shared| shared.try_enter()) {
+pub(super) unsafe fn forget_the_lost() {
+    for shared in HEAPS.all().filter_map(Shared::of).filter(|shared| shared.try_enter()) {
         shared.0.gate.pauses.forget_all_but(os::thread_pointer());
         shared.leave();
     }
@@ -372,8 +376,8 @@ pub(super) unsafe fn forget_the_lost(heaps: impl Iterator<Item = HeapRef>) {
 
 /// Takes back what others have freed of shared heaps, and gives back what is free in them, as far as no thread is in
 /// them.
-pub(super) fn tidy(heaps: impl Iterator<Item = HeapRef>) {
-    for shared in heaps.filter_map(Shared::of).filter(|shared| shared.try_enter()) {
+pub(super) fn tidy() {
+    for shared in HEAPS.all().filter_map(Shared::of).filter(|shared| shared.try_enter()) {
         shared.0.collect();
         shared.0.retire_empty_spans();
         shared.leave();

@@ -19,6 +19,7 @@ use core::sync::atomic::{
 
 use super::exit;
 use super::heap::{Heap, HeapRef};
+use super::heaps::Heaps;
 use super::idle;
 use super::inherited;
 use super::lock::Lock;
@@ -28,8 +29,8 @@ use super::segment;
 use super::shared::{self, Shared};
 use crate::process;
 
-/// All heaps of the process.
-static HEAPS: AtomicPtr<Heap> = AtomicPtr::new(core::ptr::null_mut());
+/// The heaps that threads have, or had.
+static HEAPS: Heaps = Heaps::new();
 /// The key, plus one; 0 while there is none.
 static KEY: AtomicU32 = AtomicU32::new(0);
 static SETUP: Lock = Lock::new();
@@ -115,37 +116,24 @@ fn attach() -> Option<HeapRef> {
 /// that nobody owns, or that was lost.
 fn find() -> Option<HeapRef> {
     let me = os::thread_pointer();
-    let mut own = all().filter(|&heap| !shared::is_reserved(heap));
-    own.clone()
+    let mut heaps = HEAPS.all();
+    heaps
+        .clone()
         .find(|heap| heap.owner.is(me))
-        .or_else(|| own.clone().find(|heap| heap.owner.adopt(me)))
-        .or_else(|| own.find(|heap| heap.owner.is(LOST) && heap.adopt_lost()))
+        .or_else(|| heaps.clone().find(|heap| heap.owner.adopt(me)))
+        .or_else(|| heaps.find(|heap| heap.owner.is(LOST) && heap.adopt_lost()))
 }
 
 fn create() -> Option<HeapRef> {
     let heap = HeapRef::create(os::thread_pointer())?;
     idle::add_keeper();
-    add(heap);
+    HEAPS.add(heap);
     Some(heap)
 }
 
-/// Adds a new heap to the list of all. The ranks rise from the oldest, which is the last, to the newest.
-pub(super) fn add(heap: HeapRef) {
-    let mut first = HEAPS.load(Acquire);
-    loop {
-        heap.next.store(first, Relaxed);
-        heap.gate.rank.set(HeapRef::from_raw(first).map_or(0, |first| first.gate.rank.get() + 1));
-        match HEAPS.compare_exchange_weak(first, heap.as_ptr(), AcqRel, Acquire) {
-            Ok(_) => return,
-            Err(now) => first = now,
-        }
-    }
-}
-
+/// All heaps of the process.
 fn all() -> impl Iterator<Item = HeapRef> + Clone {
-    core::iter::successors(HeapRef::from_raw(HEAPS.load(Acquire)), |heap| {
-        HeapRef::from_raw(heap.next.load(Acquire))
-    })
+    HEAPS.all().chain(shared::HEAPS.all())
 }
 
 /// The key, created on first use together with the fork handlers. `None` when the process has used
@@ -212,11 +200,10 @@ pub fn end() -> bool {
     segment::release_free_memory();
     if segment::mapped_bytes() == 0 {
         shared::forget_spares();
-        let mut heap = HeapRef::from_raw(HEAPS.swap(core::ptr::null_mut(), AcqRel));
-        while let Some(gone) = heap {
-            heap = HeapRef::from_raw(gone.next.load(Acquire));
-            // SAFETY: no thread has it, and no span, so no chunk, leads to it.
-            unsafe { gone.destroy() };
+        // SAFETY: no thread has one, and no span, so no chunk, leads to one.
+        unsafe {
+            HEAPS.destroy();
+            shared::HEAPS.destroy();
         }
     }
     true
@@ -229,7 +216,7 @@ pub fn release_free_memory() -> usize {
         heap.collect();
         heap.retire_empty_spans();
     }
-    shared::tidy(all());
+    shared::tidy();
     segment::release_free_memory()
 }
 
@@ -244,14 +231,14 @@ fn watch_forks() {
 }
 
 unsafe extern "C" fn before_fork() {
-    shared::take_all(all());
+    shared::take_all();
     locks().for_each(Lock::take);
     process::FORKS.fetch_add(1, Relaxed);
 }
 
 unsafe extern "C" fn after_fork() {
     locks().for_each(Lock::release);
-    shared::release_all(all());
+    shared::release_all();
 }
 
 /// All locks of the library but those of shared heaps, which are taken before them, in the order in which they are
@@ -274,7 +261,25 @@ unsafe extern "C" fn in_child() {
     // SAFETY: a forked child has one thread.
     unsafe {
         inherited::mail_anew(all());
-        shared::forget_the_lost(all());
+        shared::forget_the_lost();
     }
     observers().for_each(|observer| (observer.forked)());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_for_a_heap_meets_none_of_shared_contexts() {
+        let shared = Shared::create().unwrap();
+        shared.leave();
+        let is_among = |heap: HeapRef| HEAPS.all().any(|other| other == heap);
+        assert!(is_among(current().unwrap()) && !is_among(shared.heap()));
+        assert!(all().any(|heap| heap == shared.heap()));
+        assert_eq!(shared.enter(), shared::Entering::Done);
+        shared.abandon();
+        shared.leave();
+        assert!(!is_among(shared.heap()) && all().any(|heap| heap == shared.heap()));
+    }
 }

@@ -245,6 +245,44 @@ static void many_come_and_go(void)
 	check(kib_of("VmSize:") < before + 64 * 1024);
 }
 
+static int end_thread(char *unused)
+{
+	(void)unused;
+	pthread_exit(NULL);
+}
+
+static void *end_in_a_destructor(void *context)
+{
+	char *x = node(context, "x");
+
+	talloc_set_destructor(node(x, "below"), end_thread);
+	talloc_free(x);
+	check(!"reached");
+	return NULL;
+}
+
+/* Of what such a thread was in the middle of freeing some may stay, but the context's heap serves the next. */
+static void threads_that_end_in_a_destructor(void)
+{
+	long before = 0;
+	int i;
+
+	for (i = 0; i < 500; i++) {
+		a = tm_shared_context(NULL, "a");
+		check(pthread_create(&another, NULL, end_in_a_destructor, a) == 0);
+		/* In the middle of it, or before, or after. */
+		check(i % 2 == 0 || talloc_free(talloc_strdup(a, "text")) == 0);
+		check(pthread_join(another, NULL) == 0);
+		check(talloc_free(talloc_strdup(a, "text")) == 0);
+		check(talloc_free(a) == 0);
+		if (i == 10) {
+			before = kib_of("VmSize:");
+		}
+	}
+	check(kib_of("VmSize:") < before + 16 * 1024);
+	expect_no_fault();
+}
+
 int main(void)
 {
 	catch_faults();
@@ -253,6 +291,7 @@ int main(void)
 	must_pass("forks", forks);
 	must_pass("forks while another has paused", forks_while_another_has_paused);
 	must_pass("misuse in a signal handler", misuse_in_a_handler);
+	must_pass("threads that end in a destructor", threads_that_end_in_a_destructor);
 	must_pass("many come and go", many_come_and_go);
 	return 0;
 }

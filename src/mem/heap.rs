@@ -53,6 +53,8 @@ pub struct Heap {
     generations: Generations,
     /// What the layer above hangs on the thread that owns this heap.
     annex: Cell<Option<NonNull<()>>>,
+    /// How often its thread has left shared heaps and not come back yet: see `shared`.
+    pub(super) pauses: Cell<u32>,
     /// The next heap of the process.
     pub(super) next: AtomicPtr<Heap>,
     /// What a shared heap has more: see `shared`.
@@ -93,6 +95,7 @@ impl HeapRef {
             gate: Gate::new(),
             next: AtomicPtr::new(core::ptr::null_mut()),
             annex: Cell::new(None),
+            pauses: Cell::new(0),
             uses: Cell::new(0),
             spans: AtomicU32::new(0),
             idle: Idle::new(),
@@ -299,6 +302,7 @@ impl HeapRef {
     /// The heap has no span, until it takes them up one by one.
     pub(super) fn forget_spans(self) {
         self.annex.set(None);
+        self.pauses.set(0);
         self.spans.store(0, Relaxed);
         self.idle.forget();
         for (current, waiting) in self.current.iter().zip(&self.waiting) {

@@ -1,7 +1,7 @@
 //! Pauses: who has left a shared heap to come back.
 //!
-//! The heap stays shared until all have. In the child of a fork only one thread will, so it is known whose the pauses
-//! are. There are some places for that in the heap itself, and pages with more once they are needed; without memory for
+//! The heap stays shared until all have, or have ended. In the child of a fork only one thread will, so it is known whose
+//! the pauses are. There are some places for that in the heap itself, and pages with more once they are needed; without memory for
 //! one, a pause is only counted, and waited for in a child, too.
 //!
 //! Places are on no thread's stack: foreign code runs during a pause, and may end its thread there, or jump out.
@@ -88,6 +88,13 @@ impl Pauses {
         count.set(count.get() - 1);
     }
 
+    /// `thread` will not come back.
+    pub(super) fn forget(&self, thread: usize) {
+        if let Some(place) = self.place_of(thread) {
+            place.count.set(0);
+        }
+    }
+
     /// No thread but `thread` will come back; of those without a place nothing is known.
     pub(super) fn forget_all_but(&self, thread: usize) {
         for place in self.places().filter(|place| place.thread.get() != thread) {
@@ -138,6 +145,13 @@ mod tests {
                 pauses.end(kept);
                 assert!(!pauses.are_over());
                 pauses.end(kept);
+                assert!(pauses.are_over());
+                (1..=threads).for_each(|one| pauses.begin(one));
+                (1..=threads).rev().for_each(|one| {
+                    assert!(!pauses.are_over());
+                    pauses.forget(one);
+                });
+                pauses.forget(kept);
                 assert!(pauses.are_over());
                 pauses.release();
             }

@@ -9,9 +9,9 @@
 //!
 //! The lock is not fair, but who has waited for long has the next turn.
 //!
-//! A heap stops being shared when the layer above has no use for it and nobody has paused in it. It is then like the heap
-//! of a thread that has ended, but waits for the next shared context: what lies in the heap of a thread, the null context
-//! for one, never finds itself in a shared one. So a `Shared` may be out of date, but never leads nowhere.
+//! A heap stops being shared when the layer above has no use for it and nobody has paused in it who may come back. It is
+//! then like the heap of a thread that has ended, but waits for the next shared context: what lies in the heap of a thread,
+//! the null context for one, never finds itself in a shared one. So a `Shared` may be out of date, but never leads nowhere.
 
 use core::cell::Cell;
 use core::sync::atomic::{
@@ -301,9 +301,12 @@ impl Shared {
         }
     }
 
-    /// Leaves, to come back: it stays shared until then.
+    /// Leaves, to come back: it stays shared until then, or until the thread ends.
     pub fn pause(self) {
         self.0.gate.pauses.begin(os::thread_pointer());
+        if let Some(own) = threads::current() {
+            own.pauses.set(own.pauses.get().saturating_add(1));
+        }
         self.leave();
     }
 
@@ -312,6 +315,9 @@ impl Shared {
         self.take();
         self.0.owner.pass(os::thread_pointer());
         self.0.gate.pauses.end(os::thread_pointer());
+        if let Some(own) = threads::current() {
+            own.pauses.set(own.pauses.get().saturating_sub(1));
+        }
     }
 
     /// Whether a thread sleeps until the calling thread leaves.
@@ -363,6 +369,16 @@ pub(super) fn release_all() {
     CREATION.release();
 }
 
+/// The calling thread ends, and comes back to no heap: foreign code has ended it during a pause, or jumped out before. It
+/// is in none.
+#[cold]
+pub(super) fn forget_my_pauses() {
+    for shared in HEAPS.all().filter_map(Shared::of).filter(|shared| shared.enter() == Entering::Done) {
+        shared.0.gate.pauses.forget(os::thread_pointer());
+        shared.leave();
+    }
+}
+
 /// In the child of a fork: threads that are not there come back to no heap, and what was only kept for them goes.
 ///
 /// # Safety
@@ -410,6 +426,48 @@ mod tests {
             // SAFETY: it is in no list, and nothing lies in it.
             unsafe { heap.destroy() };
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_threads_that_have_ended_in_a_pause() {
+        let shareds = [(); 2].map(|()| Shared::create().unwrap());
+        let heaps = shareds.map(|shared| shared.heap().as_ptr().expose_provenance());
+        shareds.map(Shared::leave);
+        let end_in_pauses = move || {
+            for (heap, times) in heaps.into_iter().zip([1, 2]) {
+                let heap = HeapRef::from_raw(core::ptr::with_exposed_provenance_mut(heap));
+                let shared = Shared::of(heap.unwrap()).unwrap();
+                for _ in 0..times {
+                    assert_eq!(shared.enter(), Entering::Done);
+                    shared.pause();
+                }
+            }
+        };
+        let enter_and_abandon = |shared: Shared| {
+            assert_eq!(shared.enter(), Entering::Done);
+            shared.abandon();
+            shared.leave();
+        };
+        thread::spawn(end_in_pauses).join().unwrap();
+        shareds.map(enter_and_abandon);
+        assert!(shareds.iter().all(|shared| Shared::of(shared.heap()).is_none()));
+        // Also if they are the last that had something to do with it.
+        let shared = Shared::create().unwrap();
+        let heap = shared.heap().as_ptr().expose_provenance();
+        shared.pause();
+        thread::spawn(move || {
+            let heap = HeapRef::from_raw(core::ptr::with_exposed_provenance_mut(heap));
+            let shared = Shared::of(heap.unwrap()).unwrap();
+            assert_eq!(shared.enter(), Entering::Done);
+            shared.abandon();
+            shared.pause();
+        })
+        .join()
+        .unwrap();
+        assert!(Shared::of(shared.heap()).is_some());
+        shared.resume();
+        shared.leave();
+        assert!(Shared::of(shared.heap()).is_none());
     }
 
     /// More threads than there are places for without memory.

@@ -161,6 +161,9 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
         && heap.is_mine()
     {
         observers().for_each(|observer| (observer.thread_ends)());
+        if heap.pauses.replace(0) > 0 {
+            shared::forget_my_pauses();
+        }
         heap.collect();
         heap.lay_down();
         // A free that the end of the thread has cut short is over.

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use allocator_api2::alloc::{Allocator, Layout};
@@ -207,6 +207,10 @@ fn rustsec_2020_0136_what_holds_a_value_is_no_more_send_than_it() {
     assert!(implements!(SharedContext: Send) && implements!(SharedContext: Sync));
     assert!(!implements!(SharedGuard<'static>: Send));
     assert!(!implements!(SharedGuard<'static>: Sync));
+    assert!(implements!(SharedContext: UnwindSafe) && implements!(SharedContext: RefUnwindSafe));
+    assert!(
+        implements!(SharedGuard<'static>: UnwindSafe) && implements!(SharedGuard<'static>: RefUnwindSafe)
+    );
 }
 
 /// syncpool: a bucket of a pool was `Send` whatever was in it. See `rules/cached_value_may_not_go.rs`.

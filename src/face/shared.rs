@@ -3,17 +3,24 @@
 //! It locks its own tree and nothing else, so that two shared contexts never wait for each other. No foreign
 //! code runs under the lock but what a [`SharedGuard`]'s owner does: values are made before it is taken, and
 //! dropped when the last handle is gone.
+//!
+//! Why it is sound: whoever touches the tree has a turn at it (`mem::turns`), brief or, with a guard, long, or has the last
+//! handle by `&mut`. A fork waits for brief turns, and leaves no half-made change of one behind. Of a long turn that is
+//! lost in a child, nothing is touched there any more: not even to free it.
 
 use core::alloc::Layout;
+use core::cell::UnsafeCell;
 use core::fmt;
-use core::mem;
+use core::mem::{self, ManuallyDrop};
 use core::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use core::panic::RefUnwindSafe;
+use std::sync::Arc;
 
 use super::context::{Context, or_panic};
 use super::kind::{Kind, Owns, Sendable};
 use super::tree::Report;
 use crate::error::AllocError;
+use crate::mem::turns::{Brief, Long, Lost, Turns};
 
 /// A root context for any number of threads. Clones are handles to the same; the last one frees it.
 ///
@@ -39,13 +46,80 @@ use crate::error::AllocError;
 /// ```compile_fail
 /// tmempool::SharedContext::new("table").alloc(std::rc::Rc::new(1));
 /// ```
+///
+/// # fork
+/// A process may fork while other threads use the context. What takes the lock for the length of a call (all functions
+/// here but [`lock`](Self::lock)) is not interrupted by that: the child finds the context whole, and goes on with it. A
+/// guard that the forking thread has goes on in both processes. But a guard that *another* thread has at that moment will
+/// never be dropped in the child, and what it guards may be half changed. So in that child the context can be used no more:
+/// whatever takes the lock panics ("a thread that a fork has left behind has this shared context"), instead of waiting for
+/// ever, and the last handle leaves the memory and the values as they are. Values that the child has had from the
+/// context before stay. [`is_left_behind`](Self::is_left_behind) says whether it is so. The parent notices nothing.
 #[derive(Clone)]
 pub struct SharedContext {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    ctx: Mutex<Context<Sendable>>,
+    turns: Turns,
+    ctx: UnsafeCell<ManuallyDrop<Context<Sendable>>>,
+}
+
+// SAFETY: the context may go to another thread, and is used by the thread whose turn it is.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+// A panic during a turn leaves a valid tree.
+impl RefUnwindSafe for Inner {}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // SAFETY: `of` has enlisted it, and this was the last handle.
+        unsafe { self.turns.strike_off() };
+        if !self.turns.is_lost() {
+            // SAFETY: not used after this.
+            unsafe { ManuallyDrop::drop(self.ctx.get_mut()) };
+        }
+    }
+}
+
+/// What a turn gives.
+///
+/// # Safety
+/// It is the calling thread's turn as long as this is used.
+unsafe fn context(inner: &Inner) -> &Context<Sendable> {
+    // SAFETY: the caller's: nobody else uses it, and nobody has a `&mut`, for that takes the last handle.
+    unsafe { &*inner.ctx.get() }
+}
+
+/// A brief turn at the context: no foreign code runs until it is dropped.
+struct Held<'s> {
+    inner: &'s Inner,
+    #[allow(dead_code, reason = "dropped")]
+    turn: Brief<'s>,
+}
+
+impl Deref for Held<'_> {
+    type Target = Context<Sendable>;
+
+    fn deref(&self) -> &Self::Target {
+        // SAFETY: the turn is the thread's that has this.
+        unsafe { context(self.inner) }
+    }
+}
+
+#[inline(always)]
+fn or_left_behind<T>(turn: Result<T, Lost>) -> T {
+    match turn {
+        Ok(turn) => turn,
+        Err(Lost) => left_behind(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn left_behind() -> ! {
+    panic!("tmempool: a thread that a fork has left behind has this shared context")
 }
 
 /// The lock of a [`SharedContext`]: a context for one thread.
@@ -57,7 +131,9 @@ struct Inner {
 /// row.alloc_str("one thread at a time");
 /// ```
 pub struct SharedGuard<'s> {
-    root: MutexGuard<'s, Context<Sendable>>,
+    inner: &'s Inner,
+    #[allow(dead_code, reason = "dropped")]
+    turn: Long<'s>,
 }
 
 impl SharedContext {
@@ -96,23 +172,41 @@ impl SharedContext {
     /// let config = SharedContext::of(config);
     /// ```
     pub fn of(ctx: Context<Sendable>) -> SharedContext {
-        SharedContext { inner: Arc::new(Inner { ctx: Mutex::new(ctx) }) }
+        let ctx = UnsafeCell::new(ManuallyDrop::new(ctx));
+        let inner = Arc::new(Inner { turns: Turns::new(), ctx });
+        // SAFETY: it lies in the `Arc`, whose end strikes it off.
+        unsafe { inner.turns.enlist() };
+        SharedContext { inner }
     }
 
-    fn hold(&self) -> MutexGuard<'_, Context<Sendable>> {
-        // A panic under the lock leaves a valid tree.
-        self.inner.ctx.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    fn hold(&self) -> Held<'_> {
+        Held { inner: &self.inner, turn: or_left_behind(self.inner.turns.brief()) }
     }
 
     /// Waits until no other thread uses the tree, and gives it to this one. Not to be asked for twice by one
     /// thread, nor to be held while [`alloc`](Self::alloc) is called: it would wait for itself.
+    ///
+    /// # Panics
+    /// In the child of a fork, if a thread has it that was [left behind](Self#fork); as all functions that take the lock.
     ///
     /// ```
     /// let table = tmempool::SharedContext::new("table");
     /// println!("{}", table.lock().report());
     /// ```
     pub fn lock(&self) -> SharedGuard<'_> {
-        SharedGuard { root: self.hold() }
+        SharedGuard { inner: &self.inner, turn: or_left_behind(self.inner.turns.long()) }
+    }
+
+    /// Whether this is the child of a fork, in which the context can be used no more, as a thread has the lock that does not
+    /// exist here: see [above](Self#fork). The answer changes only in a fork.
+    ///
+    /// ```
+    /// let table = tmempool::SharedContext::new("table");
+    /// assert!(!table.is_left_behind());
+    /// ```
+    pub fn is_left_behind(&self) -> bool {
+        self.inner.turns.is_lost()
     }
 
     /// The tree as it is now.
@@ -122,7 +216,9 @@ impl SharedContext {
     /// assert_eq!(table.report().root().name(), "table");
     /// ```
     pub fn report(&self) -> Report {
-        self.hold().report()
+        // What the report needs is allocated outside of the turns.
+        let root = self.hold().chunk();
+        Report::of_locked(root, -1, || self.hold())
     }
 
     /// Resets the context, if this is the only handle to it: see [`Context::reset`]. Says whether it was.
@@ -136,7 +232,10 @@ impl SharedContext {
     /// ```
     pub fn reset(&mut self) -> bool {
         let Some(inner) = Arc::get_mut(&mut self.inner) else { return false };
-        inner.ctx.get_mut().unwrap_or_else(PoisonError::into_inner).reset();
+        if inner.turns.is_lost() {
+            left_behind();
+        }
+        inner.ctx.get_mut().reset();
         true
     }
 
@@ -293,17 +392,19 @@ impl Deref for SharedGuard<'_> {
     type Target = Context<Sendable>;
 
     fn deref(&self) -> &Self::Target {
-        &self.root
+        // SAFETY: the turn is the thread's that has the guard.
+        unsafe { context(self.inner) }
     }
 }
 
 impl fmt::Debug for SharedContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shared = f.debug_tuple("SharedContext");
-        match self.inner.ctx.try_lock() {
-            Ok(ctx) => shared.field(&ctx),
-            Err(TryLockError::Poisoned(ctx)) => shared.field(&ctx.into_inner()),
-            Err(TryLockError::WouldBlock) => shared.field(&format_args!("<in use>")),
+        // The formatter is foreign code.
+        match self.inner.turns.try_long() {
+            Ok(Some(turn)) => shared.field(&*SharedGuard { inner: &self.inner, turn }),
+            Ok(None) => shared.field(&format_args!("<in use>")),
+            Err(Lost) => shared.field(&format_args!("<left behind>")),
         };
         shared.finish()
     }

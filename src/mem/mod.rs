@@ -6,7 +6,7 @@
 //! kernel), [`heap`] cuts them into slots for one thread (whose that is stands in its `owner`; what others free comes back
 //! by `remote`, many at once by [`bulk`]; which spans it keeps with nothing in them says `idle`; tags are made of
 //! `generations`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (all are in a list of `heaps`;
-//! `exit` says whether there is anything left to do for them).
+//! `exit` says whether there is anything left to do for them). [`turns`] are taken at what a program may hold over a fork.
 
 mod budget;
 pub mod bulk;
@@ -32,3 +32,4 @@ pub mod slab;
 pub mod span;
 mod sync;
 pub mod threads;
+pub mod turns;

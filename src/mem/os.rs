@@ -302,6 +302,13 @@ pub fn wake_one(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, 1) };
 }
 
+/// Wakes all threads that [`wait`] for `word`.
+pub fn wake_all(word: &AtomicU32) {
+    const OP: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: as for `wake_one`.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, i32::MAX) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

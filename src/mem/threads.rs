@@ -27,6 +27,7 @@ use super::os;
 use super::owner::{LOST, NOBODY};
 use super::segment;
 use super::shared::{self, Shared};
+use super::turns;
 use crate::process;
 
 /// The heaps that threads have, or had.
@@ -234,6 +235,7 @@ fn watch_forks() {
 }
 
 unsafe extern "C" fn before_fork() {
+    turns::take_all();
     shared::take_all();
     locks().for_each(Lock::take);
     process::FORKS.fetch_add(1, Relaxed);
@@ -242,10 +244,11 @@ unsafe extern "C" fn before_fork() {
 unsafe extern "C" fn after_fork() {
     locks().for_each(Lock::release);
     shared::release_all();
+    turns::release_all();
 }
 
-/// All locks of the library but those of shared heaps, which are taken before them, in the order in which they are
-/// taken.
+/// All locks of the library but those of turns and of shared heaps, which are taken before them, in the order in which
+/// they are taken.
 fn locks() -> impl Iterator<Item = &'static Lock> {
     process::locks().chain([shared::spares_lock(), &SETUP, segment::lock()])
 }
@@ -253,6 +256,7 @@ fn locks() -> impl Iterator<Item = &'static Lock> {
 unsafe extern "C" fn in_child() {
     process::BIRTHS.fetch_add(1, Relaxed);
     process::renew_secret();
+    turns::lose_all_but(os::thread_pointer());
     // SAFETY: as in the parent: all locks were taken by the thread that forked, which is this one.
     unsafe { after_fork() };
     let me = os::thread_pointer();

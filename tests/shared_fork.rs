@@ -229,7 +229,7 @@ fn a_fork_waits_for_no_guard() {
             b.alloc_str("b");
         };
         let calls = |round: usize| {
-            let text = if round % 50 == 0 { "text" } else { "" };
+            let text = if round.is_multiple_of(50) { "text" } else { "" };
             a.alloc_str(text);
             b.alloc_str(text);
         };

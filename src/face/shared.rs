@@ -48,13 +48,15 @@ use crate::mem::turns::{Brief, Long, Lost, Turns};
 /// ```
 ///
 /// # fork
-/// A process may fork while other threads use the context. What takes the lock for the length of a call (all functions
-/// here but [`lock`](Self::lock)) is not interrupted by that: the child finds the context whole, and goes on with it. A
-/// guard that the forking thread has goes on in both processes. But a guard that *another* thread has at that moment will
-/// never be dropped in the child, and what it guards may be half changed. So in that child the context can be used no more:
-/// whatever takes the lock panics ("a thread that a fork has left behind has this shared context"), instead of waiting for
-/// ever, and the last handle leaves the memory and the values as they are. Values that the child has had from the
-/// context before stay. [`is_left_behind`](Self::is_left_behind) says whether it is so. The parent notices nothing.
+/// A process may fork while other threads use the context. A fork waits until none of them is in a call: the child finds
+/// the context whole, can use, grow and free it.
+///
+/// A guard ([`lock`](Self::lock)) is the program's, and no fork waits for it. One that the forking thread has goes on in both
+/// processes. One that *another* thread has at that moment will never be dropped in the child, and what it guards may be
+/// half changed. So in that child the context can be used no more: instead of waiting for ever, whatever takes the lock
+/// panics ("a thread that a fork has left behind has this shared context"). [`is_left_behind`](Self::is_left_behind) says
+/// so beforehand. References that the child has had from the context before stay good, for the last handle neither frees
+/// the memory nor drops the values there. The parent notices nothing.
 #[derive(Clone)]
 pub struct SharedContext {
     inner: Arc<Inner>,

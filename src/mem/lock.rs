@@ -1,9 +1,10 @@
 //! A lock: one word that threads sleep on when it is taken, and who has taken it.
 //!
-//! Not recursive: a thread that would wait for itself, because a signal handler has interrupted it while it had the lock, ends
-//! the process with a reason. (In the few instructions in which the lock is taken or released, it waits for ever.) Never held while foreign code (a destructor, a callback) runs. All locks, static ones and those
-//! of shared heaps, are taken around a fork (see `threads`), so that in the child each is free, and what it guards
-//! whole.
+//! Not recursive: a thread that would wait for itself, because a signal handler has interrupted it while it had the lock,
+//! ends the process with a reason. (In the few instructions in which the lock is taken or released, it waits for ever.)
+//!
+//! Never held while foreign code (a destructor, a callback) runs. All locks, static ones and those of shared heaps and of
+//! turns, are taken around a fork (see `threads`), so that in the child each is free, and what it guards whole.
 //!
 //! Not fair: a thread that releases the lock and wants it again at once most often gets it, with all that it guards
 //! still in its cache. A waiting thread looks for a while before it sleeps, also after it was woken, so that a lock in

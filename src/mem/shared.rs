@@ -432,7 +432,7 @@ mod tests {
     fn nobody_waits_for_threads_that_have_ended_in_a_pause() {
         let shareds = [(); 2].map(|()| Shared::create().unwrap());
         let heaps = shareds.map(|shared| shared.heap().as_ptr().expose_provenance());
-        shareds.map(Shared::leave);
+        shareds.into_iter().for_each(Shared::leave);
         let end_in_pauses = move || {
             for (heap, times) in heaps.into_iter().zip([1, 2]) {
                 let heap = HeapRef::from_raw(core::ptr::with_exposed_provenance_mut(heap));
@@ -449,7 +449,7 @@ mod tests {
             shared.leave();
         };
         thread::spawn(end_in_pauses).join().unwrap();
-        shareds.map(enter_and_abandon);
+        shareds.into_iter().for_each(enter_and_abandon);
         assert!(shareds.iter().all(|shared| Shared::of(shared.heap()).is_none()));
         // Also if they are the last that had something to do with it.
         let shared = Shared::create().unwrap();

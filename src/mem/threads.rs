@@ -256,7 +256,7 @@ fn locks() -> impl Iterator<Item = &'static Lock> {
 unsafe extern "C" fn in_child() {
     process::BIRTHS.fetch_add(1, Relaxed);
     process::renew_secret();
-    turns::lose_all_but(os::thread_pointer());
+    turns::forget_the_lost();
     // SAFETY: as in the parent: all locks were taken by the thread that forked, which is this one.
     unsafe { after_fork() };
     let me = os::thread_pointer();

@@ -22,8 +22,17 @@ use core::sync::atomic::{
 
 use super::lock::{Held, Lock};
 use super::os;
-use super::owner::{LOST, NOBODY};
 use super::sync::SPINS;
+
+/// Nobody has a long turn.
+const NOBODY: usize = 0;
+/// Who has it is not in this process.
+const LOST: usize = usize::MAX;
+
+/// The calling thread, as it stands for a long turn of its own. Thread pointers may be small numbers (Miri's are), 0 too.
+fn me() -> usize {
+    os::thread_pointer() + 1
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -153,7 +162,7 @@ impl Turns {
 
     /// The lock is held, and it is nobody's turn.
     fn begin(&self) -> Long<'_> {
-        self.whose.store(os::thread_pointer(), Relaxed);
+        self.whose.store(me(), Relaxed);
         Long(self, PhantomData)
     }
 
@@ -242,9 +251,10 @@ pub(super) fn release_all() {
     LIST.lock.release();
 }
 
-/// In the child of a fork, between [`take_all`] and [`release_all`]: long turns are lost but those of `thread`, the only one.
-pub(super) fn lose_all_but(thread: usize) {
-    for turns in all().filter(|turns| ![NOBODY, thread].contains(&turns.whose.load(Relaxed))) {
+/// In the child of a fork, between [`take_all`] and [`release_all`]: long turns are lost but those of the calling thread,
+/// the only one.
+pub(super) fn forget_the_lost() {
+    for turns in all().filter(|turns| ![NOBODY, me()].contains(&turns.whose.load(Relaxed))) {
         turns.whose.store(LOST, Relaxed);
     }
 }

@@ -279,7 +279,8 @@ static void threads_that_end_in_a_destructor(void)
 			before = kib_of("VmSize:");
 		}
 	}
-	check(kib_of("VmSize:") < before + 16 * 1024);
+	/* Twice that if they stayed; ThreadSanitizer keeps half of it for threads that end like that. */
+	check(kib_of("VmSize:") < before + 32 * 1024);
 	expect_no_fault();
 }
 

@@ -173,8 +173,20 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
     }
 }
 
+/// A Rust program that the crate is linked into has the fork handlers before it has threads: while one registers them,
+/// another must not fork. In the order of the section, it comes before all constructors that ask for no place.
+#[cfg(not(miri))]
+#[used]
+#[unsafe(link_section = ".init_array.00101")]
+static BEGINNING: extern "C" fn() = beginning;
+
+#[cfg(not(miri))]
+extern "C" fn beginning() {
+    let _ = key();
+}
+
 /// Called when the library is loaded: its fork handlers come before those of whoever is loaded after it, so that those may
-/// use it, and may wait for who does. Where it is not called, they come with the first heap.
+/// use it, and may wait for who does.
 pub fn begin() {
     let _ = key();
     let _held = SETUP.hold();

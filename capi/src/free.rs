@@ -2,9 +2,10 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use tmempool::error::{AllocError, FreeError};
+use tmempool::mem::span::SpanRef;
 use tmempool::ops;
 use tmempool::tree::chunk::Chunk;
-use tmempool::tree::sight::{Look, Suspect};
+use tmempool::tree::sight::{Found, Look, Suspect};
 
 use crate::fault;
 use crate::names::name_of;
@@ -26,7 +27,10 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
     unsafe {
         match Chunk::look(ptr) {
             Look::Plain(found) if ops::free_found(found, location) => 0,
-            Look::Plain(found) => free_checked(found.chunk(), ptr, location),
+            Look::Plain(found) => {
+                let (chunk, span) = found.parts();
+                free_unready(chunk, span, location)
+            }
             Look::Member(suspect) => free_member(ptr, location, suspect),
             Look::Shared => free_shared(ptr, location),
             Look::Unknown => free_slow(ptr, location),
@@ -80,12 +84,13 @@ unsafe fn free_slow(ptr: *mut c_void, location: *const c_char) -> c_int {
 /// # Safety
 /// Contract.
 #[inline(never)]
-unsafe fn free_checked(chunk: Chunk, ptr: *mut c_void, location: *const c_char) -> c_int {
-    // SAFETY: contract.
+unsafe fn free_unready(chunk: Chunk, span: SpanRef, location: *const c_char) -> c_int {
+    // SAFETY: contract; they are the parts of what was found.
     unsafe {
-        match ops::free(chunk, location) {
-            Err(FreeError::Again) => free_slow(ptr, location),
-            result => freed(result, ptr, location),
+        match ops::free_unready(Found::of_parts(chunk, span), location) {
+            Ok(()) => 0,
+            Err(FreeError::Again) => free_slow(chunk.ptr(), location),
+            result => freed(result, chunk.ptr(), location),
         }
     }
 }

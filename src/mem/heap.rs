@@ -19,6 +19,7 @@ use core::sync::atomic::{
 
 use super::generations::Generations;
 use super::geometry;
+use super::here::{self, Change};
 use super::idle::{self, Idle, Kept};
 use super::inherited;
 use super::os;
@@ -427,8 +428,15 @@ pub struct ReadySpan(SpanRef);
 
 /// `span`, if it is one of slots of the calling thread's heap, and not full. `None` says nothing.
 #[inline(always)]
-pub fn ready_span(span: SpanRef) -> Option<ReadySpan> {
+fn ready_span(span: SpanRef) -> Option<ReadySpan> {
     HeapRef::from_raw(span.taker()).is_some_and(HeapRef::is_mine).then_some(ReadySpan(span))
+}
+
+/// [`ready_span`] for who begins a change with that.
+#[inline(always)]
+pub fn begin_ready(span: SpanRef) -> Option<(ReadySpan, Change)> {
+    let change = here::begin_in(span.taker())?;
+    Some((ReadySpan(span), change))
 }
 
 impl ReadySpan {
@@ -450,6 +458,26 @@ impl ReadySpan {
         put_back(self.0, at.cast());
         if self.0.used.get() == 0 && self.0.state() != State::Current {
             settle(self.0);
+        }
+    }
+}
+
+/// [`give`] of one slot and [`give_to`] of another, in the middle of a change: whose heap it is, is asked once.
+///
+/// # Safety
+/// As for these.
+#[inline(always)]
+pub unsafe fn give_two(first: NonNull<u8>, span: SpanRef, second: NonNull<u8>) {
+    // SAFETY: the caller's. As long as the second slot is in use, its span takes it back whatever becomes of the first's.
+    unsafe {
+        let firsts = SpanRef::of(first.addr().get());
+        let taker = span.taker();
+        if here::is_own(taker) && firsts.taker() == taker {
+            ReadySpan(firsts).give(first);
+            ReadySpan(span).give(second);
+        } else {
+            give_slow(firsts, first);
+            give_slow(span, second);
         }
     }
 }

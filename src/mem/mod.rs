@@ -5,7 +5,8 @@
 //! without a check; [`span`] describes a run of slices, [`segment`] hands them out (and `budget` says which go back to the
 //! kernel), [`heap`] cuts them into slots for one thread (whose that is stands in its `owner`; what others free comes back
 //! by `remote`, many at once by [`bulk`]; which spans it keeps with nothing in them says `idle`; tags are made of
-//! `generations`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (all are in a list of `heaps`;
+//! `generations`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (all are in a list of `heaps`; a thread finds its own, and marks what it
+//! changes, [`here`];
 //! `exit` says whether there is anything left to do for them). [`turns`] are taken at what a program may hold over a fork.
 
 mod budget;
@@ -16,6 +17,7 @@ pub mod geometry;
 pub mod heads;
 pub mod heap;
 mod heaps;
+pub mod here;
 mod idle;
 mod inherited;
 pub mod known;

@@ -4,9 +4,9 @@
 //! the heap waits for the next thread, with all that is still in it. Neither needs the thread's
 //! cooperation after its end: what it left behind can be freed by anyone.
 //!
-//! The heap of a thread is kept under a key of the threads library rather than in a thread-local
-//! variable: programs allocate and free until a thread's very last moment, when thread-local
-//! destructors have long run, and then the key simply gets a heap again.
+//! Which heap it is, a word of the thread's says (`here`). That a thread ends is told by a key of the threads library rather
+//! than by a destructor of thread-local storage: programs allocate and free until a thread's very last moment, when those
+//! have long run, and then the thread simply gets a heap again, and its key a value.
 //!
 //! fork: the child keeps the calling thread's heap and those that nobody owned. Heaps of threads
 //! that do not exist in the child may have been caught in the middle of a change: see `inherited`.
@@ -18,8 +18,9 @@ use core::sync::atomic::{
 };
 
 use super::exit;
-use super::heap::{Heap, HeapRef};
+use super::heap::HeapRef;
 use super::heaps::Heaps;
+use super::here::{self, Change};
 use super::idle;
 use super::inherited;
 use super::lock::Lock;
@@ -84,15 +85,7 @@ fn observers() -> impl Iterator<Item = &'static Observer> {
 /// The calling thread's heap; made when it has none. `None` when there is no memory for one.
 #[inline]
 pub fn current() -> Option<HeapRef> {
-    let key = KEY.load(Acquire);
-    if key != 0 {
-        // SAFETY: the key was created and is deleted only when the library ends.
-        let heap: *mut Heap = unsafe { libc::pthread_getspecific(key - 1) }.cast();
-        if let Some(heap) = HeapRef::from_raw(heap) {
-            return Some(heap);
-        }
-    }
-    attach()
+    here::heap().or_else(attach)
 }
 
 #[cold]
@@ -105,9 +98,9 @@ fn attach() -> Option<HeapRef> {
         exit::watch();
     }
     let heap = find().or_else(create)?;
+    here::settle(Some(heap));
     if let Some(key) = key {
-        // SAFETY: the key exists. When the threads library has no memory for it, the heap is found
-        // again by its owner's thread pointer.
+        // SAFETY: the key exists. When the threads library has no memory for it, the heap stays with the thread pointer.
         unsafe { libc::pthread_setspecific(key, heap.as_ptr().cast::<c_void>()) };
     }
     Some(heap)
@@ -162,6 +155,7 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
         && heap.is_mine()
     {
         observers().for_each(|observer| (observer.thread_ends)());
+        let _change = Change::begin();
         if heap.pauses.replace(0) > 0 {
             shared::forget_my_pauses();
         }
@@ -169,6 +163,7 @@ unsafe extern "C" fn detach(heap: *mut c_void) {
         heap.lay_down();
         // A free that the end of the thread has cut short is over.
         heap.annex().set(None);
+        here::settle(None);
         heap.leave();
     }
 }
@@ -213,6 +208,7 @@ pub fn end() -> bool {
         heap.lay_down();
         heap.leave();
     }
+    here::settle(None);
     segment::release_free_memory();
     if segment::mapped_bytes() == 0 {
         shared::forget_spares();
@@ -228,6 +224,7 @@ pub fn end() -> bool {
 /// Gives all memory back to the system that holds nothing, as far as the calling thread can tell.
 /// Returns how many bytes that was.
 pub fn release_free_memory() -> usize {
+    let _change = Change::begin();
     if let Some(heap) = current() {
         heap.collect();
         heap.retire_empty_spans();

@@ -6,6 +6,7 @@ use core::ptr;
 use super::say::{self, Asked};
 use super::{roots, shared};
 use crate::error::AllocError;
+use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
 use crate::tree::chunk::{HEADER, LIMITED};
@@ -32,6 +33,12 @@ pub unsafe fn alloc(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocEr
         return Ok(chunk);
     }
     alloc_slow(parent, size)
+}
+
+#[inline(never)]
+fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+    let _change = Change::begin();
+    make_chunk(parent, size)
 }
 
 /// [`alloc`] of a chunk named `name`, only if it goes the short way. `None` says nothing.
@@ -110,8 +117,9 @@ pub unsafe fn alloc_root_quick(size: usize, name: *const c_char) -> Option<Chunk
     store::quick_root(size, name)
 }
 
-#[inline(never)]
-fn alloc_slow(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
+/// [`alloc`] in the middle of a change, the long way.
+#[inline]
+pub(super) fn make_chunk(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE {
         return refuse(parent, AllocError::TooLarge);
     }
@@ -219,7 +227,8 @@ pub unsafe fn alloc_zeroed(parent: Option<Chunk>, size: usize) -> Result<Chunk, 
 /// # Safety
 /// See the [module](super).
 pub unsafe fn pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
-    pool_with(parent, 0, size, Growth::OVERFLOW)
+    let _change = Change::begin();
+    make_pool(parent, 0, size, Growth::OVERFLOW)
 }
 
 /// A pool that begins with a block of `first` bytes and grows by blocks of twice the size of the one before, up to
@@ -232,7 +241,8 @@ pub unsafe fn pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocErr
 /// # Safety
 /// See the [module](super).
 pub unsafe fn growable_pool(parent: Option<Chunk>, first: usize, max: usize) -> Result<Chunk, AllocError> {
-    let pool = pool_with(parent, 0, first, Growth::doubling(first, max))?;
+    let _change = Change::begin();
+    let pool = make_pool(parent, 0, first, Growth::doubling(first, max))?;
     bare::prepare(pool);
     Ok(pool)
 }
@@ -250,7 +260,8 @@ pub unsafe fn growable_object(
     first: usize,
     max: usize,
 ) -> Result<Chunk, AllocError> {
-    pool_with(parent, size, first, Growth::doubling(first, max))
+    let _change = Change::begin();
+    make_pool(parent, size, first, Growth::doubling(first, max))
 }
 
 /// A chunk of `size` bytes that is also a pool, with room for `subobjects` chunks of
@@ -271,10 +282,17 @@ pub unsafe fn pooled_object(
         .checked_mul(HEADER + 15)
         .and_then(|headers| headers.checked_add(subobjects_size))
         .ok_or(AllocError::TooLarge)?;
-    pool_with(parent, size, room, Growth::OVERFLOW)
+    let _change = Change::begin();
+    make_pool(parent, size, room, Growth::OVERFLOW)
 }
 
-fn pool_with(parent: Option<Chunk>, size: usize, room: usize, growth: Growth) -> Result<Chunk, AllocError> {
+/// A chunk of `size` bytes that is also a pool with a first block of `room` bytes.
+pub(super) fn make_pool(
+    parent: Option<Chunk>,
+    size: usize,
+    room: usize,
+    growth: Growth,
+) -> Result<Chunk, AllocError> {
     if size >= MAX_SIZE || room >= MAX_SIZE || size + room >= MAX_SIZE {
         return refuse(parent, AllocError::TooLarge);
     }

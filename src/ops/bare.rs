@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use super::alloc::MAX_SIZE;
 use super::say::{self, Asked};
 use crate::error::AllocError;
+use crate::mem::here::Change;
 use crate::tree::chunk::{LIMITED, POOL};
 use crate::tree::pool::bare;
 use crate::tree::{Chunk, limit, meter};
@@ -22,6 +23,7 @@ pub unsafe fn bare(chunk: Chunk, size: usize) -> Result<NonNull<u8>, AllocError>
     if !chunk.has(POOL) {
         return Err(AllocError::Refused);
     }
+    let _change = Change::begin();
     if size >= MAX_SIZE {
         return refuse(chunk, AllocError::TooLarge);
     }
@@ -54,6 +56,7 @@ pub unsafe fn bare(chunk: Chunk, size: usize) -> Result<NonNull<u8>, AllocError>
 /// See the [module](super).
 #[inline(always)]
 pub unsafe fn bare_quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
+    let _change = Change::begin();
     bare::quick(payload, size)
 }
 

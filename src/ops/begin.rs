@@ -12,6 +12,7 @@ use super::dying::Root;
 use super::entry::{Gained, come_back, gain};
 use super::{reparent, roots};
 use crate::error::FreeError;
+use crate::mem::here;
 use crate::mem::shared::Shared;
 use crate::tree::chunk::{DYING, REFERENCE};
 use crate::tree::side::{Running, SideRef};
@@ -96,7 +97,7 @@ pub(super) fn begin(
         drop_references_to(chunk, location, held)?;
         if let Some(destructor) = side.destructor.take() {
             let home = domain::of(chunk);
-            let verdict = call_destructor(chunk, side, destructor, root, held);
+            let verdict = here::outside(|| call_destructor(chunk, side, destructor, root, held));
             ran = after_destructor(chunk, side, destructor, verdict, home, held);
         }
     }
@@ -172,7 +173,7 @@ pub(super) enum Unless {
     Gone,
 }
 
-/// Calls the destructor of `chunk`, which has been taken from its record, outside of `held`. The chunk is of that domain,
+/// Calls the destructor of `chunk`, which has been taken from its record, outside of `held` and of all changes. The chunk is of that domain,
 /// or of none, and is not freed or resized meanwhile; [`after_destructor`] is to follow.
 #[inline(always)]
 pub(super) fn call_destructor(
@@ -239,7 +240,7 @@ fn run_finalizer(
         held.pause();
     }
     // SAFETY: set for this chunk, whose payload is intact and never null.
-    unsafe { finalizer(NonNull::new_unchecked(chunk.ptr())) };
+    here::outside(|| unsafe { finalizer(NonNull::new_unchecked(chunk.ptr())) });
     let away = come_back(held, home, chunk);
     side.running.set(Running::No);
     if away.is_some() && !reparent::take_out(chunk) {

@@ -13,6 +13,7 @@ use super::entry::{Gained, enter_surely};
 use super::leaves::{Stop, free_leaves, free_leaves_with_destructors, may_have_destructor};
 use super::{reparent, roots};
 use crate::error::FreeError;
+use crate::mem::here;
 use crate::mem::shared::Shared;
 use crate::tree::chunk::{ANCHOR, GUARDED, REFERENCE};
 use crate::tree::{Chunk, domain, links, refs, store};
@@ -112,7 +113,7 @@ pub(super) fn go_down(
     held: Option<Shared>,
 ) -> Option<Chunk> {
     if held.is_none() && may_have_destructor(child) {
-        match free_leaves_with_destructors(parent, location, spares_name, root) {
+        match here::outside(|| free_leaves_with_destructors(parent, location, spares_name, root)) {
             Stop::First => {}
             Stop::Later => return None,
             Stop::At(child, ran) => {

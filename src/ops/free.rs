@@ -9,6 +9,7 @@ use super::entry::{Gained, enter_one, gain};
 use super::leaves::{Outcome, free_leaves, free_with_destructor, may_have_destructor};
 use super::{reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
+use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::tree::chunk::DYING;
 use crate::tree::side::Running;
@@ -23,9 +24,19 @@ use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
 /// # Safety
 /// See the [module](super); the function may be called with the payload until the chunk is freed.
 pub unsafe fn set_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Result<(), AllocError> {
-    if destructor.is_none() && chunk.side().is_none() {
-        return Ok(());
+    if chunk.side().is_none() {
+        if destructor.is_none() {
+            return Ok(());
+        }
+        let _change = Change::begin();
+        return put_destructor(chunk, destructor);
     }
+    put_destructor(chunk, destructor)
+}
+
+/// [`set_destructor`] in the middle of a change, or of a chunk that has a side record.
+#[inline]
+pub(super) fn put_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Result<(), AllocError> {
     let side = chunk.side_or_new()?;
     side.destructor.set(destructor);
     if side.running.get() == Running::Yes {
@@ -42,6 +53,7 @@ pub unsafe fn set_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Re
 /// # Safety
 /// See the [module](super); the function may be called with the payload until the chunk is freed.
 pub unsafe fn set_finalizer(chunk: Chunk, finalizer: Finalizer) -> Result<(), AllocError> {
+    let _change = Change::begin();
     chunk.side_or_new()?.finalizer.set(Some(finalizer));
     Ok(())
 }
@@ -58,9 +70,50 @@ pub unsafe fn set_finalizer(chunk: Chunk, finalizer: Finalizer) -> Result<(), Al
 /// See the [module](super).
 #[inline(always)]
 pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    if !chunk.is_simple() {
-        return free_with_side(chunk, location);
+    if chunk.is_simple() {
+        return free_simple_now(chunk, location);
     }
+    // SAFETY: the chunk lives.
+    match unsafe { Chunk::find(chunk.ptr()) } {
+        Some(leaf) if may_have_destructor(chunk) => free_leaf_with_side(leaf, location),
+        _ => free_slow_now(chunk, location),
+    }
+}
+
+/// [`free`] of a chunk that was found just now, where [`free_found`] has turned it down.
+///
+/// # Errors
+/// As for [`free`].
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn free_unready(found: Found, location: *const c_char) -> Result<(), FreeError> {
+    let chunk = found.chunk();
+    if chunk.is_simple() {
+        free_simple_now(chunk, location)
+    } else if may_have_destructor(chunk) {
+        free_leaf_with_side(found, location)
+    } else {
+        free_slow_now(chunk, location)
+    }
+}
+
+/// [`free`] in the middle of a change.
+pub(super) fn free_it(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    if chunk.is_simple() { free_simple(chunk, location) } else { free_slow(chunk, location) }
+}
+
+/// [`free`] of a chunk that is simple.
+#[inline(never)]
+fn free_simple_now(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let _change = Change::begin();
+    free_simple(chunk, location)
+}
+
+/// [`free_simple_now`] in the middle of a change.
+#[inline(always)]
+fn free_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     links::detach(chunk);
     if chunk.child.is_some() {
         return drain_simple(chunk, location);
@@ -77,12 +130,20 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 /// # Safety
 /// As for [`free`], and for [`enter`](super::enter).
 pub unsafe fn free_anywhere(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let _change = Change::begin();
+    // SAFETY: the caller's.
+    unsafe { free_it_anywhere(chunk, location) }
+}
+
+/// [`free_anywhere`] in the middle of a change.
+///
+/// # Safety
+/// As for that.
+unsafe fn free_it_anywhere(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     loop {
         // SAFETY: the caller's.
-        let freed = unsafe {
-            let (_entry, chunk) = enter_one(chunk.ptr()).map_err(FreeError::Corrupt)?;
-            free(chunk, location)
-        };
+        let (_entry, chunk) = unsafe { enter_one(chunk.ptr()) }.map_err(FreeError::Corrupt)?;
+        let freed = free_it(chunk, location);
         if freed != Err(FreeError::Again) {
             return freed;
         }
@@ -127,21 +188,21 @@ pub unsafe fn free_shared(payload: *const c_void, location: *const c_char) -> bo
     unsafe { shared::free_quick(payload, location) }
 }
 
-/// [`free`] of a chunk that is not simple.
+/// [`free`] of a chunk with a side record, most often a leaf with nothing else to act on than a destructor.
 #[inline(never)]
-fn free_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    if may_have_destructor(chunk) { free_leaf_with_side(chunk, location) } else { free_slow(chunk, location) }
+fn free_leaf_with_side(leaf: Found, location: *const c_char) -> Result<(), FreeError> {
+    match free_with_destructor(leaf, location, None) {
+        Outcome::Freed => Ok(()),
+        Outcome::Other => free_slow_now(leaf.chunk(), location),
+        Outcome::Ran(ran) => finish_from_there(leaf.chunk(), ran, location),
+    }
 }
 
+/// [`free`] of any chunk.
 #[inline(never)]
-fn free_leaf_with_side(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    // SAFETY: the chunk lives.
-    let Some(found) = (unsafe { Chunk::find(chunk.ptr()) }) else { return free_slow(chunk, location) };
-    match free_with_destructor(found, location, None) {
-        Outcome::Freed => Ok(()),
-        Outcome::Other => free_slow(chunk, location),
-        Outcome::Ran(ran) => finish_from_there(chunk, ran, location),
-    }
+fn free_slow_now(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let _change = Change::begin();
+    free_slow(chunk, location)
 }
 
 /// The rest of the free of a leaf, outside of all shared contexts, whose destructor has run and changed something.
@@ -151,6 +212,7 @@ fn finish_from_there(
     ran: Result<Option<Gained>, Unless>,
     location: *const c_char,
 ) -> Result<(), FreeError> {
+    let _change = Change::begin();
     // That it may be gone is all the same to the caller.
     match begin_from_there(chunk, ran, None, None).map_err(|refusal| refusal.error)? {
         Some(there) => free_elsewhere(chunk, location, None, there),
@@ -158,7 +220,6 @@ fn finish_from_there(
     }
 }
 
-#[inline(never)]
 fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if store::release_shared_leaf(chunk, location) || store::release_plain_pool(chunk, location) {
         return Ok(());
@@ -202,13 +263,12 @@ fn free_elsewhere(
     if let Some(held) = held {
         held.pause();
     }
-    // SAFETY: the calling thread has the right to the chunk, and is nowhere else.
-    let mut freed = unsafe { free(chunk, location) };
+    let mut freed = free_it(chunk, location);
     drop(there);
     if freed == Err(FreeError::Again) {
         // It had to leave after all, before anything was done.
         // SAFETY: the right to the chunk is the caller's; the calling thread is in no shared context now.
-        freed = match unsafe { free_anywhere(chunk, location) } {
+        freed = match unsafe { free_it_anywhere(chunk, location) } {
             Err(FreeError::Corrupt(Fault::Freed { .. })) => Ok(()),
             freed => freed,
         };
@@ -255,6 +315,12 @@ fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> 
 /// # Safety
 /// See the [module](super).
 pub unsafe fn free_children(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let _change = Change::begin();
+    free_all_below(chunk, location)
+}
+
+/// [`free_children`] in the middle of a change.
+pub(super) fn free_all_below(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if chunk.has(DYING) {
         // They are being freed already.
         return Ok(());

@@ -12,13 +12,14 @@ use super::begin::{Unless, VETO, after_destructor, call_destructor};
 use super::dying::Root;
 use super::entry::{Gained, let_others_in};
 use crate::error::Fault;
+use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process;
 use crate::tree::chunk::{SIDE, seldom};
 use crate::tree::side::{Running, SideRef};
 use crate::tree::sight::{Found, Look, Sight};
 use crate::tree::store::Leaves;
-use crate::tree::{Chunk, links, store};
+use crate::tree::{Chunk, store};
 
 /// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and verifies the
 /// first one after them. In a shared context, others are let in now and then.
@@ -129,7 +130,8 @@ pub(super) enum Outcome {
 }
 
 /// Frees `leaf`, if it has a side record and no children, nobody shares it, and there is nothing else to act on than a
-/// destructor. `root` is that of the free that it is part of, if it is another chunk's.
+/// destructor. `root` is that of the free that it is part of, if it is another chunk's. The change begins when the destructor
+/// has agreed.
 #[inline(always)]
 pub(super) fn free_with_destructor(leaf: Found, location: *const c_char, root: Option<&Root>) -> Outcome {
     let chunk = leaf.chunk();
@@ -140,13 +142,15 @@ pub(super) fn free_with_destructor(leaf: Found, location: *const c_char, root: O
     if let Some(destructor) = side.destructor.take() {
         let verdict = call_destructor(chunk, side, destructor, root, None);
         let is_as_before = side.running.get() == Running::Yes && leaf_with_side(chunk).is_some();
+        let change = Change::begin();
         if verdict == VETO || !is_as_before {
             seldom();
             return Outcome::Ran(after_destructor(chunk, side, destructor, verdict, None, None));
         }
+        store::release_with_side(leaf, side, location, change);
+    } else {
+        store::release_with_side(leaf, side, location, Change::begin());
     }
-    links::detach(chunk);
-    store::release_with_side(leaf, side, location);
     Outcome::Freed
 }
 
@@ -177,7 +181,7 @@ pub(super) enum Stop {
 }
 
 /// Frees the leading children of `at`, which nobody shares, as long as they are [such leaves](free_with_destructor); if it
-/// `spares_name`, up to the one that holds the name that `at` has by then.
+/// `spares_name`, up to the one that holds the name that `at` has by then. Each is a change of its own.
 #[inline(never)]
 pub(super) fn free_leaves_with_destructors(
     at: Chunk,

@@ -31,8 +31,8 @@ pub use bare::{bare, bare_quick};
 pub(crate) use entry::referred;
 pub use entry::{Entry, enter, enter_one};
 pub use free::{
-    free, free_anywhere, free_children, free_found, free_member, free_quick, free_shared, set_destructor,
-    set_finalizer,
+    free, free_anywhere, free_children, free_found, free_member, free_quick, free_shared, free_unready,
+    set_destructor, set_finalizer,
 };
 pub use realloc::{realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_found, reference_locations, unlink};
@@ -47,6 +47,7 @@ pub use totals::{total_blocks, total_size};
 use core::ffi::c_void;
 
 use crate::error::AllocError;
+use crate::mem::here::Change;
 use crate::tree::meter::{self, Say};
 use crate::tree::pool::{PoolRef, Stats};
 use crate::tree::{Chunk, domain, limit};
@@ -59,6 +60,7 @@ use crate::tree::{Chunk, domain, limit};
 /// # Safety
 /// See the [module](self).
 pub unsafe fn set_limit(chunk: Chunk, max: usize) -> Result<(), AllocError> {
+    let _change = Change::begin();
     limit::put_on(chunk, max)
 }
 
@@ -84,6 +86,7 @@ pub unsafe fn set_limits(
     if domain::is_null_context(chunk) {
         return Err(AllocError::Refused);
     }
+    let _change = Change::begin();
     limit::put_both_on(chunk, soft, hard, say, data)
 }
 
@@ -98,6 +101,7 @@ pub unsafe fn enable_stats(chunk: Chunk) -> Result<(), AllocError> {
     if domain::is_null_context(chunk) {
         return Err(AllocError::Refused);
     }
+    let _change = Change::begin();
     meter::enable_stats(chunk)
 }
 

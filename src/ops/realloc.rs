@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use super::dying;
 use super::say::{self, Asked};
 use crate::error::AllocError;
+use crate::mem::here::Change;
 use crate::ops::MAX_SIZE;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL, REFERENCE};
 use crate::tree::pool::PoolRef;
@@ -21,6 +22,13 @@ const LOCATION: &CStr = c"_talloc_realloc";
 /// # Safety
 /// See the [module](super). The chunk has no finalizer.
 pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
+    let _change = Change::begin();
+    resize_there(chunk, size)
+}
+
+/// [`resize_in_place`] in the middle of a change.
+#[inline(always)]
+fn resize_there(chunk: Chunk, size: usize) -> bool {
     if chunk.has(POOL) || size >= MAX_SIZE {
         return false;
     }
@@ -63,6 +71,7 @@ fn resize_counted(chunk: Chunk, size: usize) -> bool {
 /// # Safety
 /// See the [module](super). If the chunk moved, the old handle is dead.
 pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocError> {
+    let _change = Change::begin();
     if size >= MAX_SIZE {
         say::failed(chunk.parent(), AllocError::TooLarge);
         return Err(AllocError::TooLarge);
@@ -116,8 +125,7 @@ fn fit(chunk: Chunk, old: usize, size: usize) -> Option<(Chunk, bool)> {
         return Some((moved, true));
     }
     let wasteful = size < old && !chunk.has(MEMBER) && store::is_wasted_on(chunk, size);
-    // SAFETY: as for `realloc`.
-    if (shrinks_little || !wasteful) && unsafe { resize_in_place(chunk, size) } {
+    if (shrinks_little || !wasteful) && resize_there(chunk, size) {
         return Some((chunk, !shrinks_little));
     }
     None

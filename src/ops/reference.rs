@@ -2,12 +2,13 @@
 
 use core::ffi::c_char;
 
-use super::alloc::{alloc, alloc_unasked};
+use super::alloc::{alloc_unasked, make_chunk};
 use super::drain::drop_reference;
 use super::entry::gain;
 use super::free::kill;
 use super::{reparent, roots, say};
 use crate::error::{AllocError, FreeError};
+use crate::mem::here::Change;
 use crate::tree::chunk::{DYING, MEMBER, SIDE};
 use crate::tree::pool::PoolRef;
 use crate::tree::sight::Found;
@@ -26,6 +27,7 @@ pub unsafe fn reference(
     chunk: Chunk,
     location: *const c_char,
 ) -> Result<(), AllocError> {
+    let _change = Change::begin();
     if chunk.has(DYING) || chunk.is_running() {
         return Err(AllocError::Refused);
     }
@@ -78,8 +80,7 @@ fn alloc_shielding(
 ) -> Result<Chunk, AllocError> {
     let (home, held) = (domain::of(chunk), context.and_then(domain::of));
     let shielded = say::shield(chunk)?;
-    // SAFETY: the caller of `reference` has the right to both.
-    let handle = unsafe { alloc(context, refs::SIZE) };
+    let handle = make_chunk(context, refs::SIZE);
     if domain::peek(chunk) == home {
         say::unshield(shielded);
         return handle;
@@ -157,6 +158,7 @@ pub(super) fn held_by(context: Option<Chunk>, chunk: Chunk) -> Option<Chunk> {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn unlink(context: Option<Chunk>, chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let _change = Change::begin();
     let context = context.or_else(roots::null_context);
     if let Some(handle) = held_by(context, chunk) {
         drop_reference(handle, location);

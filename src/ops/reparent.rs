@@ -2,6 +2,7 @@
 
 use super::{dying, reference, roots};
 use crate::error::StealError;
+use crate::mem::here::Change;
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, LIMITED, MEMBER, POOL};
 use crate::tree::limit::Moving;
 use crate::tree::pool::PoolRef;
@@ -24,6 +25,13 @@ use crate::tree::{Chunk, domain, links, refs};
 /// See the [module](super).
 #[inline]
 pub unsafe fn steal(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), StealError> {
+    let _change = Change::begin();
+    move_below(new_parent, chunk)
+}
+
+/// [`steal`] in the middle of a change.
+#[inline]
+fn move_below(new_parent: Option<Chunk>, chunk: Chunk) -> Result<(), StealError> {
     let new_parent = new_parent.or_else(roots::null_context);
     if chunk.has(DYING) {
         return Err(StealError::Dying);
@@ -63,6 +71,7 @@ pub unsafe fn steal_found(new_parent: Found, chunk: Found) -> bool {
     {
         return false;
     }
+    let _change = Change::begin();
     links::bridge(chunk, old_parent);
     links::attach_unguarded(chunk, new_parent);
     true
@@ -79,6 +88,7 @@ pub unsafe fn steal_found(new_parent: Found, chunk: Found) -> bool {
 /// See the [module](super).
 #[cold]
 pub unsafe fn change_places(below: Chunk, chunk: Chunk) -> Result<(), StealError> {
+    let _change = Change::begin();
     let mut upwards = core::iter::successors(Some(below), |c| c.parent()).take_while(|&c| c != chunk);
     if chunk.has(DYING) || upwards.any(|c| c.above_has(DYING) || c.is_running()) {
         return Err(StealError::Dying);
@@ -104,9 +114,9 @@ pub unsafe fn reparent(
     new_parent: Option<Chunk>,
     chunk: Chunk,
 ) -> Result<(), StealError> {
+    let _change = Change::begin();
     if chunk.parent() == old_parent {
-        // SAFETY: the caller's.
-        return unsafe { steal(new_parent, chunk) };
+        return move_below(new_parent, chunk);
     }
     let handle = reference::held_by(old_parent, chunk).ok_or(StealError::NotOwned)?;
     prepare(handle, new_parent)?;

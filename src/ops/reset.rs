@@ -4,6 +4,7 @@ use core::ffi::{c_char, c_void};
 
 use super::free;
 use crate::error::FreeError;
+use crate::mem::here::Change;
 use crate::tree::chunk::{DYING, GUARDED, POOL};
 use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, store};
@@ -17,6 +18,7 @@ use crate::tree::{Chunk, store};
 /// # Safety
 /// See the [module](super).
 pub unsafe fn reset(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let _change = Change::begin();
     if chunk.has(DYING) {
         // They are being freed already.
         return Ok(());
@@ -27,8 +29,7 @@ pub unsafe fn reset(chunk: Chunk, location: *const c_char) -> Result<(), FreeErr
             return Ok(());
         }
     }
-    // SAFETY: the caller's.
-    unsafe { free::free_children(chunk, location)? };
+    free::free_all_below(chunk, location)?;
     if let Some(pool) = PoolRef::of_chunk(chunk)
         && chunk.child.is_none()
     {
@@ -53,6 +54,7 @@ fn name_child(chunk: Chunk) -> Option<Chunk> {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn set_keep(chunk: Chunk, bytes: usize) -> bool {
+    let _change = Change::begin();
     if let Some(pool) = PoolRef::of_chunk(chunk) {
         pool.set_keep(bytes);
     }

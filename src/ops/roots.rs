@@ -8,8 +8,11 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use super::{alloc, free, reparent, set_destructor};
+use super::alloc::make_chunk;
+use super::free::{free_it, put_destructor};
+use super::reparent;
 use crate::error::AllocError;
+use crate::mem::here::Change;
 use crate::process::{NULL_CONTEXT, NULL_LIST, ROOTS};
 use crate::tree::chunk::GUARDED;
 use crate::tree::{Chunk, domain, links};
@@ -48,14 +51,14 @@ pub(super) fn is_tracking() -> bool {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn enable_null_tracking(with_autofree: bool) {
+    let _change = Change::begin();
     let _held = ROOTS.hold();
     let context = match null_context() {
         Some(context) => context,
         None => {
             // One that was in use before may still be looked at: it is as it should be.
             let retired = load(&RETIRED);
-            // SAFETY: the caller's.
-            let Some(context) = retired.or_else(|| unsafe { new_null_context() }) else { return };
+            let Some(context) = retired.or_else(new_null_context) else { return };
             RETIRED.store(ptr::null_mut(), Release);
             NULL_CONTEXT.store(context.ptr(), Release);
             context
@@ -69,11 +72,8 @@ pub unsafe fn enable_null_tracking(with_autofree: bool) {
     }
 }
 
-/// # Safety
-/// The caller's of [`enable_null_tracking`].
-unsafe fn new_null_context() -> Option<Chunk> {
-    // SAFETY: the caller's.
-    let context = unsafe { alloc(None, 0) }.ok()?;
+fn new_null_context() -> Option<Chunk> {
+    let context = make_chunk(None, 0).ok()?;
     context.set_name(c"null_context".as_ptr());
     context.set_flags(GUARDED);
     Some(context)
@@ -84,6 +84,7 @@ unsafe fn new_null_context() -> Option<Chunk> {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn disable_null_tracking() {
+    let _change = Change::begin();
     let _held = ROOTS.hold();
     let Some(context) = null_context() else { return };
     let _list = NULL_LIST.hold();
@@ -117,21 +118,19 @@ pub(super) fn forget_null_context(context: Chunk) {
 /// # Safety
 /// See the [module](super).
 pub unsafe fn autofree_context() -> Result<Chunk, AllocError> {
+    let _change = Change::begin();
     let _held = ROOTS.hold();
     if let Some(context) = load(&AUTOFREE) {
         return Ok(context);
     }
-    // SAFETY: the caller's.
-    unsafe {
-        let context = alloc(None, 0)?;
-        context.set_name(c"autofree_context".as_ptr());
-        if let Err(error) = set_destructor(context, Some(forget_autofree)) {
-            let _ = free(context, ptr::null());
-            return Err(error);
-        }
-        AUTOFREE.store(context.ptr(), Release);
-        Ok(context)
+    let context = make_chunk(None, 0)?;
+    context.set_name(c"autofree_context".as_ptr());
+    if let Err(error) = put_destructor(context, Some(forget_autofree)) {
+        let _ = free_it(context, ptr::null());
+        return Err(error);
     }
+    AUTOFREE.store(context.ptr(), Release);
+    Ok(context)
 }
 
 /// The autofree context is being freed.

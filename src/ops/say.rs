@@ -7,6 +7,7 @@
 
 use super::entry::{come_back, gain};
 use crate::error::AllocError;
+use crate::mem::here;
 use crate::tree::chunk::DYING;
 use crate::tree::meter::{self, Meter};
 use crate::tree::pool::PoolRef;
@@ -102,7 +103,7 @@ impl Asked {
             held.pause();
         }
         // SAFETY: set for this chunk, with its word; the tree is valid, whatever it does to it.
-        let goes_on = unsafe { say(chunk.ptr(), used, wanted, limit, data) } == 0;
+        let goes_on = here::outside(|| unsafe { say(chunk.ptr(), used, wanted, limit, data) }) == 0;
         let found_room = {
             // First by itself: it may have gone elsewhere than what the allocation is for.
             let _there = gain(None, chunk);

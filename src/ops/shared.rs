@@ -2,10 +2,11 @@
 
 use core::ffi::{c_char, c_void};
 
-use super::alloc::counting;
+use super::alloc::{counting, make_chunk, make_pool};
 use super::entry::enter_quick;
-use super::{MAX_SIZE, alloc, pool, roots};
+use super::{MAX_SIZE, roots};
 use crate::error::AllocError;
+use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process;
 use crate::tree::chunk::SIDE;
@@ -24,9 +25,9 @@ use crate::tree::{Chunk, domain, links, store};
 /// # Safety
 /// See the [module](super); as for [`Chunk::set_name`].
 pub unsafe fn shared_context(parent: Option<Chunk>, name: *const c_char) -> Result<Chunk, AllocError> {
+    let _change = Change::begin();
     if parent.and_then(domain::of).is_some() {
-        // SAFETY: the caller's.
-        let context = unsafe { alloc(parent, 0) }?;
+        let context = make_chunk(parent, 0)?;
         context.set_name(name);
         return Ok(context);
     }
@@ -44,9 +45,9 @@ pub unsafe fn shared_pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, A
     if size >= MAX_SIZE {
         return Err(AllocError::TooLarge);
     }
+    let _change = Change::begin();
     if parent.and_then(domain::of).is_some() {
-        // SAFETY: the caller's.
-        return unsafe { pool(parent, size) };
+        return make_pool(parent, 0, size, Growth::OVERFLOW);
     }
     create(parent, core::ptr::null(), |shared| {
         store::pool_chunk(None, Some(shared), 0, size, Growth::OVERFLOW)
@@ -66,6 +67,7 @@ pub(super) unsafe fn alloc_quick(payload: *const c_void, size: usize, name: *con
     }
     // SAFETY: the caller's.
     let (inside, parent) = unsafe { enter_quick(payload, SIDE) }?;
+    let _change = Change::begin();
     store::shared_child(inside.0, parent, size, name)
 }
 
@@ -78,7 +80,10 @@ pub(super) unsafe fn alloc_quick(payload: *const c_void, size: usize, name: *con
 pub(super) unsafe fn free_quick(payload: *const c_void, location: *const c_char) -> bool {
     // SAFETY: the caller's.
     match unsafe { enter_quick(payload, 0) } {
-        Some((_inside, chunk)) => store::release_shared_leaf(chunk, location),
+        Some((_inside, chunk)) => {
+            let _change = Change::begin();
+            store::release_shared_leaf(chunk, location)
+        }
         None => false,
     }
 }

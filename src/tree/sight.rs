@@ -45,6 +45,21 @@ pub struct Found {
 }
 
 impl Found {
+    /// The chunk, and the span that it lies in: what can be handed on in registers.
+    #[inline(always)]
+    pub fn parts(self) -> (Chunk, SpanRef) {
+        (self.chunk, self.span)
+    }
+
+    /// What has these [parts](Found::parts).
+    ///
+    /// # Safety
+    /// The chunk lives, and lies in the span, of which it has no other head.
+    #[inline(always)]
+    pub unsafe fn of_parts(chunk: Chunk, span: SpanRef) -> Found {
+        Found { chunk, flags: chunk.flags(), span }
+    }
+
     /// The chunk.
     #[inline(always)]
     pub fn chunk(self) -> Chunk {

@@ -26,7 +26,7 @@ pub(crate) use resize::{
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, GUARDED};
 use super::pool::PoolRef;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
@@ -64,6 +64,9 @@ pub(crate) fn own_heap(chunk: Chunk) -> Option<HeapRef> {
 /// [`own_heap`], without the malloc backend.
 #[inline(always)]
 fn heap_near(chunk: Chunk) -> Option<HeapRef> {
+    if !chunk.has(GUARDED) {
+        return threads::current();
+    }
     let heap = heap_of(chunk);
     if heap.is_mine() { Some(heap) } else { threads::current() }
 }

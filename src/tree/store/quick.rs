@@ -5,6 +5,7 @@ use core::ffi::c_char;
 
 use super::{heap_near, heap_of};
 use crate::mem::heap::{self, HeapRef};
+use crate::mem::here::{self, Change};
 use crate::mem::shared::Shared;
 use crate::mem::size;
 use crate::mem::span::SpanRef;
@@ -44,9 +45,7 @@ pub(crate) fn ready_child(parent: Found, size: usize, name: *const c_char) -> Op
         return None;
     }
     let heap = HeapRef::of_span(span);
-    if !heap.is_mine() {
-        return None;
-    }
+    let _change = here::begin_in(heap.as_ptr())?;
     let (at, tag) = heap.take_ready(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name, heap.outgrows_caches()) })
@@ -77,12 +76,11 @@ pub(crate) fn unready_child(parent: Chunk, size: usize, name: *const c_char) -> 
         return None;
     }
     if !is_plain_parent(parent.flags()) {
+        let _change = Change::begin();
         return pool_child(parent, size, name);
     }
     let heap = heap_of(parent);
-    if !heap.is_mine() {
-        return None;
-    }
+    let _change = here::begin_in(heap.as_ptr())?;
     let (at, tag) = heap.take(size::class_of(HEADER + size))?;
     // SAFETY: a slot of the class, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name, heap.outgrows_caches()) })
@@ -105,6 +103,7 @@ pub(crate) fn quick_root(size: usize, name: *const c_char) -> Option<Chunk> {
         return None;
     }
     // The first call of all reads the options; they are asked for after that.
+    let _change = Change::begin();
     let heap = threads::current()?;
     if process::mode() & MODE_MALLOC != 0 {
         return None;
@@ -133,6 +132,7 @@ pub(crate) fn ready_pool_child(parent: Chunk, size: usize, name: *const c_char) 
     if !goes_quickly(size) || !parent.has_only(POOL) {
         return None;
     }
+    let _change = Change::begin();
     let (at, tag) = PoolRef::of_heap_chunk(parent).cut_ready(size)?;
     // SAFETY: room for a member, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
@@ -145,6 +145,7 @@ pub(crate) fn member_child(suspect: Suspect, size: usize, name: *const c_char) -
     if size > QUICK || process::mode() != 0 {
         return None;
     }
+    let _change = Change::begin();
     let (parent, at, tag) = PoolRef::cut_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
@@ -156,6 +157,7 @@ pub(crate) fn ready_member_child(suspect: Suspect, size: usize, name: *const c_c
     if size > QUICK || process::mode() != 0 {
         return None;
     }
+    let _change = Change::begin();
     let (parent, at, tag) = PoolRef::cut_ready_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
     Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
@@ -189,7 +191,7 @@ pub(crate) fn ready_release(chunk: Found, location: *const c_char) -> bool {
     if flags != 0 || chunk.child.is_some() {
         return false;
     }
-    let Some(slots) = heap::ready_span(span) else { return false };
+    let Some((slots, _change)) = heap::begin_ready(span) else { return false };
     if let Some(parent) = chunk.parent.get() {
         if parent.above_has(GUARDED) {
             return false;
@@ -220,5 +222,9 @@ pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool
 /// [`ready_release`] for what may be a member of a pool.
 #[inline(always)]
 pub(crate) fn quick_release_member(suspect: Suspect, location: *const c_char) -> bool {
-    process::mode() == 0 && PoolRef::release_quick(suspect, location)
+    if process::mode() != 0 {
+        return false;
+    }
+    let _change = Change::begin();
+    PoolRef::release_quick(suspect, location)
 }

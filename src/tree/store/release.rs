@@ -5,6 +5,7 @@ use core::ffi::c_char;
 use super::give_raw;
 use crate::mem::bulk::Bulk;
 use crate::mem::heap::{self, HeapRef};
+use crate::mem::here::Change;
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
@@ -140,15 +141,20 @@ pub(crate) fn release(chunk: Chunk, location: *const c_char) {
     unsafe { heap::give(chunk.address()) };
 }
 
-/// [`release`] of a chunk with the side record `side` and no other flag, under no option that changes what a free does.
+/// Takes a chunk with the side record `side` and no other flag out of the tree and gives its bytes back, under no option that
+/// changes what a free does. That is the end of the change.
 #[inline(always)]
-pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_char) {
+pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_char, _change: Change) {
     let Found { chunk, span, .. } = leaf;
+    match chunk.parent.get() {
+        Some(parent) if parent.above_has(GUARDED) => links::detach(chunk),
+        Some(parent) => links::bridge(chunk, parent),
+        None => {}
+    }
     chunk.stamp_freed(location);
     // SAFETY: the record is the chunk's alone; a chunk that is no member starts at its slot, and it is freed now.
     unsafe {
-        heap::give(side.address());
-        heap::give_to(span, chunk.address());
+        heap::give_two(side.address(), span, chunk.address());
     }
 }
 

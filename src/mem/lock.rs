@@ -1,7 +1,8 @@
-//! A lock: one word that threads sleep on when it is taken, and who has taken it.
+//! A lock: one word that says who has taken it, and that threads sleep on meanwhile.
 //!
 //! Not recursive: a thread that would wait for itself, because a signal handler has interrupted it while it had the lock,
-//! ends the process with a reason. (In the few instructions in which the lock is taken or released, it waits for ever.)
+//! ends the process with a reason. As the word is all there is, no instruction lies between having the lock and
+//! being known to have it.
 //!
 //! Never held while foreign code (a destructor, a callback) runs. All locks, static ones and those of shared heaps and of
 //! turns, are taken around a fork (see `threads`), so that in the child each is free, and what it guards whole.
@@ -12,25 +13,21 @@
 
 use super::os;
 use super::sync::{
-    AtomicU32,
+    AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
     SPINS,
 };
 
-const FREE: u32 = 0;
-const TAKEN: u32 = 1;
-const WAITED_FOR: u32 = 2;
+const FREE: usize = 0;
+/// Added to the thread pointer of who has the lock, where a thread may sleep until it is free.
+const WAITED_FOR: usize = 1;
 
 /// A mutual exclusion lock. See the module.
 #[derive(Debug)]
 pub struct Lock {
-    word: AtomicU32,
-    /// The thread pointer of who has it; 0 if nobody does. Only a thread that finds its own here knows something.
-    owner: Owner,
+    /// The thread pointer of who has it; [`FREE`] if nobody does.
+    word: AtomicUsize,
 }
-
-/// Nothing is ordered by it.
-type Owner = core::sync::atomic::AtomicUsize;
 
 /// Holds a [`Lock`] until it is dropped.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ pub struct Held<'a>(&'a Lock);
 impl Lock {
     /// A free lock.
     pub const fn new() -> Lock {
-        Lock { word: AtomicU32::new(FREE), owner: Owner::new(0) }
+        Lock { word: AtomicUsize::new(FREE) }
     }
 
     /// Waits until the lock is free and takes it.
@@ -52,34 +49,28 @@ impl Lock {
     /// Takes the lock without a guard, for fork handlers, which release it in another function.
     #[inline]
     pub fn take(&self) {
-        if self.word.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_err() {
-            return self.take_after(|_| 0);
+        if self.word.compare_exchange(FREE, os::thread_pointer(), Acquire, Relaxed).is_err() {
+            self.take_after(|_| 0);
         }
-        self.owner.store(os::thread_pointer(), Relaxed);
     }
 
     /// Takes the lock if it is free. Says whether it was.
     #[inline]
     pub fn try_take(&self) -> bool {
-        let taken = self.word.load(Relaxed) == FREE
-            && self.word.compare_exchange(FREE, TAKEN, Acquire, Relaxed).is_ok();
-        if taken {
-            self.owner.store(os::thread_pointer(), Relaxed);
-        }
-        taken
+        self.word.load(Relaxed) == FREE
+            && self.word.compare_exchange(FREE, os::thread_pointer(), Acquire, Relaxed).is_ok()
     }
 
     /// Whether a thread sleeps until the lock is free.
     #[inline]
     pub fn is_waited_for(&self) -> bool {
-        self.word.load(Relaxed) == WAITED_FOR
+        self.word.load(Relaxed) & WAITED_FOR != 0
     }
 
     /// Releases what [`take`](Lock::take) took; in a forked child, whoever took it.
     #[inline]
     pub fn release(&self) {
-        self.owner.store(0, Relaxed);
-        if self.word.swap(FREE, Release) == WAITED_FOR {
+        if self.word.swap(FREE, Release) & WAITED_FOR != 0 {
             os::wake_one(&self.word);
         }
     }
@@ -88,18 +79,13 @@ impl Lock {
     /// and again after that; not more often than after so many rests of the processor as `patience` says before each
     /// look.
     #[cold]
-    pub(super) fn take_after(&self, patience: impl FnMut(usize) -> u32) {
+    pub(super) fn take_after(&self, mut patience: impl FnMut(usize) -> u32) {
         let me = os::thread_pointer();
-        if self.owner.load(Relaxed) == me {
+        if self.word.load(Relaxed) & !WAITED_FOR == me {
             os::would_wait_for_itself();
         }
-        self.wait(patience);
-        self.owner.store(me, Relaxed);
-    }
-
-    fn wait(&self, mut patience: impl FnMut(usize) -> u32) {
         // Once it has slept, it is not known who else does.
-        let mut mark = TAKEN;
+        let mut mark = me;
         loop {
             for look in 0..SPINS {
                 // Looks ever more rarely: each look takes the line from the thread that works behind the lock, which
@@ -113,11 +99,11 @@ impl Lock {
                     return;
                 }
             }
-            if self.word.swap(WAITED_FOR, Acquire) == FREE {
-                return;
+            let seen = self.word.load(Relaxed);
+            if seen != FREE && self.word.compare_exchange(seen, seen | WAITED_FOR, Relaxed, Relaxed).is_ok() {
+                os::wait_while(&self.word, seen | WAITED_FOR);
+                mark = me | WAITED_FOR;
             }
-            os::wait(&self.word, WAITED_FOR);
-            mark = WAITED_FOR;
         }
     }
 }

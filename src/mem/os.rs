@@ -249,7 +249,7 @@ pub fn thread_pointer() -> usize {
     }
 }
 
-/// Sleeps until [`wake_one`] is called for `word`, or something else wakes the thread; not at all if the word
+/// Sleeps until [`wake_all`] is called for `word`, or something else wakes the thread; not at all if the word
 /// is no longer `while_it_is`.
 pub fn wait(word: &AtomicU32, while_it_is: u32) {
     const OP: i32 = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
@@ -257,6 +257,25 @@ pub fn wait(word: &AtomicU32, while_it_is: u32) {
     // SAFETY: the word is a live, aligned u32; every outcome (woken, changed, interrupted) only
     // makes the caller look again.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, while_it_is, no_timeout) };
+}
+
+/// The half of a word that the kernel looks at when a thread sleeps on it: its lower bits.
+fn lower_half(word: &AtomicUsize) -> *const u32 {
+    let first = word.as_ptr().cast::<u32>().cast_const();
+    if cfg!(target_endian = "big") {
+        first.wrapping_byte_add(size_of::<usize>() - size_of::<u32>())
+    } else {
+        first
+    }
+}
+
+/// Sleeps until [`wake_one`] is called for `word`, or something else wakes the thread; not at all if the lower half of the
+/// word is no longer that of `it_is`.
+pub fn wait_while(word: &AtomicUsize, it_is: usize) {
+    const OP: i32 = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let no_timeout = core::ptr::null::<libc::timespec>();
+    // SAFETY: half of a live, aligned word; every outcome (woken, changed, interrupted) only makes the caller look again.
+    unsafe { libc::syscall(libc::SYS_futex, lower_half(word), OP, it_is as u32, no_timeout) };
 }
 
 /// [`wait`], until [`nanoseconds`] passes `deadline` if there is one. Says whether there is still time.
@@ -295,11 +314,11 @@ pub fn wake_at(address: usize) {
     unsafe { libc::syscall(libc::SYS_futex, address, OP, 1) };
 }
 
-/// Wakes one of the threads that [`wait`] for `word`.
-pub fn wake_one(word: &AtomicU32) {
+/// Wakes one of the threads that [`wait_while`] on `word`.
+pub fn wake_one(word: &AtomicUsize) {
     const OP: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the word's address is only used as a name of the queue.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), OP, 1) };
+    unsafe { libc::syscall(libc::SYS_futex, lower_half(word), OP, 1) };
 }
 
 /// Wakes all threads that [`wait`] for `word`.

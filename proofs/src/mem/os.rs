@@ -2,7 +2,7 @@
 
 use loom::sync::{Condvar, Mutex};
 
-use super::sync::{AtomicU32, Ordering::Relaxed};
+use super::sync::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 loom::lazy_static! {
     /// Held while a thread looks at its word and falls asleep, and while one is woken: in the kernel, too, no
@@ -12,21 +12,21 @@ loom::lazy_static! {
 
 /// In a model all threads are one of the system's, so none is known again.
 pub(super) fn thread_pointer() -> usize {
-    usize::MAX
+    usize::MAX & !1
 }
 
 pub(super) fn would_wait_for_itself() {}
 
-/// Sleeps while `word` is `while_it_is`.
-pub(super) fn wait(word: &AtomicU32, while_it_is: u32) {
+/// Sleeps while `word` is `it_is`.
+pub(super) fn wait_while(word: &AtomicUsize, it_is: usize) {
     let held = QUEUE.0.lock().unwrap();
-    if word.load(Relaxed) == while_it_is {
+    if word.load(Relaxed) == it_is {
         drop(QUEUE.1.wait(held).unwrap());
     }
 }
 
 /// Wakes one of the threads that wait for `word`.
-pub(super) fn wake_one(_word: &AtomicU32) {
+pub(super) fn wake_one(_word: &AtomicUsize) {
     let _held = QUEUE.0.lock().unwrap();
     QUEUE.1.notify_one();
 }

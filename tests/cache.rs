@@ -259,6 +259,26 @@ fn it_goes_with_its_parent_and_what_is_in_use_is_destructed() {
     assert_eq!(calls.alive(), 0);
 }
 
+/// A destructor that is called because its cache ends gets nothing out of that any more, in however short a way.
+#[test]
+fn a_cache_that_ends_gives_its_destructors_nothing() {
+    static ENDS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+    unsafe extern "C" fn construct(_: *mut c_void, _: *mut c_void) {}
+    unsafe extern "C" fn destruct(_: *mut c_void, _: *mut c_void) {
+        let cache = ENDS.load(SeqCst);
+        // SAFETY: any pointer may be asked about.
+        assert!(unsafe { cache::alloc_quick(cache).is_none() && CacheRef::check(cache).is_err() });
+    }
+
+    let hook = |call| Some(Hook { call, word: ptr::null_mut() });
+    let cache = create(&Config { construct: hook(construct), destruct: hook(destruct), ..plain(48) });
+    let objects: Vec<_> = (0..1000).map(|_| cache.alloc().unwrap()).collect();
+    objects.into_iter().for_each(|object| free(&cache, object).unwrap());
+    ENDS.store(cache.ptr(), SeqCst);
+    destroy(cache).unwrap();
+}
+
 /// A constructor that allocates from its own cache, down to a depth; a destructor that frees what the object
 /// holds in another cache, and uses its own.
 #[test]

@@ -15,10 +15,8 @@ use core::sync::atomic::{
 };
 
 use super::cache::{self, Cache, Config, GENERAL, Key, Misuse};
-use crate::mem::heap;
 use crate::mem::size::{self, CLASSES, SLOT_MAX, SMALL_MAX};
 use crate::mem::slab;
-use crate::mem::threads;
 use crate::process;
 
 /// The classes below the smallest slot.
@@ -99,10 +97,10 @@ fn make_cache(class: usize) -> Option<&'static Cache> {
     let size = class_size(class);
     let align = 1 << size.trailing_zeros();
     let config = Config { size, align, flags: GENERAL, ..Config::default() };
-    let at = threads::current()?.take(size::class_of(size_of::<General>()))?.0;
+    let at = cache::take(size_of::<General>())?;
     let Ok(cache) = Cache::new(&config) else {
         // SAFETY: taken above.
-        unsafe { heap::give(at) };
+        unsafe { cache::give(at) };
         return None;
     };
     let at = at.cast::<General>();
@@ -119,7 +117,7 @@ fn make_cache(class: usize) -> Option<&'static Cache> {
             // SAFETY: nobody has seen this one, and it is in no list any more; the first one has no end.
             unsafe {
                 at.drop_in_place();
-                heap::give(at.cast());
+                cache::give(at.cast());
                 Some(&(*first).cache)
             }
         }

@@ -6,7 +6,6 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::config::ZERO_ON_ALLOC;
 use super::front;
-use super::magazine::Magazine;
 use super::slab::{CACHED, IN_USE, Round, Slab};
 use super::store::Fresh;
 use super::{Cache, Key};
@@ -33,7 +32,7 @@ impl Cache {
     #[inline(never)]
     pub(super) fn alloc_slow(&self) -> Option<NonNull<u8>> {
         // The magazine may lie where the quick search does not look.
-        let object = self.magazines.mine().and_then(Magazine::pop).or_else(|| self.refill());
+        let object = self.magazines.mine().and_then(|mut change| change.pop()).or_else(|| self.refill());
         match object {
             Some(object) if self.flags & ZERO_ON_ALLOC != 0 => Some(self.cleared(object)),
             Some(_) => object,
@@ -50,13 +49,16 @@ impl Cache {
             let mut fresh = Fresh::new();
             let mut single = None;
             let mut locked = self.lock();
-            let magazine = self.magazine(&mut locked);
             self.recover(&mut locked);
-            if let Some(magazine) = magazine {
+            if let Some(mut change) = self.change(&mut locked) {
+                // A signal handler may have put something in since this was found empty.
+                if let Some(object) = change.pop() {
+                    return Some(object);
+                }
                 match locked.store.fetch(self.construct.is_some()) {
-                    Some(full) => magazine.load(full),
+                    Some(full) => change.load(full),
                     None => {
-                        let mut filling = magazine.filling();
+                        let mut filling = change.filling();
                         locked.store.take(self.batch, self.construct.is_some(), &mut fresh, |round| {
                             filling.push(round);
                         });
@@ -64,7 +66,7 @@ impl Cache {
                     }
                 }
                 locked.store.misses += 1;
-                if let Some(object) = magazine.pop() {
+                if let Some(object) = change.pop() {
                     // Constructed ones were taken first; what is raw waits for its turn.
                     fresh.rounds().for_each(|round| locked.store.put(round));
                     return Some(object);
@@ -75,8 +77,8 @@ impl Cache {
             drop(locked);
             if let Some(round) = single.or_else(|| self.construct_all(&fresh)) {
                 round.set_state(IN_USE);
-                match magazine {
-                    Some(magazine) => magazine.count_allocation(),
+                match self.magazines.mine() {
+                    Some(mut change) => change.count_allocation(),
                     None => _ = self.direct[0].fetch_add(1, Relaxed),
                 }
                 return Some(round.object);
@@ -95,18 +97,22 @@ impl Cache {
             round.set_state(CACHED);
             if first.is_none() {
                 first = Some(round);
-            } else if !self.magazines.mine().is_some_and(|magazine| magazine.push(round)) {
+            } else if !self.magazines.mine().is_some_and(|mut change| change.push(round)) {
                 self.lock().store.put(round);
             }
         }
         first
     }
 
-    /// A new slab.
+    /// A new slab, unless somebody else has made one meanwhile.
     fn grow(&self) -> Option<()> {
-        let colour = self.lock().store.next_colour(&self.shape);
+        let locked = self.lock();
+        if locked.store.has_objects() {
+            return Some(());
+        }
+        let colour = locked.store.next_colour(&self.shape);
         let slab = Slab::create(self, &self.shape, colour)?;
-        self.lock().store.settle(slab);
+        locked.store.settle(slab);
         Some(())
     }
 }

@@ -4,9 +4,9 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
+use super::change::Filling;
 use super::config::{ZERO_ON_ALLOC, ZERO_ON_FREE};
 use super::index::{self, View};
-use super::magazine::Filling;
 use super::slab::{CACHED, IN_USE, Round};
 use super::{Cache, Misuse, front};
 
@@ -39,9 +39,10 @@ impl Cache {
     /// # Safety
     /// `out` leads to `n` places.
     unsafe fn alloc_some(&self, n: usize, out: *mut *mut c_void) -> usize {
-        let Some(magazine) = front::mine(self.key()) else { return 0 };
+        let Some(mut change) = front::mine(self.key()) else { return 0 };
         // SAFETY: the caller's.
-        let taken = unsafe { magazine.pop_many(n, out) };
+        let taken = unsafe { change.pop_many(n, out) };
+        drop(change);
         if self.flags & ZERO_ON_ALLOC != 0 {
             for i in 0..taken {
                 // SAFETY: a place of `out`, where an object has been written to.
@@ -77,8 +78,8 @@ impl Cache {
     /// how many.
     fn free_some(&self, objects: &[*mut c_void]) -> usize {
         let key = self.key();
-        let Some(magazine) = front::mine(key) else { return 0 };
-        let mut filling = magazine.filling();
+        let Some(mut change) = front::mine(key) else { return 0 };
+        let mut filling = change.filling();
         let mut rest = objects;
         while let [object, ..] = rest
             && let Some(slab) = index::entry_at(object.addr()).view_of(key)
@@ -89,6 +90,7 @@ impl Cache {
             }
         }
         filling.close_freed();
+        drop(change);
         let n = objects.len() - rest.len();
         if self.flags & ZERO_ON_FREE != 0 {
             for object in &objects[..n] {

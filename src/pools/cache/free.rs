@@ -4,10 +4,10 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::change::Change;
 use super::config::{GENERAL, ZERO_ON_FREE};
 use super::front;
 use super::index::{self, Entry};
-use super::magazine::Magazine;
 use super::slab::{CACHED, IN_USE, RAW, Round, Slab};
 use super::{Cache, Key};
 
@@ -118,17 +118,19 @@ impl Cache {
 
     /// Puts a free object where the next user finds it.
     fn shelve(&self, round: Round) {
-        if let Some(room) = self.magazines.mine().and_then(Magazine::room) {
+        if let Some(mut change) = self.magazines.mine()
+            && let Some(room) = change.room()
+        {
             return room.take_back(round);
         }
         let mut locked = self.lock();
         self.recover(&mut locked);
-        match self.magazine(&mut locked) {
-            Some(magazine) => {
-                if magazine.room().is_none() {
-                    magazine.unload(|full| locked.store.leave(full));
+        match self.change(&mut locked) {
+            Some(mut change) => {
+                if change.room().is_none() {
+                    change.unload(|full| locked.store.leave(full));
                 }
-                if let Some(room) = magazine.room_quick() {
+                if let Some(room) = change.room_quick() {
                     room.take_back(round);
                 }
             }
@@ -143,21 +145,21 @@ impl Cache {
     }
 }
 
-/// Puts `object`, which may be any number, into the magazine that `magazine` finds, if it is one in use of the slab with
-/// this entry, and there is room. `clear` is called in between. If not, nothing has happened.
+/// Puts `object`, which may be any number, into the magazine whose change `begin` begins, if it is one in use of the slab
+/// with this entry, and there is room. `clear` is called in between. If not, nothing has happened.
 #[inline(always)]
 fn put(
     entry: &Entry,
     object: *mut u8,
-    magazine: impl FnOnce() -> Option<&'static Magazine>,
+    begin: impl FnOnce() -> Option<Change<'static>>,
     clear: impl FnOnce(),
 ) -> bool {
     if let Some(state) = entry.state_at(object.addr())
         // SAFETY: an object's address.
         && let round = (Round { object: unsafe { NonNull::new_unchecked(object) }, state })
         && round.state() == IN_USE
-        && let Some(magazine) = magazine()
-        && let Some(room) = magazine.room_quick()
+        && let Some(mut change) = begin()
+        && let Some(room) = change.room_quick()
     {
         round.set_state(CACHED);
         clear();

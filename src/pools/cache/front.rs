@@ -9,6 +9,7 @@
 //! claim, for it is its own, and everything that other threads write there names another thread. So no lock is needed to
 //! look.
 
+use super::change::Change;
 use super::magazine::Magazine;
 use crate::mem::os;
 
@@ -91,27 +92,24 @@ pub(super) fn place(key: Key, owner: usize) -> &'static Magazine {
     if key.is_general() { general_place(key, owner) } else { shared_place(key.0 & !ZEROING, owner) }
 }
 
-/// The calling thread's magazine in the cache with `key`, which is no general one's, if it has its place.
+/// A change of the calling thread's magazine in the cache with `key`, which is no general one's, if it has its place, and
+/// is in no change.
 #[inline(always)]
-pub(super) fn mine(key: Key) -> Option<&'static Magazine> {
+pub(super) fn mine(key: Key) -> Option<Change<'static>> {
     let me = os::thread_pointer();
-    let magazine = shared_place(key.0 & !ZEROING, me);
-    magazine.is_of(key, me).then_some(magazine)
+    shared_place(key.0 & !ZEROING, me).begin_quick(key, me)
 }
 
-/// The calling thread's magazine in the cache that users know as `pointer`, and that zeroes nothing; any number can be
-/// asked about.
+/// [`mine`] in the cache that users know as `pointer`, and that zeroes nothing; any number can be asked about.
 #[inline(always)]
-pub(super) fn mine_of(pointer: usize) -> Option<&'static Magazine> {
+pub(super) fn mine_of(pointer: usize) -> Option<Change<'static>> {
     let me = os::thread_pointer();
-    let magazine = shared_place(pointer, me);
-    magazine.is_of(Key(pointer), me).then_some(magazine)
+    shared_place(pointer, me).begin_quick(Key(pointer), me)
 }
 
-/// The calling thread's magazine in the general cache with `key`, if it has its place.
+/// [`mine`] in the general cache with `key`.
 #[inline(always)]
-pub(super) fn mine_general(key: Key) -> Option<&'static Magazine> {
+pub(super) fn mine_general(key: Key) -> Option<Change<'static>> {
     let me = os::thread_pointer();
-    let magazine = general_place(key, me);
-    magazine.is_owned_by(me).then_some(magazine)
+    general_place(key, me).begin_general_quick(me)
 }

@@ -19,7 +19,9 @@
 //! that never returns (a longjmp) loses the objects that were to be constructed with it.
 
 mod alloc;
+mod books;
 mod bulk;
+mod change;
 mod config;
 mod depot;
 mod extent;
@@ -45,13 +47,14 @@ use crate::mem::lock::Held;
 use crate::mem::slab::Shape;
 use crate::process;
 use crate::tree::Chunk;
-use magazine::Magazine;
+use change::Change;
 use places::Magazines;
 use slab::{RAW, Slab};
 use store::{MAX_BATCH, Store};
 
 pub(super) use alloc::alloc_general_quick;
 pub use alloc::alloc_quick;
+pub(super) use books::{give, take};
 pub(super) use config::GENERAL;
 pub use config::{COLOUR, Config, CreateError, FLAGS, HWALIGN, Hook, ZERO_ON_ALLOC, ZERO_ON_FREE};
 pub(super) use free::free_general_quick;
@@ -215,8 +218,8 @@ impl Cache {
         object
     }
 
-    /// The calling thread's magazine, made now if it has none.
-    fn magazine<'a>(&'a self, _locked: &mut Locked<'_>) -> Option<&'a Magazine> {
+    /// A change of the calling thread's magazine, which is made now if it has none.
+    fn change<'a>(&'a self, _locked: &mut Locked<'_>) -> Option<Change<'a>> {
         self.magazines.mine().or_else(|| self.magazines.add())
     }
 
@@ -230,8 +233,8 @@ impl Cache {
 
     /// Puts what is in the calling thread's magazine and in the depot into the slabs.
     fn empty_own(&self, locked: &mut Locked<'_>) {
-        if let Some(magazine) = self.magazines.mine() {
-            magazine.drain(|rounds| locked.store.put_all(rounds));
+        if let Some(mut change) = self.magazines.mine() {
+            change.drain(|rounds| locked.store.put_all(rounds));
         }
         locked.store.empty_depot();
     }
@@ -274,10 +277,10 @@ impl Cache {
     /// The calling thread ends.
     fn leave_thread(&self) {
         let locked = self.lock();
-        if let Some(magazine) = self.magazines.mine() {
-            magazine.drain(|rounds| locked.store.put_all(rounds));
+        if let Some(mut change) = self.magazines.mine() {
+            change.drain(|rounds| locked.store.put_all(rounds));
             locked.store.empty_depot_of_mine();
-            self.magazines.leave();
+            self.magazines.leave(change);
         }
     }
 
@@ -296,7 +299,12 @@ impl Resident for Cache {
     fn end(&self) -> usize {
         self.leave();
         let in_use = self.in_use();
-        let slabs = self.lock().store.take_all();
+        let locked = self.lock();
+        // First of all: no destructor, and no signal handler, is to take an object out of them.
+        // SAFETY: nobody uses the cache any more.
+        unsafe { self.magazines.release() };
+        let slabs = locked.store.take_all();
+        drop(locked);
         self.release(slabs, false);
         in_use
     }

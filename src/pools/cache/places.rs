@@ -14,12 +14,11 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use super::books;
+use super::change::Change;
 use super::front::{self, Key};
 use super::magazine::{Magazine, NOBODY, Tally};
-use crate::mem::heap;
 use crate::mem::os;
-use crate::mem::size;
-use crate::mem::threads;
 
 /// The first table has two to this many entries.
 const FIRST_BITS: usize = 4;
@@ -77,9 +76,7 @@ impl Table {
             return None;
         }
         let bytes = size_of::<Head>() + (size_of::<Entry>() << bits);
-        let heap = threads::current()?;
-        let (at, _) =
-            if bytes <= size::SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }?;
+        let at = books::take(bytes)?;
         // SAFETY: a slot of this many bytes, nobody else's; zeros are entries that were never used.
         unsafe {
             at.write_bytes(0, bytes);
@@ -150,25 +147,25 @@ impl Magazines {
             .find(|entry| entry.owner.load(Relaxed) == me)
     }
 
-    /// The calling thread's, wherever it is.
+    /// A change of the calling thread's, wherever it is.
     #[inline(never)]
-    pub(super) fn mine(&self) -> Option<&Magazine> {
+    pub(super) fn mine(&self) -> Option<Change<'_>> {
         // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
         let of_entry = |entry: &Entry| unsafe { &*entry.magazine.load(Relaxed) };
-        self.at_front(os::thread_pointer()).or_else(|| self.entry().map(of_entry))
+        self.at_front(os::thread_pointer()).or_else(|| self.entry().map(of_entry)).map(Magazine::begin)
     }
 
-    /// A magazine for the calling thread, which has none. `None` without memory. The caller holds the lock of the
-    /// cache.
-    pub(super) fn add(&self) -> Option<&Magazine> {
+    /// A change of a magazine for the calling thread, which has none. `None` without memory. The caller holds the lock of
+    /// the cache.
+    pub(super) fn add(&self) -> Option<Change<'_>> {
         // So that the thread has a heap, and its end is seen.
-        threads::current()?;
+        books::watch_thread()?;
         let me = os::thread_pointer();
         let place = front::place(self.key.get(), me);
         if place.claim(self.key.get(), me, self.capacity) {
             place.next.store(self.front.load(Relaxed), Relaxed);
             self.front.store(core::ptr::from_ref(place).cast_mut(), Relaxed);
-            return Some(place);
+            return Some(place.begin());
         }
         let entry = self.table_entry(me)?;
         let mut magazine = entry.magazine.load(Relaxed);
@@ -178,7 +175,7 @@ impl Magazines {
         }
         entry.owner.store(me, Release);
         // SAFETY: as in `mine`.
-        Some(unsafe { &*magazine })
+        Some(unsafe { &*magazine }.begin())
     }
 
     /// A vacant entry of the table for the thread `me`. The table grows before it is half full.
@@ -225,35 +222,36 @@ impl Magazines {
         Some(first)
     }
 
-    /// The calling thread ends, and has emptied its magazine. The caller holds the lock of the cache.
-    pub(super) fn leave(&self) {
-        let me = os::thread_pointer();
-        if let Some(entry) = self.entry() {
-            entry.owner.store(NOBODY, Release);
+    /// The calling thread ends, and has emptied its magazine, which is in this change. The caller holds the lock of the cache.
+    pub(super) fn leave(&self, change: Change<'_>) {
+        match self.entry() {
+            Some(entry) => entry.owner.store(NOBODY, Release),
+            // SAFETY: its thread ends.
+            None => unsafe { self.leave_front(change) },
         }
-        self.leave_front(|magazine| magazine.is_owned_by(me));
     }
 
-    /// Takes those from the front that are to go, and says whether there were any. They are empty.
-    fn leave_front(&self, goes: impl Fn(&Magazine) -> bool) -> bool {
-        let mut any = false;
+    /// Takes a magazine, which is empty, from the front.
+    ///
+    /// # Safety
+    /// Nobody uses it any more.
+    unsafe fn leave_front(&self, change: Change<'_>) {
+        let magazine = change.magazine();
         let mut link = &self.front;
         // SAFETY: statics.
-        while let Some(magazine) = unsafe { link.load(Relaxed).as_ref() } {
-            if !goes(magazine) {
-                link = &magazine.next;
-                continue;
+        while let Some(other) = unsafe { link.load(Relaxed).as_ref() } {
+            if core::ptr::eq(other, magazine) {
+                link.store(magazine.next.load(Relaxed), Relaxed);
+                break;
             }
-            link.store(magazine.next.load(Relaxed), Relaxed);
-            let mut tally = Tally::default();
-            magazine.add_to(&mut tally);
-            self.gone[0].fetch_add(tally.allocations, Relaxed);
-            self.gone[1].fetch_add(tally.frees, Relaxed);
-            // SAFETY: its thread ends, or is no more, or nobody uses the cache.
-            unsafe { magazine.vacate() };
-            any = true;
+            link = &other.next;
         }
-        any
+        let mut tally = Tally::default();
+        magazine.add_to(&mut tally);
+        self.gone[0].fetch_add(tally.allocations, Relaxed);
+        self.gone[1].fetch_add(tally.frees, Relaxed);
+        // SAFETY: the caller's.
+        unsafe { change.vacate() };
     }
 
     /// In the child of a fork: the magazines of threads that are not there any more become empty and
@@ -264,14 +262,22 @@ impl Magazines {
         for entry in self.table().into_iter().flat_map(Table::all) {
             let owner = entry.owner.load(Relaxed);
             if owner != NOBODY && owner != me {
-                // SAFETY: as in `mine`.
-                unsafe { &*entry.magazine.load(Relaxed) }.forget();
+                // SAFETY: as in `mine`; its thread is no more.
+                unsafe { (*entry.magazine.load(Relaxed)).seize() }.forget();
                 entry.owner.store(NOBODY, Relaxed);
                 any = true;
             }
         }
-        self.fronts().filter(|magazine| !magazine.is_owned_by(me)).for_each(Magazine::forget);
-        self.leave_front(|magazine| !magazine.is_owned_by(me)) || any
+        while let Some(magazine) = self.fronts().find(|magazine| !magazine.is_owned_by(me)) {
+            // SAFETY: its thread is no more.
+            unsafe {
+                let mut change = magazine.seize();
+                change.forget();
+                self.leave_front(change);
+            }
+            any = true;
+        }
+        any
     }
 
     /// Those at the front. The caller holds the lock of the cache.
@@ -299,7 +305,14 @@ impl Magazines {
     /// # Safety
     /// Nobody uses the cache any more.
     pub(super) unsafe fn release(&self) {
-        self.leave_front(|_| true);
+        let me = os::thread_pointer();
+        while let Some(magazine) = self.fronts().next() {
+            // SAFETY: the caller's.
+            unsafe {
+                let change = if magazine.is_owned_by(me) { magazine.begin() } else { magazine.seize() };
+                self.leave_front(change);
+            }
+        }
         for entry in self.table().into_iter().flat_map(Table::all).filter(|entry| !is_unused(entry)) {
             self.put_spare(entry.magazine.load(Relaxed));
         }
@@ -313,7 +326,7 @@ impl Magazines {
             // SAFETY: nobody reads the tables any more.
             unsafe {
                 packed = head.as_ref().older;
-                heap::give(head.cast());
+                books::give(head.cast());
             }
         }
     }
@@ -348,7 +361,7 @@ mod tests {
         const THREADS: usize = 20;
         const OBJECTS: usize = 200;
         /// No thread's pointer.
-        const SOMEBODY_ELSE: usize = usize::MAX;
+        const SOMEBODY_ELSE: usize = usize::MAX - 15;
         let config = Config { size: 48, ..Config::default() };
         // SAFETY: a tree of this test's, which outlives the threads.
         let resident = unsafe { create(None, c"crowded", &config) }.unwrap();
@@ -375,7 +388,7 @@ mod tests {
                         assert!(magazines.mine().is_none());
                         if claimed {
                             // SAFETY: nobody's magazine but this test's.
-                            unsafe { place.vacate() };
+                            unsafe { place.begin().vacate() };
                         }
                     });
                 }

@@ -11,12 +11,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::Cache;
+use super::books;
 use super::extent::Extent;
 use super::index;
-use crate::mem::heap;
-use crate::mem::size::{self, SLOT_MAX};
+use crate::mem::size::SLOT_MAX;
 use crate::mem::slab::{self, LINE, Shape};
-use crate::mem::threads;
 
 /// It is not constructed: it never was, or is no more. In its slab, or about to be constructed.
 pub(super) const RAW: u8 = 0;
@@ -126,14 +125,14 @@ impl Slab {
     pub(super) fn create(owner: &Cache, shape: &Shape, colour: usize) -> Option<Slab> {
         let n = shape.capacity;
         let bytes = bytes(n);
-        let slot = threads::current()?.take(size::class_of(bytes + LINE))?.0;
+        let slot = books::take(bytes + LINE)?;
         // SAFETY: a slot of this many bytes, nobody else's; zeros are states, all of them RAW.
         unsafe {
             slot.write_bytes(0, bytes + LINE);
             let at = slot.add(slot.addr().get().wrapping_neg() % LINE);
             let this = Slab(at.cast());
             let Some(start) = slab::take(at.cast(), shape) else {
-                heap::give(slot);
+                books::give(slot);
                 return None;
             };
             let first = start.add(colour * shape.colour_step);
@@ -175,7 +174,7 @@ impl Slab {
         // SAFETY: the caller's.
         unsafe {
             slab::give_back(self.start, to_system);
-            heap::give(self.slot);
+            books::give(self.slot);
         }
         shape.bytes()
     }

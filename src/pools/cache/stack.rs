@@ -13,10 +13,8 @@
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering::Relaxed};
 
+use super::books;
 use super::slab::{NO_OBJECT, Round};
-use crate::mem::heap;
-use crate::mem::size;
-use crate::mem::threads;
 
 /// What lies in front of the rounds, in their slot. In a magazine, one of the links leads to the other stack.
 #[repr(C)]
@@ -39,7 +37,7 @@ impl Stack {
     /// An empty one, with room for `capacity` rounds. `None` without memory.
     pub(super) fn create(capacity: usize) -> Option<Stack> {
         let bytes = size_of::<Head>() + (capacity + 1) * size_of::<Round>();
-        let at = threads::current()?.take(size::class_of(bytes))?.0.cast::<Head>();
+        let at = books::take(bytes)?.cast::<Head>();
         let link = || AtomicPtr::new(null_mut());
         // SAFETY: a slot of this many bytes, nobody else's.
         unsafe {
@@ -56,7 +54,7 @@ impl Stack {
     /// Nobody uses it any more.
     pub(super) unsafe fn end(self) {
         // SAFETY: the caller's; the head lies in front.
-        unsafe { heap::give(self.0.cast::<Head>().sub(1).cast()) }
+        unsafe { books::give(self.0.cast::<Head>().sub(1).cast()) }
     }
 
     /// The stack whose bottom is there.

@@ -229,15 +229,17 @@ impl Store {
         taken
     }
 
+    /// Whether there are objects in the slabs.
+    pub(super) fn has_objects(&self) -> bool {
+        [Place::Partial, Place::Empty].iter().any(|&place| self.lists[place as usize].first.is_some())
+    }
+
     /// A full stack out of the depot, for the calling thread: the newest that it has left, or the newest of all, unless
     /// slabs have objects that are as good.
     pub(super) fn fetch(&mut self, constructed: bool) -> Option<Stack> {
         let own = self.depot.take_newest_of(os::thread_pointer());
         own.or_else(|| {
-            let have_objects = |place: Place| self.lists[place as usize].first.is_some();
-            let no_better = constructed
-                || self.depot.len() > self.depot.limit() / 2
-                || !(have_objects(Place::Partial) || have_objects(Place::Empty));
+            let no_better = constructed || self.depot.len() > self.depot.limit() / 2 || !self.has_objects();
             if no_better { self.depot.take_newest() } else { None }
         })
     }

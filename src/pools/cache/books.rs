@@ -1,0 +1,31 @@
+//! Memory for the books of caches (records, stacks, tables): slots of the calling thread's heap. Whoever has one may give
+//! it back, in any thread.
+//!
+//! Here, and nowhere else, do caches touch heaps.
+
+use core::ptr::NonNull;
+
+use crate::mem::heap;
+use crate::mem::size::{self, SLOT_MAX};
+use crate::mem::threads;
+
+/// `bytes` of memory, aligned to 16, undefined. `None` without memory.
+pub(in crate::pools) fn take(bytes: usize) -> Option<NonNull<u8>> {
+    let heap = threads::current()?;
+    let taken = if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) };
+    taken.map(|(at, _)| at)
+}
+
+/// Gives back what [`take`] gave.
+///
+/// # Safety
+/// Nobody uses it any more.
+pub(in crate::pools) unsafe fn give(at: NonNull<u8>) {
+    // SAFETY: the start of a slot or block that was taken from a heap; the caller's.
+    unsafe { heap::give(at) }
+}
+
+/// Makes sure that the calling thread has a heap, so that its end is seen. `None` without memory.
+pub(super) fn watch_thread() -> Option<()> {
+    threads::current().map(|_| ())
+}

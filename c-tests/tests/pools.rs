@@ -87,7 +87,12 @@ fn main() -> ExitCode {
         }
     }
     if let Some(compiler) = compiler::installed().into_iter().next() {
-        for (program, arguments) in [("shared_contexts", &["3000"][..]), ("growable", &[]), ("bare", &[])] {
+        for (program, arguments) in [
+            ("shared_contexts", &["3000"][..]),
+            ("growable", &[]),
+            ("bare", &[]),
+            ("context_signal_steps", &["40"]),
+        ] {
             let (test, malloc) = (format!("pools {program} with malloc below"), dist.clone());
             trials.push(Trial::test(test.clone(), move || {
                 Ok(on_malloc(program, arguments, compiler, &malloc, &test)?)

@@ -11,6 +11,7 @@
 use core::ptr::NonNull;
 
 use super::geometry::{SLICE, USABLE_SLICES};
+use super::here::Change;
 use super::segment;
 use super::span::{NO_TAG, SpanRef, State};
 use super::threads;
@@ -118,6 +119,7 @@ pub unsafe fn record_at(address: usize) -> NonNull<()> {
 /// A block of at least `bytes` with a span of its own, for a user without contexts.
 #[cold]
 pub fn take_bare(bytes: usize) -> Option<NonNull<u8>> {
+    let _change = Change::begin();
     let heap = threads::current()?;
     let (at, _) = heap.take_single(bytes)?;
     // SAFETY: taken just now.
@@ -136,6 +138,7 @@ pub fn bare_bytes(address: usize) -> Option<usize> {
 /// Nobody uses it any more.
 #[cold]
 pub unsafe fn give_bare(address: usize) -> bool {
+    let _change = Change::begin();
     let block = bare(address);
     if let Some(span) = block {
         segment::release(span);

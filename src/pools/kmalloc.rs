@@ -14,6 +14,7 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Acquire},
 };
 
+use super::books;
 use super::cache::{self, Cache, Config, GENERAL, Key, Misuse};
 use crate::mem::size::{self, CLASSES, SLOT_MAX, SMALL_MAX};
 use crate::mem::slab;
@@ -97,10 +98,10 @@ fn make_cache(class: usize) -> Option<&'static Cache> {
     let size = class_size(class);
     let align = 1 << size.trailing_zeros();
     let config = Config { size, align, flags: GENERAL, ..Config::default() };
-    let at = cache::take(size_of::<General>())?;
+    let at = books::take(size_of::<General>())?;
     let Ok(cache) = Cache::new(&config) else {
         // SAFETY: taken above.
-        unsafe { cache::give(at) };
+        unsafe { books::give(at) };
         return None;
     };
     let at = at.cast::<General>();
@@ -117,7 +118,7 @@ fn make_cache(class: usize) -> Option<&'static Cache> {
             // SAFETY: nobody has seen this one, and it is in no list any more; the first one has no end.
             unsafe {
                 at.drop_in_place();
-                cache::give(at.cast());
+                books::give(at.cast());
                 Some(&(*first).cache)
             }
         }

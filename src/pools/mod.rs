@@ -8,6 +8,7 @@
 //! tree, and are bound to the tree's rule of one thread at a time. Functions of the user (constructors,
 //! sources, callbacks) are foreign code: no lock is held while one runs.
 
+mod books;
 pub mod cache;
 pub mod genpool;
 pub mod kmalloc;

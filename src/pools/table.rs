@@ -12,9 +12,9 @@ use core::mem::{align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 
+use super::books;
 use crate::error::AllocError;
-use crate::mem::size::{self, SLOT_MAX};
-use crate::mem::{heap, threads};
+use crate::mem::heap;
 
 /// Bytes before the elements, and the alignment of every slot.
 const HEAD: usize = 16;
@@ -72,7 +72,7 @@ impl<T> Table<T> {
             .and_then(|bytes| bytes.checked_add(HEAD))
             .filter(|&bytes| bytes <= isize::MAX as usize)
             .ok_or(AllocError::TooLarge)?;
-        let at = take(bytes).ok_or(AllocError::OutOfMemory)?;
+        let at = books::take(bytes).ok_or(AllocError::OutOfMemory)?;
         // SAFETY: a slot or block of at least so many bytes, nobody else's; the old elements are moved, and
         // their place is not looked at again.
         unsafe {
@@ -119,15 +119,9 @@ impl<T> Table<T> {
     unsafe fn give_back(&mut self) {
         if self.room > 0 {
             // SAFETY: this is where `take` put it; the caller has no use for what is in it.
-            unsafe { heap::give(self.elements.cast::<u8>().sub(HEAD)) };
+            unsafe { books::give(self.elements.cast::<u8>().sub(HEAD)) };
         }
     }
-}
-
-fn take(bytes: usize) -> Option<NonNull<u8>> {
-    let heap = threads::current()?;
-    let (at, _) = if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }?;
-    Some(at)
 }
 
 impl<T> Deref for Table<T> {

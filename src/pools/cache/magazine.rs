@@ -24,12 +24,12 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Relaxed, Release},
 };
 
-use super::books;
 use super::change::Change;
 use super::front::Key;
 use super::slab::Round;
 use super::stack::Stack;
 use crate::mem::os;
+use crate::pools::books;
 
 /// Owner of a magazine that is nobody's.
 pub(super) const NOBODY: usize = 0;

@@ -19,7 +19,6 @@
 //! that never returns (a longjmp) loses the objects that were to be constructed with it.
 
 mod alloc;
-mod books;
 mod bulk;
 mod change;
 mod config;
@@ -54,7 +53,6 @@ use store::{MAX_BATCH, Store};
 
 pub(super) use alloc::alloc_general_quick;
 pub use alloc::alloc_quick;
-pub(super) use books::{give, take};
 pub(super) use config::GENERAL;
 pub use config::{COLOUR, Config, CreateError, FLAGS, HWALIGN, Hook, ZERO_ON_ALLOC, ZERO_ON_FREE};
 pub(super) use free::free_general_quick;

@@ -14,11 +14,11 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::books;
 use super::change::Change;
 use super::front::{self, Key};
 use super::magazine::{Magazine, NOBODY, Tally};
 use crate::mem::os;
+use crate::pools::books;
 
 /// The first table has two to this many entries.
 const FIRST_BITS: usize = 4;

@@ -11,11 +11,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::Cache;
-use super::books;
 use super::extent::Extent;
 use super::index;
 use crate::mem::size::SLOT_MAX;
 use crate::mem::slab::{self, LINE, Shape};
+use crate::pools::books;
 
 /// It is not constructed: it never was, or is no more. In its slab, or about to be constructed.
 pub(super) const RAW: u8 = 0;

@@ -13,8 +13,8 @@
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering::Relaxed};
 
-use super::books;
 use super::slab::{NO_OBJECT, Round};
+use crate::pools::books;
 
 /// What lies in front of the rounds, in their slot. In a magazine, one of the links leads to the other stack.
 #[repr(C)]

@@ -12,7 +12,8 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use super::geometry::DESCRIPTOR;
-use super::heap::{self, Heap, HeapRef, ReadySpan};
+use super::give::{self, ReadySpan};
+use super::heap::{Heap, HeapRef};
 use super::remote::{Chain, Slot};
 use super::span::{SpanRef, State};
 
@@ -52,7 +53,7 @@ impl Bulk {
         }
     }
 
-    /// [`heap::give_to`].
+    /// [`give::give_to`].
     ///
     /// # Safety
     /// As for that.
@@ -84,7 +85,7 @@ impl Bulk {
             return self.gather(span, at.cast());
         }
         // SAFETY: the caller's.
-        unsafe { heap::give_slow(span, at) };
+        unsafe { give::give_slow(span, at) };
     }
 
     fn gather(&mut self, span: SpanRef, slot: NonNull<Slot>) {
@@ -96,7 +97,7 @@ impl Bulk {
                 // SAFETY: another slot of the span; nobody uses it any more.
                 unsafe { parcel.chain.add(slot) };
             } else {
-                heap::hand_back(parcel.span, parcel.chain);
+                give::hand_back(parcel.span, parcel.chain);
                 *parcel = Parcel { span, chain: Chain::of(slot) };
             }
         } else {
@@ -119,7 +120,7 @@ impl Bulk {
             self.filled &= self.filled - 1;
             // SAFETY: the place was filled.
             let parcel = unsafe { self.parcels[place].assume_init_ref() };
-            heap::hand_back(parcel.span, parcel.chain);
+            give::hand_back(parcel.span, parcel.chain);
         }
         self.gathered = 0;
     }
@@ -165,7 +166,7 @@ mod tests {
             let free = core::iter::successors(span.free.get(), |slot| unsafe { slot.as_ref() }.next.get());
             assert_eq!((span.used.get(), free.count()), (1, span.carved() as usize - 1));
             // SAFETY: taken above.
-            unsafe { heap::give(at) };
+            unsafe { give::give(at) };
         }
         heap.retire_empty_spans();
         // SAFETY: all that was taken has been given back.

@@ -1,8 +1,7 @@
 //! A thread's heap: its spans, one list for each size class.
 //!
 //! A heap has at most one owner, a thread, named by its thread pointer; only the owner touches its
-//! cells. Others hand slots back through the spans' remote lists and the heap's mailbox (`remote`), which the
-//! owner empties when it next runs out of slots. Spans never change their heap; when a thread ends, its heap waits for the
+//! cells. How slots come back is told in `give`. Spans never change their heap; when a thread ends, its heap waits for the
 //! next thread (see `threads`). Heaps are unmapped only when the library is unloaded with nothing in it.
 //!
 //! Slots are taken from one span of a class until it has none left, so that what is allocated
@@ -19,12 +18,12 @@ use core::sync::atomic::{
 
 use super::generations::Generations;
 use super::geometry;
-use super::here::{self, Change};
+use super::give::{collected, collected_unowned};
 use super::idle::{self, Idle, Kept};
 use super::inherited;
 use super::os;
-use super::owner::{LOST, Owner};
-use super::remote::{Chain, Mailbox, Mailed, Slot};
+use super::owner::Owner;
+use super::remote::{Mailbox, Slot};
 use super::segment;
 use super::shared::{self, Gate};
 use super::size::CLASSES;
@@ -60,7 +59,7 @@ pub struct Heap {
     pub(super) next: AtomicPtr<Heap>,
     /// What a shared heap has more: see `shared`.
     pub(super) gate: Gate,
-    mailbox: Mailbox<Span>,
+    pub(super) mailbox: Mailbox<Span>,
 }
 
 // What a process, and each of its threads, has of it is resident.
@@ -248,7 +247,7 @@ impl HeapRef {
     }
 
     /// Gives back the spans that are kept with nothing in them.
-    fn release_idle(self) {
+    pub(super) fn release_idle(self) {
         while let Some(kept) = self.idle.take() {
             self.release_kept(kept);
         }
@@ -269,14 +268,10 @@ impl HeapRef {
     /// Nothing is taken from it for now: spans that hold nothing go back, and the others when their last slot does.
     pub(super) fn lay_down(self) {
         self.retire_empty_spans();
-        for (current, waiting) in self.current.iter().zip(&self.waiting) {
+        for current in &self.current {
             let span = current.replace(SpanRef::none());
             if span != SpanRef::none() {
-                span.set_state(State::Full);
-                if span.free.get().is_some() || span.can_be_carved() {
-                    waiting.push_last(span);
-                    span.set_state(State::Partial);
-                }
+                self.lay_up_or_fill(span);
             }
         }
     }
@@ -316,11 +311,21 @@ impl HeapRef {
     /// Takes up a span of its own of which a slot is in use.
     pub(super) fn take_up(self, span: SpanRef) {
         self.count_spans(1);
+        self.lay_up_or_fill(span);
+    }
+
+    /// `span`, of which slots are in use, waits for use; or it is full.
+    fn lay_up_or_fill(self, span: SpanRef) {
         span.set_state(State::Full);
         if span.free.get().is_some() || span.can_be_carved() {
-            self.waiting[span.class()].push_last(span);
-            span.set_state(State::Partial);
+            self.lay_up(span);
         }
+    }
+
+    /// `span`, which was full, waits for use.
+    pub(super) fn lay_up(self, span: SpanRef) {
+        self.waiting[span.class()].push_last(span);
+        span.set_state(State::Partial);
     }
 
     /// The owner has so many spans more.
@@ -347,7 +352,7 @@ impl HeapRef {
     }
 
     /// The last slot of a span in its list has been given back.
-    fn rest(self, span: SpanRef) {
+    pub(super) fn rest(self, span: SpanRef) {
         if shared::is_reserved(self) || !self.idle.keep(span) {
             return self.release_partial(span);
         }
@@ -355,7 +360,7 @@ impl HeapRef {
     }
 
     /// The block that `span` is has been given back to this heap, the calling thread's.
-    fn rest_block(self, span: SpanRef) {
+    pub(super) fn rest_block(self, span: SpanRef) {
         let slices = geometry::slices_for(span.len());
         let may_be_kept = idle::is_kept(slices) && !shared::is_reserved(self) && !segment::is_own(span);
         if may_be_kept && self.idle.keep_block(span, slices) {
@@ -396,149 +401,6 @@ impl Heap {
     }
 }
 
-/// Gives a slot, or a block with a span of its own, back to its heap, from any thread.
-///
-/// # Safety
-/// `at` came from [`HeapRef::take`], [`HeapRef::take_single`] or [`HeapRef::take_large`], and nobody uses it any more.
-#[inline(always)]
-pub unsafe fn give(at: NonNull<u8>) {
-    // SAFETY: the caller's: it lies in a span in use.
-    let span = unsafe { SpanRef::of(at.addr().get()) };
-    // SAFETY: as above.
-    unsafe { give_to(span, at) }
-}
-
-/// [`give`], for a caller that has looked the span up already.
-///
-/// # Safety
-/// As for [`give`]; `span` is the head of the span that `at` lies in.
-#[inline(always)]
-pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
-    match ready_span(span) {
-        // SAFETY: as just seen, and the caller's.
-        Some(ready) => unsafe { ready.give(at) },
-        // SAFETY: the caller's.
-        None => unsafe { give_slow(span, at) },
-    }
-}
-
-/// A span of the calling thread's heap that was found to take slots back the short way: for who gives one back right
-/// after.
-pub struct ReadySpan(SpanRef);
-
-/// `span`, if it is one of slots of the calling thread's heap, and not full. `None` says nothing.
-#[inline(always)]
-fn ready_span(span: SpanRef) -> Option<ReadySpan> {
-    HeapRef::from_raw(span.taker()).is_some_and(HeapRef::is_mine).then_some(ReadySpan(span))
-}
-
-/// [`ready_span`] for who begins a change with that.
-#[inline(always)]
-pub fn begin_ready(span: SpanRef) -> Option<(ReadySpan, Change)> {
-    let change = here::begin_in(span.taker())?;
-    Some((ReadySpan(span), change))
-}
-
-impl ReadySpan {
-    /// `span`, of whose [taker](Span::taker) the calling thread is known to be the owner.
-    ///
-    /// # Safety
-    /// As it says.
-    #[inline(always)]
-    pub(super) unsafe fn assume(span: SpanRef) -> ReadySpan {
-        ReadySpan(span)
-    }
-
-    /// [`give_to`] that span.
-    ///
-    /// # Safety
-    /// As for [`give_to`]; nothing was taken or given back meanwhile.
-    #[inline(always)]
-    pub unsafe fn give(self, at: NonNull<u8>) {
-        put_back(self.0, at.cast());
-        if self.0.used.get() == 0 && self.0.state() != State::Current {
-            settle(self.0);
-        }
-    }
-}
-
-/// [`give`] of one slot and [`give_to`] of another, in the middle of a change: whose heap it is, is asked once.
-///
-/// # Safety
-/// As for these.
-#[inline(always)]
-pub unsafe fn give_two(first: NonNull<u8>, span: SpanRef, second: NonNull<u8>) {
-    // SAFETY: the caller's. As long as the second slot is in use, its span takes it back whatever becomes of the first's.
-    unsafe {
-        let firsts = SpanRef::of(first.addr().get());
-        let taker = span.taker();
-        if here::is_own(taker) && firsts.taker() == taker {
-            ReadySpan(firsts).give(first);
-            ReadySpan(span).give(second);
-        } else {
-            give_slow(firsts, first);
-            give_slow(span, second);
-        }
-    }
-}
-
-/// [`give_to`] any span.
-///
-/// # Safety
-/// As for [`give_to`].
-#[cold]
-#[inline(never)]
-pub(super) unsafe fn give_slow(span: SpanRef, at: NonNull<u8>) {
-    let heap = HeapRef::of_span(span);
-    match (span.state() == State::Single, heap.is_mine()) {
-        (true, true) => heap.rest_block(span),
-        (true, false) => segment::release(span),
-        (false, true) => {
-            put_back(span, at.cast());
-            settle(span);
-        }
-        (false, false) => hand_back(span, Chain::of(at.cast())),
-    }
-}
-
-/// Gives slots of a span back to the heap of another thread. Nobody uses them any more.
-pub(super) fn hand_back(span: SpanRef, slots: Chain) {
-    let heap = HeapRef::of_span(span);
-    inherited::note_remote_free();
-    // SAFETY: the caller's: nobody uses the slots any more; until they are collected, they keep the span in use.
-    unsafe {
-        if span.remote().push(slots) {
-            heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected_unowned);
-        }
-    }
-    if heap.owner.is(LOST) && heap.adopt_lost() {
-        heap.collect();
-        heap.leave();
-    }
-}
-
-/// What the owner does with slots that other threads freed: they come before those that are free already.
-fn collected(span: NonNull<Span>, slots: Chain) {
-    let span = SpanRef::from_mail(span);
-    if let Some(free) = span.free.get() {
-        // SAFETY: the slot is free, and the owner's since it was taken.
-        unsafe { slots.last.as_ref() }.next.set(Some(free));
-    }
-    // In this order: see `inherited`.
-    compiler_fence(Release);
-    span.free.set(Some(slots.first));
-    span.used.set(span.used.get() - slots.count);
-    settle(span);
-}
-
-/// The same in a heap that nobody owns, which keeps no span with nothing in it.
-fn collected_unowned(span: NonNull<Span>, slots: Chain) {
-    // Asked first: the span may be gone after that.
-    let heap = HeapRef::of_span(SpanRef::from_mail(span));
-    collected(span, slots);
-    heap.release_idle();
-}
-
 #[inline(always)]
 fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
     // SAFETY: a slot on the free list is free memory of the span.
@@ -551,31 +413,6 @@ fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
     }
     span.used.set(span.used.get() + 1);
     slot.cast()
-}
-
-/// The owner's half of a free of a slot of `span`, which is then to be [settled](settle).
-#[inline(always)]
-fn put_back(span: SpanRef, slot: NonNull<Slot>) {
-    // SAFETY: the slot is free now, and slots are large enough for the link.
-    unsafe { slot.as_ref() }.next.set(span.free.get());
-    // In this order: see `inherited`.
-    compiler_fence(Release);
-    span.free.set(Some(slot));
-    span.used.set(span.used.get() - 1);
-}
-
-/// Puts a span where it belongs after it got a slot back.
-#[cold]
-#[inline(never)]
-fn settle(span: SpanRef) {
-    let heap = HeapRef::of_span(span);
-    if span.state() == State::Full {
-        heap.waiting[span.class()].push_last(span);
-        span.set_state(State::Partial);
-    }
-    if span.used.get() == 0 && span.state() == State::Partial {
-        heap.rest(span);
-    }
 }
 
 impl Waiting {

@@ -191,7 +191,8 @@ impl Idle {
 mod tests {
     use super::*;
 
-    use crate::mem::heap::{self, HeapRef};
+    use crate::mem::give;
+    use crate::mem::heap::HeapRef;
     use crate::mem::os;
 
     #[test]
@@ -201,7 +202,7 @@ mod tests {
         let slots = [(); 100].map(|()| heap.take(class).unwrap().0);
         let (mine, others) = slots.split_at(50);
         // SAFETY: taken above, and given back once.
-        let give = |slots: &[NonNull<u8>]| slots.iter().for_each(|&at| unsafe { heap::give(at) });
+        let give = |slots: &[NonNull<u8>]| slots.iter().for_each(|&at| unsafe { give::give(at) });
         give(mine);
         let Some(Kept::Slots(span)) = heap.idle.take() else { panic!("none is kept") };
         assert!(heap.idle.keep(span));
@@ -252,7 +253,7 @@ mod tests {
         let (other, _) = heap.take_single(100_000).unwrap();
         for at in [other, at] {
             // SAFETY: taken above, and given back once.
-            unsafe { heap::give(at) };
+            unsafe { give::give(at) };
         }
         let span = span_of(at);
         assert_eq!((span.slots().count(), span.tag() == tag), (0, false));
@@ -265,7 +266,7 @@ mod tests {
         assert!(heap.idle.keep_block(span_of(other), 2));
         for at in [longer, again] {
             // SAFETY: as above.
-            unsafe { heap::give(at) };
+            unsafe { give::give(at) };
         }
         heap.retire_empty_spans();
         assert_eq!(heap.idle.take(), None);
@@ -281,7 +282,7 @@ mod tests {
         let give = move || {
             let at = NonNull::new(core::ptr::with_exposed_provenance_mut(address)).unwrap();
             // SAFETY: taken above, and given back once.
-            unsafe { heap::give(at) };
+            unsafe { give::give(at) };
         };
         std::thread::spawn(give).join().unwrap();
         assert_eq!(heap.idle.take(), None);
@@ -294,7 +295,7 @@ mod tests {
         let heap = HeapRef::create(os::thread_pointer()).unwrap();
         let (at, _) = heap.take_large(100_000).unwrap();
         // SAFETY: taken above, and given back once.
-        unsafe { heap::give(at) };
+        unsafe { give::give(at) };
         crate::mem::inherited::recover(heap);
         assert_eq!(heap.idle.take(), None);
         crate::mem::segment::for_each_span_locked(&mut |span| {

@@ -5,7 +5,7 @@
 
 use core::ptr::NonNull;
 
-use crate::mem::heap;
+use crate::mem::give;
 use crate::mem::here::Change;
 use crate::mem::size::{self, SLOT_MAX};
 use crate::mem::threads;
@@ -25,7 +25,7 @@ pub(super) fn take(bytes: usize) -> Option<NonNull<u8>> {
 pub(super) unsafe fn give(at: NonNull<u8>) {
     let _change = Change::begin();
     // SAFETY: the start of a slot or block that was taken from a heap; the caller's.
-    unsafe { heap::give(at) }
+    unsafe { give::give(at) }
 }
 
 /// Makes sure that the calling thread has a heap, so that its end is seen. `None` without memory.

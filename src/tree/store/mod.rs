@@ -28,6 +28,7 @@ use core::ptr::NonNull;
 
 use super::chunk::{Chunk, GUARDED};
 use super::pool::PoolRef;
+use crate::mem::give;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
 use crate::mem::shared::Shared;
@@ -114,7 +115,7 @@ pub(super) unsafe fn give_raw(at: NonNull<u8>) {
         unsafe { libc::free(at.as_ptr().cast::<c_void>()) };
     } else {
         // SAFETY: the caller's.
-        unsafe { heap::give(at) };
+        unsafe { give::give(at) };
     }
 }
 

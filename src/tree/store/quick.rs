@@ -4,7 +4,8 @@
 use core::ffi::c_char;
 
 use super::{heap_near, heap_of};
-use crate::mem::heap::{self, HeapRef};
+use crate::mem::give;
+use crate::mem::heap::HeapRef;
 use crate::mem::here::{self, Change};
 use crate::mem::shared::Shared;
 use crate::mem::size;
@@ -191,7 +192,7 @@ pub(crate) fn ready_release(chunk: Found, location: *const c_char) -> bool {
     if flags != 0 || chunk.child.is_some() {
         return false;
     }
-    let Some((slots, _change)) = heap::begin_ready(span) else { return false };
+    let Some((slots, _change)) = give::begin_ready(span) else { return false };
     if let Some(parent) = chunk.parent.get() {
         if parent.above_has(GUARDED) {
             return false;
@@ -215,7 +216,7 @@ pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool
     links::bridge(chunk, parent);
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-    unsafe { heap::give(chunk.address()) };
+    unsafe { give::give(chunk.address()) };
     true
 }
 

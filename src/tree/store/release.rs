@@ -4,7 +4,8 @@ use core::ffi::c_char;
 
 use super::give_raw;
 use crate::mem::bulk::Bulk;
-use crate::mem::heap::{self, HeapRef};
+use crate::mem::give;
+use crate::mem::heap::HeapRef;
 use crate::mem::here::Change;
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
@@ -76,7 +77,7 @@ impl Leaves {
             let next = leaf.next.get();
             leaf.stamp_freed(self.location);
             // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-            unsafe { heap::give(leaf.address()) };
+            unsafe { give::give(leaf.address()) };
             return Some(next);
         }
         if leaf.has_only(POOL)
@@ -114,7 +115,7 @@ fn release_reference_leaf(leaf: Chunk, location: *const c_char) -> Option<Option
     refs::unhook(leaf);
     leaf.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-    unsafe { heap::give(leaf.address()) };
+    unsafe { give::give(leaf.address()) };
     Some(next)
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn release(chunk: Chunk, location: *const c_char) {
     }
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-    unsafe { heap::give(chunk.address()) };
+    unsafe { give::give(chunk.address()) };
 }
 
 /// Takes a chunk with the side record `side` and no other flag out of the tree and gives its bytes back, under no option that
@@ -154,7 +155,7 @@ pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_c
     chunk.stamp_freed(location);
     // SAFETY: the record is the chunk's alone; a chunk that is no member starts at its slot, and it is freed now.
     unsafe {
-        heap::give_two(side.address(), span, chunk.address());
+        give::give_two(side.address(), span, chunk.address());
     }
 }
 
@@ -177,7 +178,7 @@ fn release_special(chunk: Chunk, location: *const c_char) {
     } else {
         chunk.stamp_freed(location);
         // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-        unsafe { heap::give(chunk.address()) };
+        unsafe { give::give(chunk.address()) };
     }
 }
 

@@ -1,0 +1,185 @@
+//! The ways back of a slot or a block to its heap.
+//!
+//! Its own thread puts a slot on the span's free list ([`ReadySpan::give`]); any other hands it over by the span's
+//! remote list and the heap's mailbox ([`hand_back`]), which the owner empties when it next runs out of slots, and
+//! [collects](collected). A span that got a slot back is [settled](settle) where it belongs: a full one waits for
+//! use, one with nothing in it rests (`idle`) or goes back to its segment.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{Ordering::Release, compiler_fence};
+
+use super::heap::HeapRef;
+use super::here::{self, Change};
+use super::inherited;
+use super::os;
+use super::owner::LOST;
+use super::remote::{Chain, Mailed, Slot};
+use super::segment;
+use super::span::{Span, SpanRef, State};
+
+/// Gives a slot, or a block with a span of its own, back to its heap, from any thread.
+///
+/// # Safety
+/// `at` came from [`HeapRef::take`], [`HeapRef::take_single`] or [`HeapRef::take_large`], and nobody uses it any more.
+#[inline(always)]
+pub unsafe fn give(at: NonNull<u8>) {
+    // SAFETY: the caller's: it lies in a span in use.
+    let span = unsafe { SpanRef::of(at.addr().get()) };
+    // SAFETY: as above.
+    unsafe { give_to(span, at) }
+}
+
+/// [`give`], for a caller that has looked the span up already.
+///
+/// # Safety
+/// As for [`give`]; `span` is the head of the span that `at` lies in.
+#[inline(always)]
+pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
+    match ready_span(span) {
+        // SAFETY: as just seen, and the caller's.
+        Some(ready) => unsafe { ready.give(at) },
+        // SAFETY: the caller's.
+        None => unsafe { give_slow(span, at) },
+    }
+}
+
+/// A span of the calling thread's heap that was found to take slots back the short way: for who gives one back right
+/// after.
+pub struct ReadySpan(SpanRef);
+
+/// `span`, if it is one of slots of the calling thread's heap, and not full. `None` says nothing.
+#[inline(always)]
+fn ready_span(span: SpanRef) -> Option<ReadySpan> {
+    HeapRef::from_raw(span.taker()).is_some_and(HeapRef::is_mine).then_some(ReadySpan(span))
+}
+
+/// [`ready_span`] for who begins a change with that.
+#[inline(always)]
+pub fn begin_ready(span: SpanRef) -> Option<(ReadySpan, Change)> {
+    let change = here::begin_in(span.taker())?;
+    Some((ReadySpan(span), change))
+}
+
+impl ReadySpan {
+    /// `span`, of whose [taker](Span::taker) the calling thread is known to be the owner.
+    ///
+    /// # Safety
+    /// As it says.
+    #[inline(always)]
+    pub(super) unsafe fn assume(span: SpanRef) -> ReadySpan {
+        ReadySpan(span)
+    }
+
+    /// [`give_to`] that span.
+    ///
+    /// # Safety
+    /// As for [`give_to`]; nothing was taken or given back meanwhile.
+    #[inline(always)]
+    pub unsafe fn give(self, at: NonNull<u8>) {
+        put_back(self.0, at.cast());
+        if self.0.used.get() == 0 && self.0.state() != State::Current {
+            settle(self.0);
+        }
+    }
+}
+
+/// [`give`] of one slot and [`give_to`] of another, in the middle of a change: whose heap it is, is asked once.
+///
+/// # Safety
+/// As for these.
+#[inline(always)]
+pub unsafe fn give_two(first: NonNull<u8>, span: SpanRef, second: NonNull<u8>) {
+    // SAFETY: the caller's. As long as the second slot is in use, its span takes it back whatever becomes of the first's.
+    unsafe {
+        let firsts = SpanRef::of(first.addr().get());
+        let taker = span.taker();
+        if here::is_own(taker) && firsts.taker() == taker {
+            ReadySpan(firsts).give(first);
+            ReadySpan(span).give(second);
+        } else {
+            give_slow(firsts, first);
+            give_slow(span, second);
+        }
+    }
+}
+
+/// [`give_to`] any span.
+///
+/// # Safety
+/// As for [`give_to`].
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn give_slow(span: SpanRef, at: NonNull<u8>) {
+    let heap = HeapRef::of_span(span);
+    match (span.state() == State::Single, heap.is_mine()) {
+        (true, true) => heap.rest_block(span),
+        (true, false) => segment::release(span),
+        (false, true) => {
+            put_back(span, at.cast());
+            settle(span);
+        }
+        (false, false) => hand_back(span, Chain::of(at.cast())),
+    }
+}
+
+/// Gives slots of a span back to the heap of another thread. Nobody uses them any more.
+pub(super) fn hand_back(span: SpanRef, slots: Chain) {
+    let heap = HeapRef::of_span(span);
+    inherited::note_remote_free();
+    // SAFETY: the caller's: nobody uses the slots any more; until they are collected, they keep the span in use.
+    unsafe {
+        if span.remote().push(slots) {
+            heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected_unowned);
+        }
+    }
+    if heap.owner.is(LOST) && heap.adopt_lost() {
+        heap.collect();
+        heap.leave();
+    }
+}
+
+/// What the owner does with slots that other threads freed: they come before those that are free already.
+pub(super) fn collected(span: NonNull<Span>, slots: Chain) {
+    let span = SpanRef::from_mail(span);
+    if let Some(free) = span.free.get() {
+        // SAFETY: the slot is free, and the owner's since it was taken.
+        unsafe { slots.last.as_ref() }.next.set(Some(free));
+    }
+    // In this order: see `inherited`.
+    compiler_fence(Release);
+    span.free.set(Some(slots.first));
+    span.used.set(span.used.get() - slots.count);
+    settle(span);
+}
+
+/// The same in a heap that nobody owns, which keeps no span with nothing in it.
+pub(super) fn collected_unowned(span: NonNull<Span>, slots: Chain) {
+    // Asked first: the span may be gone after that.
+    let heap = HeapRef::of_span(SpanRef::from_mail(span));
+    collected(span, slots);
+    heap.release_idle();
+}
+
+/// The owner's half of a free of a slot of `span`, which is then to be [settled](settle).
+#[inline(always)]
+fn put_back(span: SpanRef, slot: NonNull<Slot>) {
+    // SAFETY: the slot is free now, and slots are large enough for the link.
+    unsafe { slot.as_ref() }.next.set(span.free.get());
+    // In this order: see `inherited`.
+    compiler_fence(Release);
+    span.free.set(Some(slot));
+    span.used.set(span.used.get() - 1);
+}
+
+/// Puts a span where it belongs after it got a slot back.
+#[cold]
+#[inline(never)]
+fn settle(span: SpanRef) {
+    let heap = HeapRef::of_span(span);
+    if span.state() == State::Full {
+        heap.lay_up(span);
+    }
+    if span.used.get() == 0 && span.state() == State::Partial {
+        heap.rest(span);
+    }
+}

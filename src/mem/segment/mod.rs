@@ -1,7 +1,8 @@
 //! Segments: large aligned pieces of address space, cut into spans.
 //!
 //! A segment of 4 MiB serves spans of up to 63 slices; a larger block, or one that keeps growing, gets
-//! a mapping of its own (`own`). The `map` says where segments lie.
+//! a mapping of its own (`own`). Which there are, and what is free in them, the `lists` say; the `map` says where segments
+//! lie. Here is what heaps and slabs ask for.
 //!
 //! Memory given back: free slices that have been written to stay resident within a
 //! budget (`mem::budget`); past it they are purged at once, and segments with nothing in them
@@ -15,119 +16,28 @@
 //! One lock guards the lists and the slice bitmaps of all segments. It is taken for a span, never
 //! for a slot; nor for a span that its heap has kept (`mem::idle`).
 
-use core::cell::{Cell, UnsafeCell};
-use core::ops::Deref;
+use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+mod head;
+mod lists;
 mod map;
 mod own;
 
-use super::budget::Budget;
-use super::generations::Generations;
-use super::geometry::{self, DESCRIPTOR, SEGMENT, SLICE, SLICES, USABLE_SLICES};
+use super::geometry::{self, SLICE, SLICES, USABLE_SLICES};
 use super::heap::HeapRef;
-use super::idle::Idle;
 use super::lock::{Held, Lock};
-use super::os;
-use super::span::{Span, SpanRef};
-use crate::offsets::offsets;
-use map::set_covered;
+use super::span::SpanRef;
+pub(crate) use head::SegmentOffsets;
+use head::SegmentRef;
+use lists::Lists;
 pub(crate) use map::{MAP, SEGMENT_NUMBERS};
 pub use map::{covers, has_covered};
 pub(super) use own::{move_own, own};
 
 /// A block that grows past this gets a mapping of its own.
 pub const GROWS_ALONE: usize = 64 << 10;
-/// Slices of a huge page.
-const HUGE_SLICES: usize = (2 << 20) / SLICE;
-
-/// What stands at the head of a segment, in the place of the first slice's descriptor. Its first
-/// word is where a descriptor has its key, and is always 0: no pointer into slice 0 passes a check.
-#[repr(C, align(128))]
-struct Segment {
-    no_key: AtomicU32,
-    /// Bytes mapped.
-    len: Cell<usize>,
-    /// Slices that belong to a span, and slice 0.
-    used: Cell<u64>,
-    /// Slices that may hold something else than zeros; of a block's own mapping, how many may.
-    dirty: Cell<u64>,
-    /// It is made of huge pages.
-    huge_pages: Cell<bool>,
-    /// A block's own mapping: there is more of it dirty than the block has, and it is in the list of such.
-    has_tail: Cell<bool>,
-    /// All segments.
-    next: Cell<Option<SegmentRef>>,
-    prev: Cell<Option<SegmentRef>>,
-    /// Segments with a free slice and one in use; or those with none in use; or blocks' own mappings with a tail.
-    next_open: Cell<Option<SegmentRef>>,
-    prev_open: Cell<Option<SegmentRef>>,
-}
-
-const _: () = assert!(size_of::<Segment>() == DESCRIPTOR);
-
-offsets! {
-    /// Where the fields of a segment's head lie that say how much of it is mapped and in use.
-    SegmentOffsets of Segment { len, used }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct SegmentRef(NonNull<Segment>);
-
-impl Deref for SegmentRef {
-    type Target = Segment;
-
-    fn deref(&self) -> &Segment {
-        // SAFETY: made only from mapped segments, and used under the lock, which unmapping takes, or while a span is in use.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl SegmentRef {
-    fn of(span: SpanRef) -> SegmentRef {
-        let base = geometry::segment_base(span.as_non_null().addr().get()) as *mut Segment;
-        // SAFETY: a descriptor lies in a mapped segment, which starts at a multiple of its size.
-        SegmentRef(unsafe { NonNull::new_unchecked(base) })
-    }
-
-    fn base(self) -> usize {
-        self.0.addr().get()
-    }
-
-    fn bytes(self) -> NonNull<u8> {
-        self.0.cast()
-    }
-
-    fn slice(self, index: usize) -> NonNull<u8> {
-        // SAFETY: slices lie within the segment.
-        unsafe { self.bytes().add(index * SLICE) }
-    }
-
-    fn descriptor(self, slice: usize) -> SpanRef {
-        // SAFETY: descriptors 1..64 lie behind the head, zeroed when the segment was mapped, which
-        // is a valid descriptor.
-        SpanRef::from_descriptor(unsafe { self.0.cast::<Span>().add(slice).as_ref() })
-    }
-
-    fn is_shared(self) -> bool {
-        self.len.get() == SEGMENT
-    }
-}
-
-struct Lists {
-    all: Option<SegmentRef>,
-    /// Segments with a free slice and one in use, without and with huge pages.
-    open: [Option<SegmentRef>; 2],
-    /// Segments with nothing in use, without and with huge pages.
-    empty: [Option<SegmentRef>; 2],
-    /// Blocks' own mappings that hold more than their block.
-    tails: Option<SegmentRef>,
-    budget: Budget,
-    /// Mappings that were blocks' own, kept for the next, the one kept last first.
-    spares: [Option<SegmentRef>; own::SPARES],
-    generations: Generations,
-}
 
 struct Segments {
     lock: Lock,
@@ -138,19 +48,8 @@ struct Segments {
 // SAFETY: `lists`, and the cells of the segments it leads to, are touched only under `lock`.
 unsafe impl Sync for Segments {}
 
-static SEGMENTS: Segments = Segments {
-    lock: Lock::new(),
-    lists: UnsafeCell::new(Lists {
-        all: None,
-        open: [None; 2],
-        empty: [None; 2],
-        tails: None,
-        budget: Budget::new(),
-        spares: [None; own::SPARES],
-        generations: Generations::new(),
-    }),
-    mapped: AtomicUsize::new(0),
-};
+static SEGMENTS: Segments =
+    Segments { lock: Lock::new(), lists: UnsafeCell::new(Lists::new()), mapped: AtomicUsize::new(0) };
 
 impl Segments {
     #[allow(clippy::mut_from_ref, reason = "the guard shows that the lock is held, once")]
@@ -341,191 +240,6 @@ fn visit_spans(all: Option<SegmentRef>, visit: &mut dyn FnMut(SpanRef)) {
             if span.is_head() {
                 visit(span);
             }
-        }
-    }
-}
-
-impl Lists {
-    /// A run of `slices` free slices, claimed, and whether it is all zeros. One that was never written to is taken only if
-    /// there is no segment that is resident with nothing in use.
-    fn take(&mut self, slices: usize, huge_pages: bool) -> Option<(SpanRef, bool)> {
-        let kind = usize::from(huge_pages);
-        let mut next = self.open[kind];
-        let (segment, start) = loop {
-            let Some(segment) = next else {
-                break (self.empty[kind].or_else(|| self.map(SEGMENT, huge_pages))?, 1);
-            };
-            if let Some(start) = geometry::find_run(segment.used.get(), slices, 1) {
-                let is_new = segment.dirty.get() & geometry::run_mask(start, 1) == 0;
-                break match self.empty[kind] {
-                    Some(empty) if is_new => (empty, 1),
-                    _ => (segment, start),
-                };
-            }
-            next = segment.next_open.get();
-        };
-        let zeroed = self.claim(segment, start, slices);
-        Some((segment.descriptor(start), zeroed))
-    }
-
-    fn release(&mut self, span: SpanRef) {
-        let segment = SegmentRef::of(span);
-        let slices = geometry::slices_for(span.len());
-        if segment.is_shared() {
-            span.uncover(0, slices);
-            self.put_back(segment, geometry::slice_index(span.start()), slices);
-        } else {
-            span.uncover(0, USABLE_SLICES);
-            self.set_tail(segment, false);
-            self.spare_or_unmap(segment, slices);
-        }
-    }
-
-    /// The idle spans of a heap count as free.
-    fn count(&mut self, idle: &Idle) {
-        if let Some((fewer, more)) = idle.change() {
-            self.budget.claim(fewer, fewer);
-            self.budget.free(more);
-        }
-    }
-
-    /// Marks free slices as used. Says whether they are all zeros.
-    fn claim(&mut self, segment: SegmentRef, start: usize, slices: usize) -> bool {
-        let run = geometry::run_mask(start, slices);
-        let dirty = segment.dirty.get() & run;
-        self.budget.claim(slices, dirty.count_ones() as usize);
-        segment.dirty.set(segment.dirty.get() | run);
-        self.set_used(segment, segment.used.get() | run);
-        dirty == 0
-    }
-
-    fn put_back(&mut self, segment: SegmentRef, start: usize, slices: usize) {
-        self.set_used(segment, segment.used.get() & !geometry::run_mask(start, slices));
-        self.budget.free(slices);
-        if !self.budget.is_exceeded() {
-            return;
-        }
-        self.drop_tails();
-        self.drop_spares();
-        if segment.used.get() != 1 {
-            if segment.huge_pages.get() {
-                self.purge_huge_page(segment);
-            } else {
-                self.purge(segment, start, slices);
-            }
-        }
-        while self.budget.is_exceeded()
-            && let Some(empty) = self.empty[1].or(self.empty[0])
-        {
-            self.unmap(empty);
-        }
-    }
-
-    /// Changes which slices of a segment are in use, and moves it to the list where it belongs then.
-    fn set_used(&mut self, segment: SegmentRef, used: u64) {
-        let before = segment.used.replace(used);
-        let place = |used| (used == 1, used == u64::MAX);
-        if place(before) != place(used) {
-            if before != u64::MAX {
-                self.delist(segment, before);
-            }
-            if used != u64::MAX {
-                self.enlist(segment, used);
-            }
-        }
-    }
-
-    /// Purges the second of a segment's two huge pages if nothing of it is in use. The first one holds
-    /// the descriptors.
-    fn purge_huge_page(&mut self, segment: SegmentRef) {
-        let page = geometry::run_mask(HUGE_SLICES, HUGE_SLICES);
-        if segment.used.get() & page == 0 && segment.dirty.get() & page != 0 {
-            self.purge(segment, HUGE_SLICES, HUGE_SLICES);
-        }
-    }
-
-    fn purge(&mut self, segment: SegmentRef, start: usize, slices: usize) {
-        let run = geometry::run_mask(start, slices);
-        // SAFETY: the slices are free, whole pages of a mapping.
-        if unsafe { os::purge(segment.slice(start), slices * SLICE) } {
-            self.budget.give_back((segment.dirty.get() & run).count_ones() as usize);
-            segment.dirty.set(segment.dirty.get() & !run);
-        }
-    }
-
-    fn map(&mut self, len: usize, huge_pages: bool) -> Option<SegmentRef> {
-        let segment = SegmentRef(os::map(len, SEGMENT)?.cast());
-        SEGMENTS.mapped.fetch_add(len, Relaxed);
-        os::prefer_huge_pages(segment.bytes(), len, huge_pages);
-        segment.huge_pages.set(huge_pages);
-        segment.len.set(len);
-        segment.used.set(1);
-        self.link(segment);
-        if len == SEGMENT {
-            self.enlist(segment, 1);
-        }
-        set_covered(segment.base(), true);
-        Some(segment)
-    }
-
-    fn unmap(&mut self, segment: SegmentRef) {
-        if segment.is_shared() {
-            self.budget.give_back((segment.dirty.get() & !1).count_ones() as usize);
-            self.delist(segment, 1);
-        }
-        self.unlink(segment);
-        set_covered(segment.base(), false);
-        let len = segment.len.get();
-        SEGMENTS.mapped.fetch_sub(len, Relaxed);
-        // SAFETY: the whole mapping; no list leads to it any more and no span of it is in use.
-        unsafe { os::unmap(segment.bytes(), len) };
-    }
-
-    fn link(&mut self, segment: SegmentRef) {
-        segment.prev.set(None);
-        segment.next.set(self.all);
-        if let Some(first) = self.all {
-            first.prev.set(Some(segment));
-        }
-        self.all = Some(segment);
-    }
-
-    fn unlink(&mut self, segment: SegmentRef) {
-        match segment.prev.get() {
-            Some(prev) => prev.next.set(segment.next.get()),
-            None => self.all = segment.next.get(),
-        }
-        if let Some(next) = segment.next.get() {
-            next.prev.set(segment.prev.get());
-        }
-    }
-
-    fn list_for(&mut self, segment: SegmentRef, used: u64) -> &mut Option<SegmentRef> {
-        let kind = usize::from(segment.huge_pages.get());
-        match used {
-            1 => &mut self.empty[kind],
-            u64::MAX => &mut self.tails,
-            _ => &mut self.open[kind],
-        }
-    }
-
-    fn enlist(&mut self, segment: SegmentRef, used: u64) {
-        let list = self.list_for(segment, used);
-        segment.prev_open.set(None);
-        segment.next_open.set(*list);
-        if let Some(first) = *list {
-            first.prev_open.set(Some(segment));
-        }
-        *list = Some(segment);
-    }
-
-    fn delist(&mut self, segment: SegmentRef, used: u64) {
-        match segment.prev_open.get() {
-            Some(prev) => prev.next_open.set(segment.next_open.get()),
-            None => *self.list_for(segment, used) = segment.next_open.get(),
-        }
-        if let Some(next) = segment.next_open.get() {
-            next.prev_open.set(segment.prev_open.get());
         }
     }
 }

@@ -10,8 +10,10 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::SEGMENTS;
+use super::head::SegmentRef;
+use super::lists::Lists;
 use super::map::set_covered;
-use super::{Lists, SEGMENTS, SegmentRef};
 use crate::mem::geometry::{self, SEGMENT, SLICE, USABLE_SLICES};
 use crate::mem::heap::Heap;
 use crate::mem::os;

@@ -19,6 +19,12 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+mod forks;
+mod spares;
+
+pub(in crate::mem) use forks::{forget_the_lost, release_all, take_all};
+pub(in crate::mem) use spares::{forget_spares, spares_lock};
+
 use super::heap::HeapRef;
 use super::heaps::Heaps;
 use super::lock::Lock;
@@ -26,10 +32,11 @@ use super::os;
 use super::owner::SHARED;
 use super::pauses::Pauses;
 use super::threads;
+use spares::SPARES;
 
 /// What a shared heap has more than others.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(in crate::mem) struct Gate {
     lock: Lock,
     /// Whether the heap is shared; changed under the lock.
     shared: AtomicBool,
@@ -46,7 +53,7 @@ pub(super) struct Gate {
     /// How many wait in spite of that, and have waited for long.
     hungry: AtomicU32,
     /// The place in the list of heaps: the newer, the higher. Never changes.
-    pub(super) rank: Cell<usize>,
+    pub(in crate::mem) rank: Cell<usize>,
     /// Whether it is for shared contexts alone. Set before the heap is in a list, and never changes.
     reserved: Cell<bool>,
     /// The next heap in the list of spare ones.
@@ -90,61 +97,13 @@ pub fn has_been_used() -> bool {
 }
 
 /// The heaps that are shared, or were.
-pub(super) static HEAPS: Heaps = Heaps::new();
+pub(in crate::mem) static HEAPS: Heaps = Heaps::new();
 
 /// Held while heaps become shared.
 static CREATION: Lock = Lock::new();
 
-/// Heaps that were shared.
-struct Spares {
-    /// Guards the list. Taken after the locks of heaps: who leaves the last one of several adds to it.
-    lock: Lock,
-    first: Cell<Option<HeapRef>>,
-}
-
-// SAFETY: the list is touched only while the lock is held.
-unsafe impl Sync for Spares {}
-
-static SPARES: Spares = Spares { lock: Lock::new(), first: Cell::new(None) };
-
-impl Spares {
-    fn push(&self, heap: HeapRef) {
-        let _held = self.lock.hold();
-        heap.gate.next_spare.set(self.first.replace(Some(heap)));
-    }
-
-    /// Takes out the first that can be had, as `adopt` says.
-    fn take(&self, adopt: impl Fn(HeapRef) -> bool) -> Option<HeapRef> {
-        let _held = self.lock.hold();
-        let (mut before, mut at) = (None::<HeapRef>, self.first.get());
-        while let Some(heap) = at {
-            if adopt(heap) {
-                let after = heap.gate.next_spare.take();
-                match before {
-                    Some(before) => before.gate.next_spare.set(after),
-                    None => self.first.set(after),
-                }
-                return Some(heap);
-            }
-            (before, at) = (at, heap.gate.next_spare.get());
-        }
-        None
-    }
-}
-
-/// No heap is spare: all are about to be destroyed.
-pub(super) fn forget_spares() {
-    let _held = SPARES.lock.hold();
-    SPARES.first.set(None);
-}
-
-/// The lock of the list of spare heaps, for the fork handlers.
-pub(super) fn spares_lock() -> &'static Lock {
-    &SPARES.lock
-}
-
 impl Gate {
-    pub(super) const fn new() -> Gate {
+    pub(in crate::mem) const fn new() -> Gate {
         Gate {
             lock: Lock::new(),
             shared: AtomicBool::new(false),
@@ -161,7 +120,7 @@ impl Gate {
     }
 
     /// Gives back what it has mapped. Nobody uses the heap any more.
-    pub(super) fn release(&self) {
+    pub(in crate::mem) fn release(&self) {
         self.pauses.release();
     }
 }
@@ -345,54 +304,19 @@ impl Shared {
     }
 }
 
-/// Takes the locks of all shared heaps, for a fork, but those that the calling thread has: a signal handler forks, and the thread
-/// goes on there, in both processes.
-pub(super) fn take_all() {
-    CREATION.take();
-    for heap in HEAPS.all().filter(|&heap| !(heap.is_mine() && Shared::of(heap).is_some())) {
-        heap.gate.lock.take();
-        heap.gate.forks.set(true);
-        if Shared::of(heap).is_some() {
-            heap.owner.pass(os::thread_pointer());
-        }
-    }
-}
-
-/// Releases what [`take_all`] took.
-pub(super) fn release_all() {
-    for heap in HEAPS.all().filter(|heap| heap.gate.forks.take()) {
-        if Shared::of(heap).is_some() {
-            heap.owner.pass(SHARED);
-        }
-        heap.gate.lock.release();
-    }
-    CREATION.release();
-}
-
 /// The calling thread ends, and comes back to no heap: foreign code has ended it during a pause, or jumped out before. It
 /// is in none.
 #[cold]
-pub(super) fn forget_my_pauses() {
+pub(in crate::mem) fn forget_my_pauses() {
     for shared in HEAPS.all().filter_map(Shared::of).filter(|shared| shared.enter() == Entering::Done) {
         shared.0.gate.pauses.forget(os::thread_pointer());
         shared.leave();
     }
 }
 
-/// In the child of a fork: threads that are not there come back to no heap, and what was only kept for them goes.
-///
-/// # Safety
-/// The process has one thread.
-pub(super) unsafe fn forget_the_lost() {
-    for shared in HEAPS.all().filter_map(Shared::of).filter(|shared| shared.try_enter()) {
-        shared.0.gate.pauses.forget_all_but(os::thread_pointer());
-        shared.leave();
-    }
-}
-
 /// Takes back what others have freed of shared heaps, and gives back what is free in them, as far as no thread is in
 /// them.
-pub(super) fn tidy() {
+pub(in crate::mem) fn tidy() {
     for shared in HEAPS.all().filter_map(Shared::of).filter(|shared| shared.try_enter()) {
         shared.0.collect();
         shared.0.retire_empty_spans();
@@ -401,7 +325,7 @@ pub(super) fn tidy() {
 }
 
 /// Whether `heap` is one for shared contexts, and no thread's own.
-pub(super) fn is_reserved(heap: HeapRef) -> bool {
+pub(in crate::mem) fn is_reserved(heap: HeapRef) -> bool {
     heap.gate.reserved.get()
 }
 
@@ -410,23 +334,6 @@ mod tests {
     use super::*;
     use std::sync::Barrier;
     use std::thread;
-
-    #[test]
-    fn a_spare_heap_that_cannot_be_had_hides_no_other() {
-        let spares = Spares { lock: Lock::new(), first: Cell::new(None) };
-        let heaps = [(); 3].map(|()| HeapRef::create(os::thread_pointer()).unwrap());
-        heaps.iter().for_each(|&heap| spares.push(heap));
-        let [oldest, middle, newest] = heaps;
-        assert_eq!(spares.take(|heap| heap == middle), Some(middle));
-        assert_eq!(spares.take(|heap| heap != newest), Some(oldest));
-        assert_eq!(spares.take(|_| false), None);
-        assert_eq!(spares.take(|_| true), Some(newest));
-        assert_eq!(spares.take(|_| true), None);
-        for heap in heaps {
-            // SAFETY: it is in no list, and nothing lies in it.
-            unsafe { heap.destroy() };
-        }
-    }
 
     #[test]
     fn nobody_waits_for_threads_that_have_ended_in_a_pause() {

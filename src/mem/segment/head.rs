@@ -1,0 +1,83 @@
+//! The head of a segment: what is known of it.
+
+use core::cell::Cell;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+
+use crate::mem::geometry::{self, DESCRIPTOR, SEGMENT, SLICE};
+use crate::mem::span::{Span, SpanRef};
+use crate::offsets::offsets;
+
+/// What stands at the head of a segment, in the place of the first slice's descriptor. Its first
+/// word is where a descriptor has its key, and is always 0: no pointer into slice 0 passes a check.
+#[repr(C, align(128))]
+pub(super) struct Segment {
+    no_key: AtomicU32,
+    /// Bytes mapped.
+    pub(super) len: Cell<usize>,
+    /// Slices that belong to a span, and slice 0.
+    pub(super) used: Cell<u64>,
+    /// Slices that may hold something else than zeros; of a block's own mapping, how many may.
+    pub(super) dirty: Cell<u64>,
+    /// It is made of huge pages.
+    pub(super) huge_pages: Cell<bool>,
+    /// A block's own mapping: there is more of it dirty than the block has, and it is in the list of such.
+    pub(super) has_tail: Cell<bool>,
+    /// All segments.
+    pub(super) next: Cell<Option<SegmentRef>>,
+    pub(super) prev: Cell<Option<SegmentRef>>,
+    /// Segments with a free slice and one in use; or those with none in use; or blocks' own mappings with a tail.
+    pub(super) next_open: Cell<Option<SegmentRef>>,
+    pub(super) prev_open: Cell<Option<SegmentRef>>,
+}
+
+const _: () = assert!(size_of::<Segment>() == DESCRIPTOR);
+
+offsets! {
+    /// Where the fields of a segment's head lie that say how much of it is mapped and in use.
+    SegmentOffsets of Segment { len, used }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentRef(pub(super) NonNull<Segment>);
+
+impl Deref for SegmentRef {
+    type Target = Segment;
+
+    fn deref(&self) -> &Segment {
+        // SAFETY: made only from mapped segments, and used under the lock, which unmapping takes, or while a span is in use.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl SegmentRef {
+    pub(super) fn of(span: SpanRef) -> SegmentRef {
+        let base = geometry::segment_base(span.as_non_null().addr().get()) as *mut Segment;
+        // SAFETY: a descriptor lies in a mapped segment, which starts at a multiple of its size.
+        SegmentRef(unsafe { NonNull::new_unchecked(base) })
+    }
+
+    pub(super) fn base(self) -> usize {
+        self.0.addr().get()
+    }
+
+    pub(super) fn bytes(self) -> NonNull<u8> {
+        self.0.cast()
+    }
+
+    pub(super) fn slice(self, index: usize) -> NonNull<u8> {
+        // SAFETY: slices lie within the segment.
+        unsafe { self.bytes().add(index * SLICE) }
+    }
+
+    pub(super) fn descriptor(self, slice: usize) -> SpanRef {
+        // SAFETY: descriptors 1..64 lie behind the head, zeroed when the segment was mapped, which
+        // is a valid descriptor.
+        SpanRef::from_descriptor(unsafe { self.0.cast::<Span>().add(slice).as_ref() })
+    }
+
+    pub(super) fn is_shared(self) -> bool {
+        self.len.get() == SEGMENT
+    }
+}

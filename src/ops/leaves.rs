@@ -18,7 +18,7 @@ use crate::process;
 use crate::tree::chunk::{SIDE, seldom};
 use crate::tree::side::{Running, SideRef};
 use crate::tree::sight::{Found, Look, Sight};
-use crate::tree::store::Leaves;
+use crate::tree::store::{Leaves, UntilLook};
 use crate::tree::{Chunk, store};
 
 /// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and verifies the
@@ -55,7 +55,7 @@ fn free_simple_leaves(
     }
     let mut next = at.child.get();
     let mut verified = Ok(());
-    let mut leaves = Leaves::new(location);
+    let (mut leaves, mut until_look) = (Leaves::new(), UntilLook::new());
     let mut others = 0_usize;
     while let Some(child) = next {
         if child.ptr().cast_const() == but {
@@ -66,7 +66,7 @@ fn free_simple_leaves(
             && leaf.chunk().child.is_none()
         {
             next = leaf.chunk().next.get();
-            leaves.release(leaf);
+            leaves.release(leaf, location, &mut until_look);
             continue;
         }
         if sight.is_some_and(Sight::is_no_leaf) {
@@ -79,8 +79,8 @@ fn free_simple_leaves(
         }
         others += 1;
         let after = match sight.map_or(Look::Unknown, Sight::look) {
-            Look::Member(suspect) => leaves.release_member(suspect),
-            _ => leaves.release_other(child),
+            Look::Member(suspect) => leaves.release_member(suspect, location),
+            _ => leaves.release_other(child, location),
         };
         match after {
             Some(after) => next = after,

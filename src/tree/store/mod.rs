@@ -15,7 +15,7 @@ pub(crate) use quick::{
     shared_child, unready_child,
 };
 pub(crate) use release::{
-    Leaves, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode,
+    Leaves, UntilLook, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode,
     release_plain_pool, release_pool, release_with_side,
 };
 pub(crate) use resize::{

@@ -22,16 +22,24 @@ const FEW: u32 = 8;
 /// Gives back one leaf after another of a list that is being freed. What is the same for all of them is looked up once,
 /// so it is for a time in which no foreign code runs. The list is the caller's to mend.
 pub(crate) struct Leaves {
-    location: *const c_char,
-    /// How many plain leaves it is until one is given back with a look ahead.
-    until_look: u32,
     bulk: Bulk,
+}
+
+/// How many plain leaves it is until one is given back with a look ahead. Apart from [`Leaves`], so that it stays in a
+/// register, as each leaf counts.
+pub(crate) struct UntilLook(u32);
+
+impl UntilLook {
+    #[inline(always)]
+    pub(crate) fn new() -> UntilLook {
+        UntilLook(FEW + 1)
+    }
 }
 
 impl Leaves {
     #[inline(always)]
-    pub(crate) fn new(location: *const c_char) -> Leaves {
-        Leaves { location, until_look: FEW + 1, bulk: Bulk::new() }
+    pub(crate) fn new() -> Leaves {
+        Leaves { bulk: Bulk::new() }
     }
 
     /// What a link leads to.
@@ -43,14 +51,14 @@ impl Leaves {
 
     /// Gives back a plain chunk of the heap without flags and without children.
     #[inline(always)]
-    pub(crate) fn release(&mut self, leaf: Found) {
+    pub(crate) fn release(&mut self, leaf: Found, location: *const c_char, until: &mut UntilLook) {
         let Found { chunk: leaf, span, .. } = leaf;
-        self.until_look -= 1;
-        if self.until_look == 0 {
+        until.0 -= 1;
+        if until.0 == 0 {
             seldom();
-            self.until_look = look_ahead(leaf, span);
+            until.0 = look_ahead(leaf, span);
         }
-        leaf.stamp_freed(self.location);
+        leaf.stamp_freed(location);
         // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
         unsafe { self.bulk.give(span, leaf.address()) };
     }
@@ -58,24 +66,24 @@ impl Leaves {
     /// Gives back a member of a pool that a link leads to, if it has nothing to act on and no children, and says what its
     /// next sibling is. If not, nothing has happened.
     #[inline(never)]
-    pub(crate) fn release_member(&self, suspect: Suspect) -> Option<Option<Chunk>> {
-        PoolRef::release_leaf(suspect, self.location)
+    pub(crate) fn release_member(&self, suspect: Suspect, location: *const c_char) -> Option<Option<Chunk>> {
+        PoolRef::release_leaf(suspect, location)
     }
 
     /// [`release_member`](Leaves::release_member) of any other chunk. It may also be a reference, or a regular pool.
     #[inline(never)]
-    pub(crate) fn release_other(&self, leaf: Chunk) -> Option<Option<Chunk>> {
+    pub(crate) fn release_other(&self, leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
         let header = leaf.address().cast::<Header>();
         if !segment::covers(header.addr().get()) || !header.is_aligned() {
             return None;
         }
         if leaf.has_only(REFERENCE) {
-            return release_reference_leaf(leaf, self.location);
+            return release_reference_leaf(leaf, location);
         }
         // A freed one, which the tag would tell, has no flags.
         if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.is_none() {
             let next = leaf.next.get();
-            leaf.stamp_freed(self.location);
+            leaf.stamp_freed(location);
             // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
             unsafe { give::give(leaf.address()) };
             return Some(next);
@@ -85,12 +93,12 @@ impl Leaves {
             && let Some(pool) = plain_pool(leaf)
         {
             let next = leaf.next.get();
-            leaf.stamp_freed(self.location);
-            pool.give_back(self.location);
+            leaf.stamp_freed(location);
+            pool.give_back(location);
             return Some(next);
         }
         // SAFETY: aligned, and in a mapped segment.
-        PoolRef::release_leaf(unsafe { Suspect::in_segment(header) }?, self.location)
+        PoolRef::release_leaf(unsafe { Suspect::in_segment(header) }?, location)
     }
 }
 

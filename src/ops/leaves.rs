@@ -79,8 +79,8 @@ fn free_simple_leaves(
         }
         others += 1;
         let after = match sight.map_or(Look::Unknown, Sight::look) {
-            Look::Member(suspect) => leaves.release_member(suspect, location),
-            _ => leaves.release_other(child, location),
+            Look::Member(suspect) => Leaves::release_member(suspect, location),
+            _ => Leaves::release_other(child, location),
         };
         match after {
             Some(after) => next = after,

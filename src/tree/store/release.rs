@@ -66,13 +66,13 @@ impl Leaves {
     /// Gives back a member of a pool that a link leads to, if it has nothing to act on and no children, and says what its
     /// next sibling is. If not, nothing has happened.
     #[inline(never)]
-    pub(crate) fn release_member(&self, suspect: Suspect, location: *const c_char) -> Option<Option<Chunk>> {
+    pub(crate) fn release_member(suspect: Suspect, location: *const c_char) -> Option<Option<Chunk>> {
         PoolRef::release_leaf(suspect, location)
     }
 
     /// [`release_member`](Leaves::release_member) of any other chunk. It may also be a reference, or a regular pool.
     #[inline(never)]
-    pub(crate) fn release_other(&self, leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    pub(crate) fn release_other(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
         let header = leaf.address().cast::<Header>();
         if !segment::covers(header.addr().get()) || !header.is_aligned() {
             return None;

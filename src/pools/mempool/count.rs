@@ -1,8 +1,8 @@
 //! How many elements are out, counted without a word that all threads write to.
 //!
 //! A thread writes to a slot of its own, which it knows by its thread pointer: no two living threads have the
-//! same, and one that has that of a dead thread goes on where that one was. Where the slot for it is another's, it
-//! shares two words with all others. What is given and what comes back are counted apart, and both only grow:
+//! same, and one that has that of a dead thread goes on where that one was. There are two slots for it; where both are
+//! other threads', it shares two words with all others. What is given and what comes back are counted apart, and both only grow:
 //! so two looks at all of them that find the same have found what was true in between.
 
 use core::sync::atomic::{
@@ -17,8 +17,8 @@ const SLOTS: usize = 8;
 /// How often [`Count::is_none_out`] looks, while others are at it.
 const LOOKS: usize = 4;
 
-/// The words of one thread, so far from those of the next that no line of the processor's caches holds two
-/// threads' words, wherever the slots begin.
+/// The words of one thread, so far from those of the next, and from what comes behind, that no line of the processor's
+/// caches holds two threads' words, wherever the slots begin.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Slot {
@@ -26,13 +26,15 @@ pub(super) struct Slot {
     owner: AtomicUsize,
     given: AtomicUsize,
     returned: AtomicUsize,
-    unused: [usize; 8],
+    unused: [usize; 13],
 }
 
-const _: () = assert!(size_of::<Slot>() >= 64 + 3 * size_of::<usize>());
+const _: () =
+    assert!(size_of::<Slot>() >= 64 + 3 * size_of::<usize>() && size_of::<Slot>().is_power_of_two());
 
 /// See the module.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Count {
     slots: [Slot; SLOTS],
     shared: Slot,
@@ -84,12 +86,23 @@ impl Count {
     #[inline(always)]
     pub(super) fn mine(&self) -> Mine<'_> {
         let me = os::thread_pointer();
+        // Stacks, and the thread pointers in them, are mostly an odd number of pages apart, with the page between them that
+        // nobody may touch: so the threads of a program come into slots side by side.
+        let slot = &self.slots[(me >> 12) % SLOTS];
+        if slot.owner.load(Relaxed) == me { Mine::Alone(slot) } else { self.find(me, slot) }
+    }
+
+    /// The words of the thread `me`, whose first slot, `slot`, is not known to be its own.
+    #[cold]
+    #[inline(never)]
+    fn find<'a>(&'a self, me: usize, slot: &'a Slot) -> Mine<'a> {
         // The upper bits of the product depend on all bits of the number.
-        let slot = &self.slots[((me as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) as usize];
-        let owner = slot.owner.load(Relaxed);
-        let is_mine =
-            owner == me || owner == 0 && slot.owner.compare_exchange(0, me, Relaxed, Relaxed).is_ok();
-        if is_mine { Mine::Alone(slot) } else { Mine::Shared(&self.shared) }
+        let other = &self.slots[((me as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) as usize];
+        let is_mine = |slot: &&Slot| {
+            let owner = slot.owner.load(Relaxed);
+            owner == me || owner == 0 && slot.owner.compare_exchange(0, me, Relaxed, Relaxed).is_ok()
+        };
+        [slot, other].into_iter().find(is_mine).map_or(Mine::Shared(&self.shared), Mine::Alone)
     }
 
     fn look(&self) -> [(usize, usize); SLOTS + 1] {

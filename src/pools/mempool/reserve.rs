@@ -1,6 +1,7 @@
 //! The reserve: elements that are kept back, and the threads that wait for one. Used under the pool's lock.
 //!
-//! Invariant: who waits, waits because there is nothing; so either the queue is empty, or the reserve is.
+//! Invariants: who waits, waits because there is nothing; so either the queue is empty, or the reserve is. And what is here,
+//! what is out, and what is still to come from the source are together never fewer elements than are to be kept back.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -16,6 +17,8 @@ pub(super) struct Reserve {
     /// How many elements are kept back at most.
     min: usize,
     elements: Stack,
+    /// How many have been promised and not come yet.
+    to_come: usize,
     queue: Queue,
     /// Of which process the waiters are: [`process::births`].
     births: u32,
@@ -32,10 +35,10 @@ pub(super) enum Put {
 }
 
 impl Reserve {
-    /// An empty one, for `min` elements.
+    /// An empty one, for `min` elements, all of which are still to come.
     pub(super) fn new(min: usize) -> Result<Reserve, AllocError> {
         let elements = Stack::with_room(min)?;
-        Ok(Reserve { min, elements, queue: Queue::new(), births: process::births() })
+        Ok(Reserve { min, elements, to_come: min, queue: Queue::new(), births: process::births() })
     }
 
     /// Forgets the waiters that a fork has left behind.
@@ -55,6 +58,11 @@ impl Reserve {
     /// Whether an element that comes back is wanted here, for a waiter or for the reserve.
     pub(super) fn is_wanting(&self) -> bool {
         self.elements.len() < self.min
+    }
+
+    /// Whether it is certain that elements are out.
+    pub(super) fn has_lent(&self) -> bool {
+        self.elements.len() + self.to_come < self.min
     }
 
     /// Whether `element` is among those that came back last.
@@ -125,12 +133,18 @@ impl Reserve {
         if self.elements.len() > self.min { self.elements.pop() } else { None }
     }
 
-    /// From now on keeps back `min`, more than until now, in `room`, which is empty and large enough. The
-    /// memory that it has no use for is the caller's to give back.
+    /// From now on keeps back `min`, more than until now, in `room`, which is empty and large enough. What is more is still to
+    /// come. The memory that it has no use for is the caller's to give back.
     pub(super) fn grow_to(&mut self, min: usize, room: &mut Stack) {
         self.elements.iter().for_each(|element| room.push(element));
         core::mem::swap(&mut self.elements, room);
+        self.to_come += min - self.min;
         self.min = min;
+    }
+
+    /// One of those that were still to come has come, and has been [put](Reserve::put) where it is wanted.
+    pub(super) fn has_come(&mut self) {
+        self.to_come -= 1;
     }
 
     /// Calls `touch` for each element, and touches the table itself.

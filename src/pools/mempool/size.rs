@@ -50,11 +50,13 @@ impl Mempool {
         Ok(fresh)
     }
 
+    /// Puts elements that were promised where they are wanted.
     fn settle(&self, fresh: &mut Table<NonNull<c_void>>) {
         while let Some(element) = fresh.pop() {
             if !self.put_new(element) {
                 self.source.free(element);
             }
+            self.lock().has_come();
         }
     }
 

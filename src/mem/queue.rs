@@ -31,6 +31,11 @@ const GIVEN: u32 = 1;
 const ENDED: u32 = 2;
 const ASLEEP: u32 = 3;
 
+/// For how many rests of the processor a thread waits between two looks, of which it takes [`SPINS`] before it sleeps: in
+/// all some microseconds, as long as a thread takes to wake up. So one that is given something while another is woken
+/// finds that other one still awake when it has something to give in turn, and not both sleep at each turn.
+const RESTS: u32 = 4;
+
 /// A thread's place in a queue.
 #[derive(Debug)]
 pub struct Waiter {
@@ -84,7 +89,7 @@ impl Waiter {
             if self.word.load(Relaxed) != WAITING {
                 break;
             }
-            core::hint::spin_loop();
+            (0..RESTS).for_each(|_| core::hint::spin_loop());
         }
         loop {
             match self.word.load(Acquire) {

@@ -108,30 +108,34 @@ pub enum DestroyError {
     Chunk(FreeError),
 }
 
-/// How long a thread that finds the lock taken leaves it alone, in rests of the processor: some hundred nanoseconds, as long as
-/// the lock and what it guards take from one processor's cache to the other's. Meanwhile the other thread does more
-/// than ten calls. With shorter rests they would spend most of their time on the way.
-const PATIENCE: u32 = 16;
+/// How long a thread that finds the lock taken leaves it alone, in rests of the processor: somewhat less than a microsecond.
+/// The lock, and what it guards, take some hundred nanoseconds from one processor's cache to the other's, and a call takes
+/// ten where they are: so the other thread should do many calls meanwhile. A mutex whose waiters ask the kernel rests
+/// as long.
+const PATIENCE: u32 = 32;
 
 /// More forks than a process lives to see.
 const NEVER: u32 = u32::MAX;
 
-/// A mempool. See the module.
+/// A mempool. See the module. What each call reads comes first; then what each thread counts in; then what changes when the
+/// source fails. No line of the processor's caches holds two of these three.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Mempool {
     source: Source,
+    /// After which fork the reserve was last touched: [`process::forks`].
+    forks: AtomicU32,
+    apart: [usize; 8],
     /// Elements that are out, whether they came from the source or the reserve.
     out: Count,
+    /// `forks` while the reserve is full, else [`NEVER`]: written under the lock, read without.
+    calm: AtomicU32,
+    /// Touched under the lock.
+    reserve: UnsafeCell<Reserve>,
     /// Calls that gave no element.
     failures: AtomicUsize,
     /// The most elements that were out, as far as it has been looked at.
     peak: AtomicUsize,
-    /// `forks` while the reserve is full, else [`NEVER`]: written under the lock, read without.
-    calm: AtomicU32,
-    /// After which fork the reserve was last touched: [`process::forks`].
-    forks: AtomicU32,
-    /// Touched under the lock.
-    reserve: UnsafeCell<Reserve>,
 }
 
 // SAFETY: the reserve is touched only under the lock; the source's functions are promised to be callable from
@@ -227,12 +231,13 @@ impl Mempool {
         }
         Ok(Mempool {
             source,
+            forks: AtomicU32::new(process::forks()),
+            apart: [0; 8],
             out: Count::new(),
+            calm: AtomicU32::new(NEVER),
+            reserve: UnsafeCell::new(Reserve::new(min).map_err(SizeError::Memory)?),
             failures: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
-            calm: AtomicU32::new(NEVER),
-            forks: AtomicU32::new(process::forks()),
-            reserve: UnsafeCell::new(Reserve::new(min).map_err(SizeError::Memory)?),
         })
     }
 

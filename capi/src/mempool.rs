@@ -7,7 +7,7 @@ use core::ptr::{NonNull, null_mut};
 use tmempool::error::AllocError;
 use tmempool::pools::cache::CacheRef;
 use tmempool::pools::mempool::{
-    self, DestroyError, Failure, MempoolRef, Misuse, Patience, SizeError, Source,
+    self, DestroyError, Failure, MempoolRef, Misuse, NotQuick, Patience, SizeError, Source,
 };
 
 use crate::fault::{self, Piece};
@@ -153,16 +153,33 @@ pub unsafe extern "C" fn tm_mempool_create_kmalloc(
 ///               for what is no pool, and unknown flags.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_mempool_alloc(m: *mut tm_mempool, flags: c_uint) -> *mut c_void {
-    if MempoolRef::is_known(m.cast()) && flags & !TM_NOWAIT == 0 {
+    if MempoolRef::is_known(m.cast()) {
         // SAFETY: as was just seen.
         let pool = unsafe { MempoolRef::of_known(m.cast()) };
-        return match pool.alloc_from_source() {
-            Some(element) => element.as_ptr(),
-            None => given(pool.alloc_reserved(patience(flags))),
-        };
+        if flags == 0 {
+            return match pool.alloc_quick() {
+                Ok(element) => element.as_ptr(),
+                Err(NotQuick::Untried) => alloc_anyhow(pool, 0),
+                Err(NotQuick::SourceFailed) => alloc_reserved(pool),
+            };
+        }
+        if flags == TM_NOWAIT {
+            return alloc_anyhow(pool, TM_NOWAIT);
+        }
     }
     // SAFETY: contract.
     unsafe { alloc_slow(m, flags) }
+}
+
+#[inline(never)]
+fn alloc_anyhow(pool: MempoolRef, flags: c_uint) -> *mut c_void {
+    given(pool.alloc(patience(flags)))
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_reserved(pool: MempoolRef) -> *mut c_void {
+    given(pool.alloc_reserved(Patience::Endless))
 }
 
 /// What flags that are known say.
@@ -228,12 +245,42 @@ fn none(failure: Failure) -> *mut c_void {
 /// @param element  an element; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_mempool_free(m: *mut tm_mempool, element: *mut c_void) {
+    if MempoolRef::is_known(m.cast())
+        && let Some(given_up) = NonNull::new(element)
+    {
+        // SAFETY: as was just seen.
+        let pool = unsafe { MempoolRef::of_known(m.cast()) };
+        // SAFETY: contract.
+        if unsafe { !pool.free_quick(given_up) } {
+            // SAFETY: contract.
+            unsafe { free_slow(pool, given_up) };
+        }
+        return;
+    }
+    // SAFETY: contract.
+    unsafe { free_anyhow(m, element) }
+}
+
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn free_slow(pool: MempoolRef, element: NonNull<c_void>) {
+    // SAFETY: contract.
+    if let Err(misuse) = unsafe { pool.free_slow(element) } {
+        not_freed(element.as_ptr(), misuse);
+    }
+}
+
+/// # Safety
+/// Contract.
+#[cold]
+#[inline(never)]
+unsafe fn free_anyhow(m: *mut tm_mempool, element: *mut c_void) {
     // SAFETY: contract.
     let Ok(pool) = (unsafe { pool(c"tm_mempool_free", m) }) else { return };
-    let Some(given_up) = NonNull::new(element) else { return };
-    // SAFETY: contract.
-    if let Err(misuse) = unsafe { pool.free(given_up) } {
-        not_freed(element, misuse);
+    if let Some(element) = NonNull::new(element) {
+        // SAFETY: contract.
+        unsafe { free_slow(pool, element) };
     }
 }
 

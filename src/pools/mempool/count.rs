@@ -1,9 +1,9 @@
 //! How many elements are out, counted without a word that all threads write to.
 //!
 //! A thread writes to a slot of its own, which it knows by its thread pointer: no two living threads have the
-//! same, and one that has that of a dead thread goes on where that one was. There are two slots for it; where both are
-//! other threads', it shares two words with all others. What is given and what comes back are counted apart, and both only grow:
-//! so two looks at all of them that find the same have found what was true in between.
+//! same, and one that has that of a dead thread goes on where that one was. It looks for one in two places; where both
+//! are other threads', it shares two words with all others. What is given and what comes back are counted apart, and
+//! both only grow: so two looks at all of them that find the same have found what was true in between.
 
 use core::sync::atomic::{
     AtomicUsize,
@@ -40,6 +40,18 @@ pub(super) struct Count {
     shared: Slot,
 }
 
+/// The slot where a thread looks first. Stacks, and the thread pointers in them, are mostly an odd number of pages apart, with
+/// the page between them that nobody may touch: so the threads of a program have slots side by side.
+#[inline(always)]
+fn first_slot(thread: usize) -> usize {
+    (thread >> 12) % SLOTS
+}
+
+/// The slot where it looks next. The upper bits of the product depend on all bits of the number.
+fn second_slot(thread: usize) -> usize {
+    ((thread as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SLOTS.ilog2())) as usize
+}
+
 /// Words that the calling thread counts in: its own, or those that it shares.
 #[derive(Clone, Copy)]
 pub(super) enum Mine<'a> {
@@ -47,12 +59,33 @@ pub(super) enum Mine<'a> {
     Shared(&'a Slot),
 }
 
+/// What the thread does whose slot it is.
+impl Slot {
+    /// An element goes out.
+    #[inline(always)]
+    pub(super) fn give(&self) {
+        self.given.store(self.given.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// An element has come back.
+    #[inline(always)]
+    pub(super) fn take_back(&self) {
+        self.returned.store(self.returned.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// Whether it is known that elements are out that the thread was given. Cheap; false says nothing.
+    #[inline(always)]
+    pub(super) fn has_some(&self) -> bool {
+        self.given.load(Relaxed) > self.returned.load(Relaxed)
+    }
+}
+
 impl Mine<'_> {
     /// An element goes out.
     #[inline(always)]
     pub(super) fn give(self) {
         match self {
-            Mine::Alone(slot) => slot.given.store(slot.given.load(Relaxed).wrapping_add(1), Release),
+            Mine::Alone(slot) => slot.give(),
             Mine::Shared(slot) => _ = slot.given.fetch_add(1, Release),
         }
     }
@@ -61,16 +94,16 @@ impl Mine<'_> {
     #[inline(always)]
     pub(super) fn take_back(self) {
         match self {
-            Mine::Alone(slot) => slot.returned.store(slot.returned.load(Relaxed).wrapping_add(1), Release),
+            Mine::Alone(slot) => slot.take_back(),
             Mine::Shared(slot) => _ = slot.returned.fetch_add(1, Release),
         }
     }
 
-    /// Whether it is known that elements are out that the calling thread was given. Cheap; false says nothing.
+    /// As [`Slot::has_some`].
     #[inline(always)]
     pub(super) fn has_some(self) -> bool {
         match self {
-            Mine::Alone(slot) => slot.given.load(Relaxed) > slot.returned.load(Relaxed),
+            Mine::Alone(slot) => slot.has_some(),
             Mine::Shared(_) => false,
         }
     }
@@ -85,24 +118,35 @@ impl Count {
     /// The calling thread's words.
     #[inline(always)]
     pub(super) fn mine(&self) -> Mine<'_> {
-        let me = os::thread_pointer();
-        // Stacks, and the thread pointers in them, are mostly an odd number of pages apart, with the page between them that
-        // nobody may touch: so the threads of a program come into slots side by side.
-        let slot = &self.slots[(me >> 12) % SLOTS];
-        if slot.owner.load(Relaxed) == me { Mine::Alone(slot) } else { self.find(me, slot) }
+        self.alone().map_or_else(|| self.find(), Mine::Alone)
     }
 
-    /// The words of the thread `me`, whose first slot, `slot`, is not known to be its own.
+    /// The first of the slots that the calling thread may have, if that is known to be its own.
+    #[inline(always)]
+    pub(super) fn alone(&self) -> Option<&Slot> {
+        let me = os::thread_pointer();
+        let slot = &self.slots[first_slot(me)];
+        (slot.owner.load(Relaxed) == me).then_some(slot)
+    }
+
+    /// An element goes out to the calling thread, whose words are not where they are looked for first.
     #[cold]
     #[inline(never)]
-    fn find<'a>(&'a self, me: usize, slot: &'a Slot) -> Mine<'a> {
-        // The upper bits of the product depend on all bits of the number.
-        let other = &self.slots[((me as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) as usize];
+    pub(super) fn give(&self) {
+        self.find().give();
+    }
+
+    /// The calling thread's words, wherever they are.
+    #[cold]
+    #[inline(never)]
+    fn find(&self) -> Mine<'_> {
+        let me = os::thread_pointer();
         let is_mine = |slot: &&Slot| {
             let owner = slot.owner.load(Relaxed);
             owner == me || owner == 0 && slot.owner.compare_exchange(0, me, Relaxed, Relaxed).is_ok()
         };
-        [slot, other].into_iter().find(is_mine).map_or(Mine::Shared(&self.shared), Mine::Alone)
+        let places = [first_slot(me), second_slot(me)];
+        places.iter().map(|&i| &self.slots[i]).find(is_mine).map_or(Mine::Shared(&self.shared), Mine::Alone)
     }
 
     fn look(&self) -> [(usize, usize); SLOTS + 1] {

@@ -75,6 +75,15 @@ pub enum Failure {
     Ended,
 }
 
+/// Why [`Mempool::alloc_quick`] gave none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotQuick {
+    /// The source was not asked: there is more to do.
+    Untried,
+    /// The source has none.
+    SourceFailed,
+}
+
 /// Why an element was not taken back. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misuse {
@@ -290,38 +299,60 @@ impl Mempool {
 
     /// The first half of [`alloc`](Mempool::alloc): an element of the source, if there is one to be had.
     #[inline(always)]
-    pub fn alloc_from_source(&self) -> Option<NonNull<c_void>> {
+    fn alloc_from_source(&self) -> Option<NonNull<c_void>> {
         self.own_after_fork();
-        let element = match self.source {
-            // SAFETY: the user's function, with what it expects.
-            Source::Functions { alloc, data, .. } => NonNull::new(unsafe { alloc(data) })?,
-            _ => self.alloc_from_pool()?,
-        };
+        let element = self.source.alloc()?;
         self.out.mine().give();
         Some(element)
     }
 
-    /// An element of a source that is no functions: apart, so that the way to those needs less room on the stack.
-    #[inline(never)]
-    fn alloc_from_pool(&self) -> Option<NonNull<c_void>> {
-        self.source.alloc()
+    /// The first half of [`alloc`](Mempool::alloc), if that is a call of a function and little else. The other half is
+    /// [`alloc_reserved`](Mempool::alloc_reserved).
+    ///
+    /// # Errors
+    /// [`NotQuick`].
+    #[inline(always)]
+    pub fn alloc_quick(&self) -> Result<NonNull<c_void>, NotQuick> {
+        let Source::Functions { alloc, data, .. } = self.source else { return Err(NotQuick::Untried) };
+        if self.forks.load(Relaxed) != process::forks() {
+            return Err(NotQuick::Untried);
+        }
+        // SAFETY: the user's function, with what it expects.
+        let element = NonNull::new(unsafe { alloc(data) }).ok_or(NotQuick::SourceFailed)?;
+        match self.out.alone() {
+            Some(slot) => slot.give(),
+            None => self.out.give(),
+        }
+        Ok(element)
     }
 
     /// The second half of [`alloc`](Mempool::alloc), where the source has none.
     ///
     /// # Errors
     /// [`Failure`].
+    #[inline]
+    pub fn alloc_reserved(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
+        match self.take_reserved() {
+            Some(element) => Ok(element),
+            None => self.alloc_late(patience),
+        }
+    }
+
+    /// An element of the reserve, if there is one.
+    #[inline]
+    fn take_reserved(&self) -> Option<NonNull<c_void>> {
+        let mut reserve = self.lock();
+        let element = if self.source.is_alive() { reserve.take() } else { None }?;
+        self.out.mine().give();
+        Some(element)
+    }
+
+    /// [`alloc_reserved`](Mempool::alloc_reserved), where the reserve has none either.
     #[cold]
     #[inline(never)]
-    pub fn alloc_reserved(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
-        let waiter = Waiter::new();
-        let mut reserve = self.lock();
+    fn alloc_late(&self, patience: Patience) -> Result<NonNull<c_void>, Failure> {
         if !self.source.is_alive() {
             return Err(Failure::Ended);
-        }
-        if let Some(element) = reserve.take() {
-            self.out.mine().give();
-            return Ok(element);
         }
         let deadline = match patience {
             Patience::None => return Err(self.fail(Failure::Empty)),
@@ -330,11 +361,11 @@ impl Mempool {
             Patience::Nanoseconds(time) => os::nanoseconds().checked_add(time),
             Patience::Endless => None,
         };
-        drop(reserve);
         if let Some(element) = self.source.alloc() {
             self.out.mine().give();
             return Ok(element);
         }
+        let waiter = Waiter::new();
         let mut reserve = self.lock();
         if let Some(element) = reserve.take() {
             self.out.mine().give();
@@ -367,29 +398,42 @@ impl Mempool {
     ///
     /// # Safety
     /// The caller has it from this pool, and nobody uses it any more.
-    #[inline(always)]
+    #[inline]
     pub unsafe fn free(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
-        if self.calm.load(Relaxed) != process::forks() {
-            return self.free_slow(element);
-        }
-        if let Source::Functions { free, data, .. } = self.source
-            && let mine = self.out.mine()
-            && mine.has_some()
-        {
-            // SAFETY: the user's function, with what it expects; the caller gave the element up.
-            unsafe { free(element.as_ptr(), data) };
-            if self.calm.load(Relaxed) == NEVER {
-                self.make_up();
-            }
-            mine.take_back();
-            return Ok(());
-        }
-        self.free_to_source(element)
+        // SAFETY: the caller's.
+        unsafe { if self.free_quick(element) { Ok(()) } else { self.free_slow(element) } }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn free_slow(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
+    /// [`free`](Mempool::free), if that is a call of a function and little else: the element is not wanted here, and
+    /// there is no need to look twice whether any is out. Says whether it was; if not, nothing has changed.
+    ///
+    /// # Safety
+    /// As for [`free`](Mempool::free).
+    #[inline(always)]
+    pub unsafe fn free_quick(&self, element: NonNull<c_void>) -> bool {
+        if self.calm.load(Relaxed) != process::forks() {
+            return false;
+        }
+        let Source::Functions { free, data, .. } = self.source else { return false };
+        let Some(mine) = self.out.alone().filter(|mine| mine.has_some()) else { return false };
+        // SAFETY: the user's function, with what it expects; the caller gave the element up.
+        unsafe { free(element.as_ptr(), data) };
+        if self.calm.load(Relaxed) == NEVER {
+            self.make_up();
+        }
+        mine.take_back();
+        true
+    }
+
+    /// [`free`](Mempool::free), if it is more than that.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline]
+    pub unsafe fn free_slow(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
         self.own_after_fork();
         if self.calm.load(Relaxed) == NEVER {
             self.free_wanted(element)
@@ -398,7 +442,6 @@ impl Mempool {
         }
     }
 
-    #[inline(never)]
     fn free_to_source(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
         let mine = self.out.mine();
         if !mine.has_some() && self.out.is_none_out() {
@@ -426,6 +469,8 @@ impl Mempool {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn free_wanted(&self, element: NonNull<c_void>) -> Result<(), Misuse> {
         let mine = self.out.mine();
         let is_known = self.source.knows(element);

@@ -153,3 +153,34 @@ impl Reserve {
         self.elements.iter().for_each(touch);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(reserve: &mut Reserve, address: usize) {
+        let element = NonNull::new(core::ptr::without_provenance_mut(address)).unwrap();
+        // SAFETY: nobody else has the reserve.
+        assert!(matches!(unsafe { reserve.put(element) }, Put::Kept));
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_not_out() {
+        let mut reserve = Reserve::new(2).unwrap();
+        for address in [16, 32] {
+            assert!(reserve.is_wanting() && !reserve.has_lent());
+            put(&mut reserve, address);
+            reserve.has_come();
+        }
+        assert!(!reserve.is_wanting() && !reserve.has_lent());
+        reserve.grow_to(3, &mut Stack::with_room(3).unwrap());
+        assert!(reserve.is_wanting() && !reserve.has_lent());
+        let element = reserve.take().unwrap();
+        assert!(reserve.has_lent());
+        put(&mut reserve, element.addr().get());
+        assert!(!reserve.has_lent());
+        put(&mut reserve, 48);
+        reserve.has_come();
+        assert!(!reserve.is_wanting() && !reserve.has_lent());
+    }
+}

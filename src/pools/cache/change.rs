@@ -1,7 +1,7 @@
 //! Changes of a magazine, by its thread.
 //!
 //! A signal handler may interrupt its thread in the middle of one. Therefore a magazine is *marked* for the length of
-//! each: its owner is then no thread pointer, so that the look that finds a thread's magazine does not find this one, at no
+//! each: it has another badge then, so that the look that finds a thread's magazine does not find this one, at no
 //! further cost. Whoever comes the long way to a magazine of its own that is marked is such a handler, and the
 //! process ends with a reason. As a magazine changes by way of a [`Change`] only, none changes without a mark.
 //!
@@ -17,15 +17,15 @@ use core::sync::atomic::{
     compiler_fence,
 };
 
-use super::magazine::{MARK, Magazine, NOBODY};
+use super::magazine::{Badge, Magazine, NOBODY};
 use super::slab::{CACHED, IN_USE, Round};
 use super::stack::Stack;
 
 /// A magazine in the middle of a change, from the beginning until this is dropped. See the module.
 pub(super) struct Change<'a> {
     magazine: &'a Magazine,
-    /// What is its owner else.
-    owner: usize,
+    /// Its badge, when this is dropped.
+    idle: usize,
 }
 
 /// Room for an object, on top of all others.
@@ -98,16 +98,16 @@ impl Filling<'_> {
 }
 
 impl<'a> Change<'a> {
-    /// Marks the magazine, whose owner is `owner` else.
+    /// Marks the magazine, which has this badge.
     ///
     /// # Safety
     /// The caller alone may change it now.
     #[inline(always)]
-    pub(super) unsafe fn new(magazine: &'a Magazine, owner: usize) -> Change<'a> {
-        magazine.owner.store(owner + MARK, Relaxed);
+    pub(super) unsafe fn new(magazine: &'a Magazine, badge: Badge) -> Change<'a> {
+        magazine.badge.store(badge.busy, Relaxed);
         // All that follows comes after it in the program, which is what a signal handler sees.
         compiler_fence(SeqCst);
-        Change { magazine, owner }
+        Change { magazine, idle: badge.idle }
     }
 
     /// What is changed.
@@ -256,11 +256,11 @@ impl<'a> Change<'a> {
     /// It is claimed; its thread does not use it any more.
     pub(super) unsafe fn vacate(self) {
         let magazine = self.magazine;
-        // The mark goes with the owner.
+        // The mark goes with the badge.
         mem::forget(self);
         // SAFETY: its stacks, which nobody uses any more.
         magazine.stacks().into_iter().for_each(|stack| unsafe { stack.end() });
-        magazine.key.store(0, Relaxed);
+        magazine.badge.store(0, Relaxed);
         magazine.owner.store(NOBODY, Release);
     }
 }
@@ -269,6 +269,6 @@ impl Drop for Change<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         compiler_fence(SeqCst);
-        self.magazine.owner.store(self.owner, Relaxed);
+        self.magazine.badge.store(self.idle, Relaxed);
     }
 }

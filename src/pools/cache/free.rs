@@ -52,9 +52,10 @@ impl Cache {
     /// As for [`free`](Cache::free).
     #[inline(always)]
     unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
-        let key = self.key();
+        let known = self.key().number();
+        let key = Key::from_number(early(known));
         let entry = index::entry_at(object.addr().get());
-        entry.key() == key.number()
+        entry.key() == known
             && put(
                 entry,
                 object.as_ptr(),
@@ -176,8 +177,26 @@ fn put(
 /// As for [`Cache::free`].
 #[inline(always)]
 pub unsafe fn free_quick(cache: *const c_void, object: *mut c_void) -> bool {
+    let (known, cache) = (cache.addr(), early(cache.addr()));
     let entry = index::entry_at(object.addr());
-    entry.key() == cache.addr() && put(entry, object.cast(), || front::mine_of(cache.addr()), || {})
+    entry.key() == known && put(entry, object.cast(), || front::mine_of(cache), || {})
+}
+
+/// The same number, of which the compiler does not know that it is the same. What is found by this one waits for nothing else:
+/// where it was found equal to one that comes out of a table, the compiler goes on with that.
+#[inline(always)]
+fn early(number: usize) -> usize {
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+    {
+        let mut same = number;
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {} */", inout(reg) same, options(pure, nomem, nostack, preserves_flags));
+        }
+        same
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+    number
 }
 
 /// [`Cache::free`] of an object of whichever general cache, only if it goes the shortest way. If it does not, nothing has

@@ -6,11 +6,14 @@
 //! own place.
 //!
 //! A place is claimed under the lock of the cache, by the thread itself. Who asks for its own magazine of a cache sees that
-//! claim, for it is its own, and everything that other threads write there names another thread. So no lock is needed to
-//! look.
+//! claim, for it is its own, and every badge that other threads write there is another's. So no lock is needed to look.
+//!
+//! Where a place lies is known early: it follows from what the call was given, and from nothing that has to be read first (but
+//! for a free of a general size). A processor that goes ahead stops at each access to a magazine as long as it does not know where
+//! an earlier write to one went.
 
 use super::change::Change;
-use super::magazine::Magazine;
+use super::magazine::{Badge, Magazine};
 use crate::mem::os;
 
 /// Places that caches share.
@@ -51,12 +54,13 @@ impl Key {
         Key((i + 1) * size_of::<Place>())
     }
 
-    /// What stands for it in a table, and back.
+    /// What stands for it in a table.
     #[inline(always)]
     pub(in crate::pools) const fn number(self) -> usize {
         self.0
     }
 
+    /// Of `number`, which is that of a key.
     #[inline(always)]
     pub(in crate::pools) const fn from_number(number: usize) -> Key {
         Key(number)
@@ -75,41 +79,76 @@ impl Key {
     }
 }
 
-/// The place of the thread `owner` in the cache that users know as `pointer`. Threads lie at least a page apart.
+/// The badge of the thread `owner` in the cache that users know as `pointer`, and that zeroes nothing.
+///
+/// No two pairs of a cache and a thread have the same number while their thread pointers lie less than 26 GB apart and the caches
+/// less than 8 GiB: the product moves by more than the others can. Beyond that, as for whatever number is
+/// given for a pointer, it would be a chance of one in 2^64.
 #[inline(always)]
-fn shared_place(pointer: usize, owner: usize) -> &'static Magazine {
-    let mixed = (pointer as u32).wrapping_mul(0x61c8_8647).wrapping_add(owner as u32);
-    &SHARED[(mixed >> 12) as usize % PLACES].0
+fn shared_badge(pointer: usize, owner: usize) -> Badge {
+    Badge { idle: pointer.wrapping_mul(0x61c8_8647).wrapping_add(owner), busy: pointer }
+}
+
+/// [`shared_badge`] in the cache with `key`, which is no general one's.
+#[inline(always)]
+fn badge_of(key: Key, owner: usize) -> Badge {
+    let Badge { idle, busy } = shared_badge(key.0 & !ZEROING, owner);
+    Badge { idle: idle + (key.0 & ZEROING), busy }
+}
+
+/// The place of the magazine with this badge. All of its lower half has a say: thread pointers lie at multiples of whatever a
+/// stack takes.
+#[inline(always)]
+fn shared_place(badge: Badge) -> &'static Magazine {
+    let mixed = (badge.idle as u32).wrapping_mul(0x9e37_79b1);
+    &SHARED[(mixed >> (u32::BITS - PLACES.ilog2())) as usize].0
+}
+
+/// The badge of the thread `owner` in whichever general cache: the place says in which.
+#[inline(always)]
+fn general_badge(owner: usize) -> Badge {
+    Badge { idle: owner, ..Badge::IN_TABLE }
 }
 
 #[inline(always)]
 fn general_place(key: Key, owner: usize) -> &'static Magazine {
-    &GENERAL[(owner >> 12) % ROWS][key.0 / size_of::<Place>() % ROW].0
+    debug_assert!(
+        key.is_general() && key.0.is_multiple_of(size_of::<Place>()),
+        "a general cache's, or none's"
+    );
+    // Threads lie at least a page apart.
+    let row = &raw const GENERAL[(owner >> 12) % ROWS];
+    // SAFETY: the number of a general cache is the distance of a place from the start of its row.
+    unsafe { &(*row.cast::<Place>().byte_add(key.0)).0 }
 }
 
-/// The place of the thread `owner` in the cache with `key`.
-pub(super) fn place(key: Key, owner: usize) -> &'static Magazine {
-    if key.is_general() { general_place(key, owner) } else { shared_place(key.0 & !ZEROING, owner) }
+/// The place of the thread `owner` in the cache with `key`, and the badge of its magazine.
+pub(super) fn place(key: Key, owner: usize) -> (&'static Magazine, Badge) {
+    if key.is_general() {
+        return (general_place(key, owner), general_badge(owner));
+    }
+    let badge = badge_of(key, owner);
+    (shared_place(badge), badge)
 }
 
 /// A change of the calling thread's magazine in the cache with `key`, which is no general one's, if it has its place, and
 /// is in no change.
 #[inline(always)]
 pub(super) fn mine(key: Key) -> Option<Change<'static>> {
-    let me = os::thread_pointer();
-    shared_place(key.0 & !ZEROING, me).begin_quick(key, me)
+    let badge = badge_of(key, os::thread_pointer());
+    shared_place(badge).begin_quick(badge)
 }
 
 /// [`mine`] in the cache that users know as `pointer`, and that zeroes nothing; any number can be asked about.
 #[inline(always)]
 pub(super) fn mine_of(pointer: usize) -> Option<Change<'static>> {
-    let me = os::thread_pointer();
-    shared_place(pointer, me).begin_quick(Key(pointer), me)
+    let badge = shared_badge(pointer, os::thread_pointer());
+    shared_place(badge).begin_quick(badge)
 }
 
 /// [`mine`] in the general cache with `key`.
 #[inline(always)]
 pub(super) fn mine_general(key: Key) -> Option<Change<'static>> {
     let me = os::thread_pointer();
-    general_place(key, me).begin_general_quick(me)
+    general_place(key, me).begin_quick(general_badge(me))
 }

@@ -25,7 +25,6 @@ use core::sync::atomic::{
 };
 
 use super::change::Change;
-use super::front::Key;
 use super::slab::Round;
 use super::stack::Stack;
 use crate::mem::os;
@@ -35,8 +34,20 @@ use crate::pools::books;
 pub(super) const NOBODY: usize = 0;
 /// Owner of one that is being made ready, or whose thread is known elsewhere. No thread pointer.
 const SOMEBODY: usize = 1;
-/// In the owner of one that is being changed. No thread pointer has this bit.
-pub(super) const MARK: usize = 2;
+
+/// What a magazine is found by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Badge {
+    /// Stands in a magazine at rest: at the front, a number for its cache and its thread together.
+    pub(super) idle: usize,
+    /// Stands in one that is being changed. Nobody looks for it.
+    pub(super) busy: usize,
+}
+
+impl Badge {
+    /// Of all that are found by way of a table. Numbers that none at the front has.
+    pub(super) const IN_TABLE: Badge = Badge { idle: 1, busy: 2 };
+}
 
 /// See the module: one line of the processor's caches. Zeros are a magazine that is nobody's.
 #[repr(C)]
@@ -46,9 +57,9 @@ pub(super) struct Magazine {
     _not_a_tag: u32,
     /// Rounds of a stack.
     capacity: AtomicU32,
-    /// What its cache is known by.
-    pub(super) key: AtomicUsize,
-    /// The thread pointer of its thread, which it is found by; or with [`MARK`].
+    /// One of the two numbers of its [`Badge`]; 0 while it is nobody's.
+    pub(super) badge: AtomicUsize,
+    /// The thread pointer of its thread.
     pub(super) owner: AtomicUsize,
     /// The round that was put in last, or the one at the bottom of its stack.
     pub(super) top: AtomicPtr<Round>,
@@ -88,7 +99,7 @@ impl Magazine {
         Magazine {
             _not_a_tag: 0,
             capacity: AtomicU32::new(0),
-            key: AtomicUsize::new(0),
+            badge: AtomicUsize::new(0),
             owner: AtomicUsize::new(NOBODY),
             top: AtomicPtr::new(null_mut()),
             limit: AtomicPtr::new(null_mut()),
@@ -106,7 +117,7 @@ impl Magazine {
             at.write(Magazine::vacant());
             at.as_ref()
         };
-        if magazine.claim(Key::NONE, SOMEBODY, capacity) {
+        if magazine.claim(Badge::IN_TABLE, SOMEBODY, capacity) {
             return Some(at);
         }
         // SAFETY: taken above.
@@ -126,9 +137,9 @@ impl Magazine {
         }
     }
 
-    /// The thread `owner` takes it for the cache with `key`, with two stacks for `capacity` objects each. Says whether it
+    /// The thread `owner` takes it, to find it by `badge`, with two stacks for `capacity` objects each. Says whether it
     /// could.
-    pub(super) fn claim(&self, key: Key, owner: usize, capacity: usize) -> bool {
+    pub(super) fn claim(&self, badge: Badge, owner: usize, capacity: usize) -> bool {
         if self.owner.load(Relaxed) != NOBODY {
             return false;
         }
@@ -139,57 +150,51 @@ impl Magazine {
             return false;
         }
         self.capacity.store(capacity as u32, Relaxed);
-        self.key.store(key.number(), Relaxed);
         stacks[0].put_under(stacks[1]);
         self.go_to(stacks[0], 0);
         self.frees.store(0, Relaxed);
         self.moved.store(0, Relaxed);
+        self.badge.store(badge.idle, Relaxed);
         self.owner.store(owner, Release);
         true
     }
 
-    /// Whether it is that of the thread `owner`, in the cache with `key`.
-    pub(super) fn is_of(&self, key: Key, owner: usize) -> bool {
-        self.key.load(Relaxed) == key.number() && self.is_owned_by(owner)
-    }
-
     /// Whether it is that of the thread `owner`.
     pub(super) fn is_owned_by(&self, owner: usize) -> bool {
-        self.owner.load(Relaxed) & !MARK == owner
+        self.owner.load(Relaxed) == owner
     }
 
-    /// Begins a change of the calling thread's magazine `me`, if this is it, in the cache with `key`, and not marked.
-    #[inline(always)]
-    pub(super) fn begin_quick(&self, key: Key, me: usize) -> Option<Change<'_>> {
-        if self.key.load(Relaxed) == key.number() { self.begin_general_quick(me) } else { None }
+    /// Whether it is found by `badge`, or would be if it were in no change.
+    pub(super) fn has(&self, badge: Badge) -> bool {
+        let found = self.badge.load(Relaxed);
+        found == badge.idle || found == badge.busy
     }
 
-    /// [`begin_quick`](Magazine::begin_quick) where the cache is known.
+    /// Begins a change, if this is the magazine with this badge, which is the calling thread's, and in no change.
     #[inline(always)]
-    pub(super) fn begin_general_quick(&self, me: usize) -> Option<Change<'_>> {
+    pub(super) fn begin_quick(&self, badge: Badge) -> Option<Change<'_>> {
         // SAFETY: the caller is its thread, and nothing is being changed.
-        (self.owner.load(Relaxed) == me).then(|| unsafe { Change::new(self, me) })
+        (self.badge.load(Relaxed) == badge.idle).then(|| unsafe { Change::new(self, badge) })
     }
 
-    /// Begins a change. The magazine is the calling thread's; if it is in a change already, that was interrupted by this,
-    /// and the process ends.
-    pub(super) fn begin(&self) -> Change<'_> {
-        let owner = self.owner.load(Relaxed);
-        if owner & MARK != 0 {
+    /// Begins a change of the magazine with this badge, which is the calling thread's. If it is in a change already, that was
+    /// interrupted by this, and the process ends.
+    pub(super) fn begin(&self, badge: Badge) -> Change<'_> {
+        if self.badge.load(Relaxed) == badge.busy {
             os::would_wait_for_itself();
         }
         // SAFETY: the caller is its thread, and nothing is being changed.
-        unsafe { Change::new(self, owner) }
+        unsafe { Change::new(self, badge) }
     }
 
     /// Begins a change of a magazine whose thread is no more, or leaves it to the caller. It may have been in the middle of
     /// one: top and limit are valid at each moment, if not of the same.
     ///
     /// # Safety
-    /// That.
+    /// That. One of the front is vacated in this change.
     pub(super) unsafe fn seize(&self) -> Change<'_> {
         // SAFETY: the caller's.
-        unsafe { Change::new(self, self.owner.load(Relaxed) & !MARK) }
+        unsafe { Change::new(self, Badge::IN_TABLE) }
     }
 
     pub(super) fn capacity(&self) -> usize {

@@ -16,7 +16,7 @@ use core::sync::atomic::{
 
 use super::change::Change;
 use super::front::{self, Key};
-use super::magazine::{Magazine, NOBODY, Tally};
+use super::magazine::{Badge, Magazine, NOBODY, Tally};
 use crate::mem::os;
 use crate::pools::books;
 
@@ -132,10 +132,10 @@ impl Magazines {
         (packed != 0).then(|| Table::of(packed))
     }
 
-    /// The thread's at the front, if it has its place there.
-    fn at_front(&self, owner: usize) -> Option<&'static Magazine> {
-        let place = front::place(self.key.get(), owner);
-        place.is_of(self.key.get(), owner).then_some(place)
+    /// The thread's at the front, if it has its place there, and its badge.
+    fn at_front(&self, owner: usize) -> Option<(&'static Magazine, Badge)> {
+        let (place, badge) = front::place(self.key.get(), owner);
+        (place.is_owned_by(owner) && place.has(badge)).then_some((place, badge))
     }
 
     /// The calling thread's entry in the table.
@@ -150,9 +150,11 @@ impl Magazines {
     /// A change of the calling thread's, wherever it is.
     #[inline(never)]
     pub(super) fn mine(&self) -> Option<Change<'_>> {
+        if let Some((place, badge)) = self.at_front(os::thread_pointer()) {
+            return Some(place.begin(badge));
+        }
         // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
-        let of_entry = |entry: &Entry| unsafe { &*entry.magazine.load(Relaxed) };
-        self.at_front(os::thread_pointer()).or_else(|| self.entry().map(of_entry)).map(Magazine::begin)
+        self.entry().map(|entry| unsafe { &*entry.magazine.load(Relaxed) }.begin(Badge::IN_TABLE))
     }
 
     /// A change of a magazine for the calling thread, which has none. `None` without memory. The caller holds the lock of
@@ -161,11 +163,11 @@ impl Magazines {
         // So that the thread has a heap, and its end is seen.
         books::watch_thread()?;
         let me = os::thread_pointer();
-        let place = front::place(self.key.get(), me);
-        if place.claim(self.key.get(), me, self.capacity) {
+        let (place, badge) = front::place(self.key.get(), me);
+        if place.claim(badge, me, self.capacity) {
             place.next.store(self.front.load(Relaxed), Relaxed);
             self.front.store(core::ptr::from_ref(place).cast_mut(), Relaxed);
-            return Some(place.begin());
+            return Some(place.begin(badge));
         }
         let entry = self.table_entry(me)?;
         let mut magazine = entry.magazine.load(Relaxed);
@@ -175,7 +177,7 @@ impl Magazines {
         }
         entry.owner.store(me, Release);
         // SAFETY: as in `mine`.
-        Some(unsafe { &*magazine }.begin())
+        Some(unsafe { &*magazine }.begin(Badge::IN_TABLE))
     }
 
     /// A vacant entry of the table for the thread `me`. The table grows before it is half full.
@@ -309,8 +311,8 @@ impl Magazines {
         while let Some(magazine) = self.fronts().next() {
             // SAFETY: the caller's.
             unsafe {
-                let change = if magazine.is_owned_by(me) { magazine.begin() } else { magazine.seize() };
-                self.leave_front(change);
+                let mine = self.at_front(me).filter(|&(place, _)| core::ptr::eq(place, magazine));
+                self.leave_front(mine.map_or_else(|| magazine.seize(), |(place, badge)| place.begin(badge)));
             }
         }
         for entry in self.table().into_iter().flat_map(Table::all).filter(|entry| !is_unused(entry)) {
@@ -372,9 +374,9 @@ mod tests {
                 for _ in 0..THREADS {
                     scope.spawn(|| {
                         let magazines = &cache.magazines;
-                        let place = front::place(magazines.key.get(), os::thread_pointer());
+                        let (place, _) = front::place(magazines.key.get(), os::thread_pointer());
                         // Or it is another test's.
-                        let claimed = place.claim(Key::NONE, SOMEBODY_ELSE, 2);
+                        let claimed = place.claim(Badge::IN_TABLE, SOMEBODY_ELSE, 2);
                         let objects: Vec<_> = (0..OBJECTS).map(|_| cache.alloc().unwrap()).collect();
                         all_are_here.wait();
                         assert!(
@@ -388,7 +390,7 @@ mod tests {
                         assert!(magazines.mine().is_none());
                         if claimed {
                             // SAFETY: nobody's magazine but this test's.
-                            unsafe { place.begin().vacate() };
+                            unsafe { place.seize().vacate() };
                         }
                     });
                 }

@@ -1,4 +1,7 @@
 //! Shared contexts: what lies below one may be used by any thread at any time, through [`enter`](super::enter).
+//!
+//! The short ways touch the shared heap alone, and mark no change: a signal handler that would come into one finds that its
+//! thread is in the shared context already.
 
 use core::ffi::{c_char, c_void};
 
@@ -67,7 +70,6 @@ pub(super) unsafe fn alloc_quick(payload: *const c_void, size: usize, name: *con
     }
     // SAFETY: the caller's.
     let (inside, parent) = unsafe { enter_quick(payload, SIDE) }?;
-    let _change = Change::begin();
     store::shared_child(inside.0, parent, size, name)
 }
 
@@ -80,10 +82,7 @@ pub(super) unsafe fn alloc_quick(payload: *const c_void, size: usize, name: *con
 pub(super) unsafe fn free_quick(payload: *const c_void, location: *const c_char) -> bool {
     // SAFETY: the caller's.
     match unsafe { enter_quick(payload, 0) } {
-        Some((_inside, chunk)) => {
-            let _change = Change::begin();
-            store::release_shared_leaf(chunk, location)
-        }
+        Some((_inside, chunk)) => store::release_shared_leaf(chunk, location),
         None => false,
     }
 }

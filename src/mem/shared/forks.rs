@@ -1,5 +1,7 @@
 //! Shared heaps and forks: all are whole in the child, and free but for those that the thread which forks is in.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use super::{CREATION, HEAPS, Shared};
 use crate::mem::os;
 use crate::mem::owner::SHARED;
@@ -35,6 +37,8 @@ pub(in crate::mem) fn release_all() {
 pub(in crate::mem) unsafe fn forget_the_lost() {
     for shared in HEAPS.all().filter_map(Shared::of).filter(|shared| shared.try_enter()) {
         shared.0.gate.pauses.forget_all_but(os::thread_pointer());
+        // Nobody waits any more, for whom to step aside.
+        shared.0.gate.hungry.store(0, Relaxed);
         shared.leave();
     }
 }

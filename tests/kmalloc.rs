@@ -110,7 +110,7 @@ fn all_threads_at_once_make_one_cache_a_class() {
         for thread in 0..8 {
             let barrier = &barrier;
             scope.spawn(move || {
-                for size in (1..60_000).step_by(1001) {
+                for size in (1..1000).step_by(16).chain((1001..60_000).step_by(1001)) {
                     barrier.wait();
                     let at = kmalloc::alloc(size).unwrap();
                     // SAFETY: in use.

@@ -47,22 +47,37 @@ fn offset() -> usize {
 /// In which heap a change may begin.
 #[inline(always)]
 pub(super) fn place() -> usize {
+    read::<0>()
+}
+
+/// The calling thread's own heap.
+#[inline(always)]
+pub(super) fn own() -> usize {
+    read::<8>()
+}
+
+/// The word at `AT` of the two.
+#[inline(always)]
+fn read<const AT: usize>() -> usize {
     let word: usize;
     // SAFETY: reads a word of the calling thread's alone.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!(
-            "mov {}, qword ptr fs:[{}]",
+            "mov {}, qword ptr fs:[{} + {at}]",
             out(reg) word,
             in(reg) offset(),
+            at = const AT,
             options(readonly, nostack, preserves_flags)
         );
         #[cfg(target_arch = "aarch64")]
         asm!(
             "mrs {0}, tpidr_el0",
-            "ldr {0}, [{0}, {1}]",
+            "add {0}, {0}, {1}",
+            "ldr {0}, [{0}, {at}]",
             out(reg) word,
             in(reg) offset(),
+            at = const AT,
             options(readonly, nostack, preserves_flags)
         );
     }
@@ -120,32 +135,6 @@ pub(super) fn unmark() {
             options(nostack, preserves_flags)
         );
     }
-}
-
-/// The calling thread's own heap.
-#[inline(always)]
-pub(super) fn own() -> usize {
-    let word: usize;
-    // SAFETY: reads a word of the calling thread's alone.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        asm!(
-            "mov {}, qword ptr fs:[{} + 8]",
-            out(reg) word,
-            in(reg) offset(),
-            options(readonly, nostack, preserves_flags)
-        );
-        #[cfg(target_arch = "aarch64")]
-        asm!(
-            "mrs {0}, tpidr_el0",
-            "add {0}, {0}, {1}",
-            "ldr {0}, [{0}, 8]",
-            out(reg) word,
-            in(reg) offset(),
-            options(readonly, nostack, preserves_flags)
-        );
-    }
-    word
 }
 
 /// The calling thread's own heap is this.

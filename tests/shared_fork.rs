@@ -5,7 +5,9 @@
 
 #![cfg(not(miri))]
 
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{from_ref, null, null_mut};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -37,14 +39,43 @@ fn in_child(body: impl FnOnce()) {
     assert_eq!(libc::WEXITSTATUS(status), 0, "the child's end");
 }
 
+/// What a thread does.
+type Work<'w> = &'w (dyn Fn() + Sync);
+
+/// Runs `body` while each of `works` runs in a thread of its own, whose ends it waits for then.
+///
+/// For children of forks: a thread that the standard library starts takes a lock of that library, for its stack's guard page,
+/// which no fork handler knows. Where another test was just starting one, no thread of the child would ever begin.
+fn beside(works: &[Work<'_>], body: impl FnOnce()) {
+    extern "C" fn run(work: *mut c_void) -> *mut c_void {
+        // SAFETY: it points to one of `works`, which are there until the thread has been waited for.
+        unsafe { (*work.cast::<Work<'_>>())() };
+        null_mut()
+    }
+    let start = |work: &Work<'_>| {
+        let mut thread = 0;
+        // SAFETY: `run` gets what it is for.
+        let error =
+            unsafe { libc::pthread_create(&raw mut thread, null(), run, from_ref(work).cast_mut().cast()) };
+        assert_eq!(error, 0);
+        thread
+    };
+    let threads: Vec<_> = works.iter().map(start).collect();
+    let ended = catch_unwind(AssertUnwindSafe(body));
+    for thread in threads {
+        // SAFETY: it was started above, and is waited for once.
+        assert_eq!(unsafe { libc::pthread_join(thread, null_mut()) }, 0);
+    }
+    ended.unwrap();
+}
+
 /// Runs `body` while each of `busy` is called again and again by a thread of its own.
 fn while_busy(busy: &[&(dyn Fn(usize) + Sync)], body: impl FnOnce()) {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for work in busy {
-            let stop = &stop;
-            scope.spawn(move || (0..).take_while(|_| !stop.load(SeqCst)).for_each(work));
-        }
+    let stop = &AtomicBool::new(false);
+    let again = |work| move || (0..).take_while(|_| !stop.load(SeqCst)).for_each(work);
+    let works: Vec<_> = busy.iter().copied().map(again).collect();
+    let works: Vec<Work<'_>> = works.iter().map(|work| work as Work<'_>).collect();
+    beside(&works, || {
         let ended = catch_unwind(AssertUnwindSafe(body));
         stop.store(true, SeqCst);
         ended.unwrap();
@@ -179,15 +210,14 @@ fn a_guard_that_is_left_behind_is_told() {
 fn the_guard_of_the_forking_thread_goes_on() {
     let table = SharedContext::new("table");
     let waiting = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let guard = table.lock();
-        for _ in 0..3 {
-            scope.spawn(|| {
-                waiting.fetch_add(1, SeqCst);
-                drop(table.lock());
-                table.alloc(1_u8);
-            });
-        }
+    let wait: Work<'_> = &|| {
+        waiting.fetch_add(1, SeqCst);
+        drop(table.lock());
+        table.alloc(1_u8);
+    };
+    let guard = table.lock();
+    beside(&[wait; 3], || {
+        let guard = guard;
         while waiting.load(SeqCst) < 3 {
             std::thread::yield_now();
         }
@@ -201,11 +231,8 @@ fn the_guard_of_the_forking_thread_goes_on() {
                 drop(unsafe { std::ptr::read(&raw const guard) });
                 table.alloc_str("three");
                 // Threads of the child wait for each other as those of the parent.
-                std::thread::scope(|scope| {
-                    for _ in 0..3 {
-                        scope.spawn(|| drop((table.lock(), 1)));
-                    }
-                });
+                let have_a_turn: Work<'_> = &|| drop(table.lock());
+                beside(&[have_a_turn; 3], have_a_turn);
                 drop(table.lock());
             });
             guard.alloc_str(&format!("round {round}"));

@@ -1,6 +1,5 @@
 //! Names: any C string, kept as the pointer that was given.
 
-use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr::null;
 use tmempool::tree::Chunk;
@@ -18,9 +17,8 @@ pub(crate) const UNNAMED: &CStr = c"UNNAMED";
 pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const c_char) {
     // SAFETY: contract.
     unsafe {
-        match Chunk::name_word(ptr) {
-            Some(word) => word.set(name.cast()),
-            None => set_name_slow(ptr, name),
+        if !Chunk::set_name_quick(ptr, name) {
+            set_name_slow(ptr, name);
         }
     }
 }
@@ -41,8 +39,8 @@ unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
 pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
     unsafe {
-        match Chunk::name_word(ptr).map(Cell::get) {
-            Some(name) if !name.is_null() => name.cast(),
+        match Chunk::name_quick(ptr) {
+            Some(name) if !name.is_null() => name,
             _ => get_name_slow(ptr),
         }
     }

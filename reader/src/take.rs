@@ -161,7 +161,7 @@ impl Taking<'_> {
         sides.sort_unstable();
         sides.dedup();
         let sides: HashMap<u64, Side> =
-            sides.into_iter().filter_map(|address| Some((address, self.side(address)?))).collect();
+            sides.into_iter().filter_map(|word| Some((word, self.side(word)?))).collect();
         let address = |raw: &Raw| {
             if self.has_side(raw) {
                 sides.get(&raw.name).map_or(0, |side| side.name)
@@ -204,7 +204,7 @@ impl Taking<'_> {
     }
 
     fn has_side(&self, raw: &Raw) -> bool {
-        u32::from(raw.flags) & self.layout.shape.flag_side != 0 && !self.is_reference(raw)
+        raw.name & self.layout.shape.name_mark != 0 && !self.is_reference(raw)
     }
 
     /// What the seal at `address` says that it is.
@@ -224,7 +224,9 @@ impl Taking<'_> {
         .find_map(|(number, what)| (number == kind).then_some(what))
     }
 
-    fn side(&self, address: u64) -> Option<Side> {
+    /// What `word`, the name word of a chunk that has a side record, leads to.
+    fn side(&self, word: u64) -> Option<Side> {
+        let address = word & !self.layout.shape.name_mark;
         let fields = &self.layout.shape.side;
         let mut bytes = vec![0; fields.whole as usize];
         if !read_exactly(self.memory, address, &mut bytes) {

@@ -23,6 +23,7 @@ use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
 ///
 /// # Safety
 /// See the [module](super); the function may be called with the payload until the chunk is freed.
+#[inline]
 pub unsafe fn set_destructor(chunk: Chunk, destructor: Option<Destructor>) -> Result<(), AllocError> {
     if chunk.side().is_none() {
         if destructor.is_none() {

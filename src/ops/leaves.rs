@@ -141,7 +141,7 @@ pub(super) fn free_with_destructor(leaf: Found, location: *const c_char, root: O
     };
     if let Some(destructor) = side.destructor.take() {
         let verdict = call_destructor(chunk, side, destructor, root, None);
-        let is_as_before = side.running.get() == Running::Yes && leaf_with_side(chunk).is_some();
+        let is_as_before = side.running.get() == Running::Yes && is_leaf(chunk) && is_bare(side);
         let change = Change::begin();
         if verdict == VETO || !is_as_before {
             seldom();
@@ -158,10 +158,20 @@ pub(super) fn free_with_destructor(leaf: Found, location: *const c_char, root: O
 /// finalizer. Nobody shares it.
 #[inline(always)]
 fn leaf_with_side(chunk: Chunk) -> Option<SideRef> {
+    is_leaf(chunk).then(|| chunk.side()).flatten().filter(|&side| is_bare(side))
+}
+
+/// Whether the chunk has a side record, no other flag, and no children. Nobody shares it.
+#[inline(always)]
+fn is_leaf(chunk: Chunk) -> bool {
     // A chunk that is not shared any more has been taken from there with all that was done to it.
-    let leaf = chunk.see_flags() == SIDE && chunk.child.is_none();
-    let side = leaf.then(|| chunk.side()).flatten()?;
-    (side.references.get().is_none() && side.finalizer.get().is_none()).then_some(side)
+    chunk.see_flags() == SIDE && chunk.child.is_none()
+}
+
+/// Whether there are no references, and there is no finalizer.
+#[inline(always)]
+fn is_bare(side: SideRef) -> bool {
+    side.references.get().is_none() && side.finalizer.get().is_none()
 }
 
 /// Whether `child`, which lives, is worth a try of [`free_with_destructor`].

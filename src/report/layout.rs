@@ -18,6 +18,7 @@ use crate::pools::resident::Kind;
 use crate::process;
 use crate::tree::chunk::{self, HeaderOffsets};
 use crate::tree::meter::MeterOffsets;
+use crate::tree::name;
 use crate::tree::pool::{self, BlockOffsets, PaddingOffsets, PoolOffsets};
 use crate::tree::refs::ReferenceOffsets;
 use crate::tree::side::SideOffsets;
@@ -26,7 +27,7 @@ use crate::tree::side::SideOffsets;
 pub const MAGIC: [u8; 16] = *b"tmempool layout\n";
 
 /// The version of the layout.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// An address in the process that is described.
 #[repr(transparent)]
@@ -99,8 +100,6 @@ pub struct Shape {
     pub flags: u32,
     /// Flag: a pool; its record lies right before the header.
     pub flag_pool: u32,
-    /// Flag: the name word leads to a side record.
-    pub flag_side: u32,
     /// Flag: it is being freed, or its children are. It is itself if `prev` leads to its own header.
     pub flag_dying: u32,
     /// Flag: a reference.
@@ -121,6 +120,8 @@ pub struct Shape {
     pub kind_mempool: u32,
     /// The kind of a managed range.
     pub kind_genpool: u32,
+    /// A bit in the name word of a header: where it is set, the other bits are the address of a side record.
+    pub name_mark: u64,
     /// The head of a segment.
     pub segment_head: SegmentOffsets,
     /// A span descriptor.
@@ -154,7 +155,6 @@ impl Shape {
         state_bare: span::State::Bare as u32,
         flags: chunk::FLAGS,
         flag_pool: chunk::POOL,
-        flag_side: chunk::SIDE,
         flag_dying: chunk::DYING,
         flag_reference: chunk::REFERENCE,
         flag_member: chunk::MEMBER,
@@ -164,6 +164,7 @@ impl Shape {
         kind_cache: Kind::Cache as u32,
         kind_mempool: Kind::Mempool as u32,
         kind_genpool: Kind::Genpool as u32,
+        name_mark: name::MARK as u64,
         segment_head: SegmentOffsets::HERE,
         span: SpanOffsets::HERE,
         header: HeaderOffsets::HERE,

@@ -10,7 +10,7 @@
 //! - `size`: bytes of the payload, as the caller asked.
 //! - `parent`, `next`, `prev`, `child`: the tree. Each child knows its parent; `child` is the newest; in a chunk without
 //!   children it holds hints for who walks its siblings (`newest`), and is odd.
-//! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have.
+//! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have (`name`).
 //!
 //! A freed header keeps the mark [`TAG_FREED`] in `tag` and the location
 //! of the free in `name` until its memory is used again.
@@ -25,6 +25,7 @@ use core::sync::atomic::{
 };
 
 use super::domain;
+use super::name::NameWord;
 use super::newest::Newest;
 use super::parent::Parent;
 use super::side::SideRef;
@@ -72,7 +73,7 @@ pub struct Header {
     pub(crate) next: Cell<Option<Chunk>>,
     pub(crate) prev: Cell<Option<Chunk>>,
     pub(crate) child: Newest,
-    pub(super) name: Cell<*const c_void>,
+    pub(super) name: NameWord,
 }
 
 offsets! {
@@ -167,7 +168,7 @@ impl Chunk {
                 next: Cell::new(None),
                 prev: Cell::new(None),
                 child: Newest::none(),
-                name: Cell::new(ptr::null()),
+                name: NameWord::new(ptr::null()),
             });
         }
         Chunk(header)
@@ -206,7 +207,7 @@ impl Chunk {
                 next: Cell::new(first),
                 prev: Cell::new(None),
                 child: hints,
-                name: Cell::new(name.cast()),
+                name: NameWord::new(name),
             });
         }
         parent.child.set(Some(child));
@@ -236,7 +237,7 @@ impl Chunk {
     #[inline(always)]
     pub(super) fn stamp_freed(self, location: *const c_char) {
         self.tag.set(TAG_FREED);
-        self.name.set(location.cast());
+        self.name.set(location);
     }
 
     /// The chunk in the slot at `start` of a span with `span_tag`, if one lives there.
@@ -262,14 +263,14 @@ impl Chunk {
         self.next.set(from.next.get());
         self.prev.set(from.prev.get());
         self.child.set(from.child.get());
-        self.name.set(from.name.get());
+        self.name.take_over(&from.name);
         self.set_flags(from.tag.get() & FLAGS & !(MEMBER | POOL));
     }
 
     /// Leaves nothing to act on when this chunk, whose identity another has, is released.
     pub(super) fn give_up_identity(self) {
         self.clear_flags(FLAGS & !MEMBER);
-        self.name.set(ptr::null());
+        self.name.clear();
     }
 
     /// Of a chunk without children: asks for the memory of a sibling that comes after the next few.
@@ -377,12 +378,13 @@ impl Chunk {
     /// The name; null when it has none. A reference's is `.reference`.
     #[inline]
     pub fn name(self) -> *const c_char {
-        match self.side() {
-            Some(side) => {
+        match self.name.plain() {
+            Some(name) => name,
+            None => {
                 seldom();
-                side.name.get()
+                // SAFETY: what holds no name leads to a record.
+                unsafe { self.side_record() }.name()
             }
-            None => self.name.get().cast(),
         }
     }
 
@@ -390,8 +392,8 @@ impl Chunk {
     #[inline]
     pub fn set_name(self, name: *const c_char) {
         match self.side() {
-            Some(side) => side.name.set(name),
-            None => self.name.set(name.cast()),
+            Some(side) => side.set_name(name),
+            None => self.name.set(name),
         }
     }
 
@@ -412,8 +414,8 @@ impl Chunk {
     /// There is one.
     #[inline(always)]
     pub(crate) unsafe fn side_record(self) -> SideRef {
-        // SAFETY: then the word leads to it, and it lives as long as the chunk.
-        unsafe { SideRef::from_raw(self.name.get().cast_mut().cast()) }
+        // SAFETY: the caller's.
+        unsafe { self.name.side_record() }
     }
 
     /// Whether this is a reference: the hidden child that keeps another chunk alive.

@@ -6,6 +6,7 @@ pub(crate) mod domain;
 pub mod limit;
 pub(crate) mod links;
 pub mod meter;
+pub(crate) mod name;
 mod newest;
 mod parent;
 pub mod pool;

@@ -7,7 +7,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{
     AtomicPtr,
-    Ordering::{Acquire, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 use super::chunk::{Chunk, MEMBER, SIDE};
@@ -38,7 +38,7 @@ pub struct Side {
     pub(crate) running: Cell<Running>,
     /// The chunk is a shared context itself, and not only below one.
     pub(crate) is_shared_context: Cell<bool>,
-    pub(crate) name: Cell<*const c_char>,
+    name: AtomicPtr<c_char>,
     pub(crate) destructor: Cell<Option<Destructor>>,
     pub(crate) finalizer: Cell<Option<Finalizer>>,
     /// The newest reference to the chunk.
@@ -119,6 +119,17 @@ impl Deref for SideRef {
 }
 
 impl Side {
+    /// The name of the chunk, or null.
+    #[inline(always)]
+    pub(super) fn name(&self) -> *const c_char {
+        self.name.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn set_name(&self, name: *const c_char) {
+        self.name.store(name.cast_mut(), Relaxed);
+    }
+
     /// The shared heap that guards the chunk, which is guarded, if it is not the one that it lies in.
     pub(super) fn shared(&self) -> Option<Shared> {
         HeapRef::from_raw(self.shared.load(Acquire)).and_then(Shared::of)
@@ -147,7 +158,7 @@ impl Chunk {
             handle: Cell::new(0),
             running: Cell::new(Running::No),
             is_shared_context: Cell::new(false),
-            name: Cell::new(self.name.get().cast()),
+            name: AtomicPtr::new(self.name.held().cast_mut()),
             destructor: Cell::new(None),
             finalizer: Cell::new(None),
             references: Cell::new(None),
@@ -156,7 +167,7 @@ impl Chunk {
         };
         // SAFETY: memory for a record, nobody else's.
         unsafe { at.write(side) };
-        self.name.set(at.as_ptr().cast_const().cast());
+        self.name.lead_to(at);
         self.set_flags(SIDE);
         if self.has(MEMBER) {
             PoolRef::of_member(self).set_irregular();
@@ -182,14 +193,14 @@ impl Chunk {
     /// Takes the side record away from a chunk that is about to be freed.
     pub(super) fn drop_side(self) {
         if let Some(side) = self.side() {
-            let name = side.name.get();
+            let name = side.name();
             if let Some(meter) = side.meter.get() {
                 meter::discard(meter);
             }
             // SAFETY: the record belongs to this chunk alone, and the name word is set anew.
             unsafe { store::give_raw(side.address()) };
             self.clear_flags(SIDE);
-            self.name.set(name.cast());
+            self.name.set(name);
         }
     }
 

@@ -5,7 +5,6 @@
 //! The long way ([`Chunk::check`]) knows of members of pools, shared chunks, blocks of malloc's and slices that the table
 //! does not have, and says of all else what it is instead. Nothing is read but memory that is known to be mapped.
 
-use core::cell::Cell;
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 
@@ -209,28 +208,36 @@ impl Chunk {
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
         let Some(sight) = (unsafe { Chunk::sight(payload) }) else { return false };
-        let has = if let Some(found) = sight.found(QUICK & !SIDE) {
-            found.chunk.name.get().cast()
-        } else {
+        let Some(found) = sight.found(QUICK) else { return false };
+        let has_it = found.chunk.name.holds(name) || {
             seldom();
-            let Some(found) = sight.found(QUICK) else { return false };
-            // SAFETY: it has more flags than the others, so it has this one.
-            unsafe { found.chunk.side_record() }.name.get()
+            found.chunk.name.side().is_some_and(|side| side.name() == name)
         };
-        has == name && !name.is_null()
+        has_it && !name.is_null()
     }
 
-    /// The word that holds the name of the chunk that [`find`](Chunk::find) finds, if that has no side record: null for
-    /// none. `None` says nothing.
+    /// The name of the chunk that [`find`](Chunk::find) finds, if that has no side record: null for none. `None` says nothing.
     ///
     /// # Safety
-    /// As for [`check`](Chunk::check); the chunk lives as long as the word is used.
+    /// As for [`check`](Chunk::check).
     #[inline(always)]
-    pub unsafe fn name_word<'a>(payload: *const c_void) -> Option<&'a Cell<*const c_void>> {
+    pub unsafe fn name_quick(payload: *const c_void) -> Option<*const c_char> {
         // SAFETY: the caller's.
-        let found = unsafe { Chunk::sight(payload) }?.found(QUICK & !SIDE)?;
-        // SAFETY: a live chunk's header, which nobody else writes to.
-        Some(unsafe { &found.chunk.0.as_ref().name })
+        unsafe { Chunk::find(payload) }?.chunk.name.plain()
+    }
+
+    /// Gives the chunk that [`find`](Chunk::find) finds a name, if it has no side record; says whether it has it. No says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check), and for [`set_name`](Chunk::set_name).
+    #[inline(always)]
+    pub unsafe fn set_name_quick(payload: *const c_void, name: *const c_char) -> bool {
+        // SAFETY: the caller's.
+        let found = unsafe { Chunk::sight(payload) }.and_then(|sight| sight.found(QUICK & !SIDE));
+        if let Some(found) = found {
+            found.chunk.name.set(name);
+        }
+        found.is_some()
     }
 
     /// What would be the chunk whose payload is at `payload`. `None` says nothing.
@@ -320,7 +327,7 @@ impl Chunk {
     fn post_mortem(self) -> Fault {
         let tag = self.tag.peek();
         if tag == TAG_FREED {
-            Fault::Freed { location: self.name.get().cast() }
+            Fault::Freed { location: self.name.plain().unwrap_or(ptr::null()) }
         } else if process::is_stale_tag(tag) {
             Fault::Freed { location: ptr::null() }
         } else {

@@ -149,6 +149,7 @@ extern crate std;
 pub mod error;
 #[doc(hidden)]
 pub mod face;
+mod hint;
 #[doc(hidden)]
 pub mod mem;
 #[doc(hidden)]

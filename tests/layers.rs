@@ -4,8 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. A layer may use itself and those before it.
-const LAYERS: [&[&str]; 8] =
-    [&["error", "offsets"], &["process"], &["mem"], &["tree"], &["ops"], &["pools"], &["report"], &["face"]];
+const LAYERS: [&[&str]; 8] = [
+    &["error", "hint", "offsets"],
+    &["process"],
+    &["mem"],
+    &["tree"],
+    &["ops"],
+    &["pools"],
+    &["report"],
+    &["face"],
+];
 /// The one exception: what the process shares is drawn and locked by means of `mem`.
 const ALLOWED: [(&str, &str); 2] = [("process", "mem::os"), ("process", "mem::lock")];
 

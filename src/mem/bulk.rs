@@ -16,6 +16,7 @@ use super::give::{self, ReadySpan};
 use super::heap::{Heap, HeapRef};
 use super::remote::{Chain, Slot};
 use super::span::{SpanRef, State};
+use crate::hint::seldom;
 
 /// For how many spans slots are gathered.
 const PLACES: usize = 32;
@@ -59,13 +60,15 @@ impl Bulk {
     /// As for that.
     #[inline(always)]
     pub(crate) unsafe fn give(&mut self, span: SpanRef, at: NonNull<u8>) {
-        if span.taker() == self.mine.as_ptr() || self.learns_from(span) {
-            // SAFETY: its heap is the calling thread's; the rest is the caller's.
-            unsafe { ReadySpan::assume(span).give(at) };
-        } else {
-            // SAFETY: the caller's.
-            unsafe { self.give_other(span, at) };
+        if span.taker() != self.mine.as_ptr() {
+            seldom();
+            if !self.learns_from(span) {
+                // SAFETY: the caller's.
+                return unsafe { self.give_other(span, at) };
+            }
         }
+        // SAFETY: its heap is the calling thread's; the rest is the caller's.
+        unsafe { ReadySpan::assume(span).give(at) };
     }
 
     /// Whether `span` is one of slots of the calling thread's heap, which is known from now on. No says nothing.

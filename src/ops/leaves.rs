@@ -12,12 +12,13 @@ use super::begin::{Unless, VETO, after_destructor, call_destructor};
 use super::dying::Root;
 use super::entry::{Gained, let_others_in};
 use crate::error::Fault;
+use crate::hint::seldom;
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process;
-use crate::tree::chunk::{SIDE, seldom};
+use crate::tree::chunk::SIDE;
 use crate::tree::side::{Running, SideRef};
-use crate::tree::sight::{Found, Look, Sight};
+use crate::tree::sight::{Found, Look};
 use crate::tree::store::{Leaves, UntilLook};
 use crate::tree::{Chunk, store};
 
@@ -61,24 +62,29 @@ fn free_simple_leaves(
         if child.ptr().cast_const() == but {
             break;
         }
-        let sight = leaves.sight(child);
-        if let Some(leaf) = sight.and_then(Sight::plain)
-            && leaf.chunk().child.is_none()
-        {
-            next = leaf.chunk().next.get();
-            leaves.release(leaf, location, &mut until_look);
-            continue;
-        }
-        if sight.is_some_and(Sight::is_no_leaf) {
-            break;
-        }
+        let look = match leaves.sight(child) {
+            Some(sight) => {
+                if let Some(leaf) = sight.plain()
+                    && leaf.chunk().child.is_none()
+                {
+                    next = leaf.chunk().next.get();
+                    leaves.release(leaf, location, &mut until_look);
+                    continue;
+                }
+                if sight.is_no_leaf() {
+                    break;
+                }
+                sight.look()
+            }
+            None => Look::Unknown,
+        };
         seldom();
         // Among the others are all that threads share.
         if others >= most {
             break;
         }
         others += 1;
-        let after = match sight.map_or(Look::Unknown, Sight::look) {
+        let after = match look {
             Look::Member(suspect) => Leaves::release_member(suspect, location),
             _ => Leaves::release_other(child, location),
         };

@@ -29,6 +29,7 @@ use super::name::NameWord;
 use super::newest::Newest;
 use super::parent::Parent;
 use super::side::SideRef;
+use crate::hint::seldom;
 use crate::offsets::offsets;
 use crate::process::TAG_FREED;
 
@@ -145,10 +146,6 @@ impl Deref for Chunk {
         unsafe { self.0.as_ref() }
     }
 }
-
-/// Tells the compiler that it is not often here, or that here is the longer way anyway.
-#[cold]
-pub(crate) const fn seldom() {}
 
 impl Chunk {
     /// Writes a header with no links at `at`.

@@ -8,11 +8,10 @@
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 
-use super::chunk::{
-    Chunk, FLAGS, GUARDED, HEADER, Header, MEMBER, NO_PLAIN_PARENT, POOL, REFERENCE, SIDE, seldom,
-};
+use super::chunk::{Chunk, FLAGS, GUARDED, HEADER, Header, MEMBER, NO_PLAIN_PARENT, POOL, REFERENCE, SIDE};
 use super::pool::Block;
 use crate::error::Fault;
+use crate::hint::seldom;
 use crate::mem::geometry::{SEGMENT, SLICE};
 use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};

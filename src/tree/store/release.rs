@@ -3,6 +3,7 @@
 use core::ffi::c_char;
 
 use super::give_raw;
+use crate::hint::seldom;
 use crate::mem::bulk::Bulk;
 use crate::mem::give;
 use crate::mem::heap::HeapRef;
@@ -10,7 +11,7 @@ use crate::mem::here::Change;
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
-use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE, seldom};
+use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE};
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
 use crate::tree::sight::{Found, Sight, Suspect};

@@ -8,14 +8,20 @@
 
 static char *root;
 
-static void *rename_it(void *name)
+static int agree(char *freed)
+{
+	(void)freed;
+	return 0;
+}
+
+static void *set_up(void *unused)
 {
 	int i;
 
 	for (i = 0; i < 100; i++) {
-		talloc_set_name_const(root, (const char *)name);
+		talloc_set_destructor(root, agree);
 	}
-	return NULL;
+	return unused;
 }
 
 int main(void)
@@ -23,8 +29,10 @@ int main(void)
 	pthread_t thread;
 
 	root = (char *)talloc_new(NULL);
-	check(pthread_create(&thread, NULL, rename_it, (void *)"there") == 0);
-	rename_it((void *)"here");
+	/* From now on it has the record that both write to. */
+	talloc_set_destructor(root, agree);
+	check(pthread_create(&thread, NULL, set_up, NULL) == 0);
+	set_up(NULL);
 	check(pthread_join(thread, NULL) == 0);
 	return talloc_free(root);
 }

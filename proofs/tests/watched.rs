@@ -26,6 +26,7 @@ struct Watched {
 
 const UNDER_TSAN: &[Watched] = &[
     Watched { source: "c-tests/programs/threads.c", arguments: &[], environment: &[] },
+    Watched { source: "c-tests/programs/looked_at.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/programs/random.c", arguments: &["threads", "1", "60"], environment: &[] },
     Watched {
         source: "c-tests/ours/many_threads.c",

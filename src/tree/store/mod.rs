@@ -62,10 +62,11 @@ pub(crate) fn own_heap(chunk: Chunk) -> Option<HeapRef> {
     heap_near(chunk)
 }
 
-/// [`own_heap`], without the malloc backend.
+/// [`own_heap`], without the malloc backend. The chunk may be a pool's that its own thread is just freeing, while members of it
+/// live on elsewhere.
 #[inline(always)]
 fn heap_near(chunk: Chunk) -> Option<HeapRef> {
-    if !chunk.has(GUARDED) {
+    if chunk.peek_flags() & GUARDED == 0 {
         return threads::current();
     }
     let heap = heap_of(chunk);

@@ -148,7 +148,7 @@ pub(super) fn collected(span: NonNull<Span>, slots: Chain) {
     // In this order: see `inherited`.
     compiler_fence(Release);
     span.free.set(Some(slots.first));
-    span.used.set(span.used.get() - slots.count);
+    span.used.set(span.used.get().wrapping_sub(slots.count));
     settle(span);
 }
 
@@ -168,7 +168,7 @@ fn put_back(span: SpanRef, slot: NonNull<Slot>) {
     // In this order: see `inherited`.
     compiler_fence(Release);
     span.free.set(Some(slot));
-    span.used.set(span.used.get() - 1);
+    span.used.set(span.used.get().wrapping_sub(1));
 }
 
 /// Puts a span where it belongs after it got a slot back.

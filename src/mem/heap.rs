@@ -172,6 +172,7 @@ impl HeapRef {
             if current.free.get().is_some() || current.carve() {
                 return current.free.get().map(|slot| (pop(current, slot), current.tag()));
             }
+            current.used.set(current.carved());
             current.set_state(State::Full);
             self.current[class].set(SpanRef::none());
         }
@@ -257,7 +258,7 @@ impl HeapRef {
     pub(super) fn retire_empty_spans(self) {
         for current in &self.current {
             let span = current.get();
-            if span != SpanRef::none() && span.used.get() == 0 {
+            if span != SpanRef::none() && span.count_free() == span.carved() {
                 current.set(SpanRef::none());
                 self.release(span);
             }
@@ -271,6 +272,7 @@ impl HeapRef {
         for current in &self.current {
             let span = current.replace(SpanRef::none());
             if span != SpanRef::none() {
+                span.used.set(span.carved() - span.count_free());
                 self.lay_up_or_fill(span);
             }
         }
@@ -411,7 +413,6 @@ fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
     if let Some(next) = next {
         os::prefetch(next.as_ptr());
     }
-    span.used.set(span.used.get() + 1);
     slot.cast()
 }
 

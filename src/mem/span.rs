@@ -6,7 +6,8 @@
 //! first slice's descriptor, the *head*.
 //!
 //! Invariants of a head: `used` counts the slots handed out and not yet collected, whoever freed
-//! them; a span whose slots have all been collected is the only one that may be released; slots
+//! them, but in a current span, where nobody counts what is handed out: `used` is too small there, by any number, until the span is
+//! current no more; a span whose slots have all been collected is the only one that may be released; slots
 //! from `carved` on have never been handed out since the span was made.
 //!
 //! Only the owner of the span's heap touches a `Cell`; other threads read the atomic fields and
@@ -93,7 +94,7 @@ const _: () = assert!(size_of::<Span>() == DESCRIPTOR);
 
 offsets! {
     /// Where the fields of a span descriptor lie that say what is in the span.
-    SpanOffsets of Span { tag, back, state, class, used, carved, slot_size, len, inset, heap }
+    SpanOffsets of Span { tag, back, state, class, carved, slot_size, len, inset, heap }
 }
 
 /// A span descriptor in a mapped segment. Copies are handles; the segment outlives them because a
@@ -337,6 +338,13 @@ impl SpanRef {
     /// How many slots have been carved.
     pub(super) fn carved(self) -> u32 {
         self.carved.get()
+    }
+
+    /// Counts the slots on the free list.
+    pub(super) fn count_free(self) -> u32 {
+        // SAFETY: what is on the free list is free memory of the span.
+        let next = |slot: &NonNull<Slot>| unsafe { slot.as_ref() }.next.get();
+        core::iter::successors(self.free.get(), next).count() as u32
     }
 
     /// Whether there are slots that were never used.

@@ -188,6 +188,9 @@ impl HeapRef {
                 let huge_pages = has_some && self.spans.load(Relaxed) >= LARGE;
                 let span = segment::slots(self, class, huge_pages)?;
                 self.count_spans(1);
+                if !has_some {
+                    span.carve_coloured();
+                }
                 span
             }
         };

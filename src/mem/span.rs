@@ -349,11 +349,11 @@ impl SpanRef {
         self.carved.get()
     }
 
-    /// Counts the slots on the free list.
+    /// Counts the slots on the free list. Whoever has written to one may have made a ring of it.
     pub(super) fn count_free(self) -> u32 {
         // SAFETY: what is on the free list is free memory of the span.
         let next = |slot: &NonNull<Slot>| unsafe { slot.as_ref() }.next.get();
-        core::iter::successors(self.free.get(), next).count() as u32
+        core::iter::successors(self.free.get(), next).take(self.carved() as usize).count() as u32
     }
 
     /// Whether there are slots that were never used.

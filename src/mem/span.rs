@@ -550,3 +550,93 @@ impl Span {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::{give, os};
+    use super::*;
+    use crate::mem::heap::HeapRef;
+
+    fn take(heap: HeapRef, class: usize) -> usize {
+        heap.take(class).unwrap().0.as_ptr().expose_provenance()
+    }
+
+    fn give(at: usize) {
+        let at = NonNull::new(core::ptr::with_exposed_provenance_mut(at)).unwrap();
+        // SAFETY: taken by `take`, and given back once.
+        unsafe { give::give(at) };
+    }
+
+    #[test]
+    fn the_first_slots_of_classes_lie_apart_in_their_pages_and_none_is_left_out() {
+        let heap = HeapRef::create(os::thread_pointer()).unwrap();
+        let firsts: Vec<usize> = (0..8).map(|class| take(heap, class)).collect();
+        let mut lines: Vec<usize> = firsts.iter().map(|at| at % PAGE / LINE).collect();
+        lines.sort_unstable();
+        assert!(lines.windows(2).all(|two| two[1] > two[0]), "{lines:?}");
+        firsts.into_iter().for_each(give);
+        // Slots of a line: those of the first page, then those behind it, each once.
+        let slots: Vec<usize> = (0..SLICE / LINE).map(|_| take(heap, 1)).collect();
+        let (first_page, others) = slots.split_at(PAGE / LINE);
+        let start = slots.iter().copied().min().unwrap();
+        let mut sorted = first_page.to_vec();
+        sorted.sort_unstable();
+        assert_ne!(first_page[0], start);
+        assert!(sorted.into_iter().eq((0..PAGE / LINE).map(|i| start + i * LINE)));
+        assert!(others.iter().copied().eq((PAGE / LINE..SLICE / LINE).map(|i| start + i * LINE)));
+        // Where there is one already, nothing is known to be gained.
+        let second: Vec<usize> = (0..PAGE / LINE).map(|_| take(heap, 1)).collect();
+        assert!(second.windows(2).all(|two| two[1] == two[0] + LINE));
+        slots.into_iter().chain(second).for_each(give);
+        heap.retire_empty_spans();
+        // SAFETY: all that was taken has been given back.
+        unsafe { heap.destroy() };
+    }
+
+    #[test]
+    fn what_is_in_use_is_known_again_when_the_heap_takes_from_another() {
+        let heap = HeapRef::create(os::thread_pointer()).unwrap();
+        let first = take(heap, 1);
+        // SAFETY: it lies in a span in use.
+        let span = unsafe { SpanRef::of(first) };
+        for _ in 0..3 {
+            let some: Vec<usize> = (0..10).map(|_| take(heap, 1)).collect();
+            some.into_iter().for_each(give);
+        }
+        heap.retire_empty_spans();
+        assert_eq!(span.state(), State::Current, "a slot of it is in use");
+        heap.lay_down();
+        assert_eq!((span.state(), span.used.get()), (State::Partial, 1));
+        // It becomes current again, and is used up.
+        let rest: Vec<usize> = (1..SLICE / LINE).map(|_| take(heap, 1)).collect();
+        let other = take(heap, 1);
+        assert_eq!((span.state(), span.used.get()), (State::Full, (SLICE / LINE) as u32));
+        rest.into_iter().chain([first]).for_each(give);
+        assert_ne!(span.state(), State::Full);
+        assert_eq!(span.used.get(), 0);
+        give(other);
+        heap.retire_empty_spans();
+        // SAFETY: all that was taken has been given back.
+        unsafe { heap.destroy() };
+    }
+
+    #[test]
+    fn a_ring_of_free_slots_is_not_followed_for_ever() {
+        let heap = HeapRef::create(os::thread_pointer()).unwrap();
+        let at = take(heap, 1);
+        // SAFETY: it lies in a span in use.
+        let span = unsafe { SpanRef::of(at) };
+        let free = span.free.get().unwrap();
+        // SAFETY: a free slot.
+        let next = unsafe { free.as_ref() }.next.replace(Some(free));
+        assert_eq!(span.count_free(), span.carved());
+        // SAFETY: as above.
+        unsafe { free.as_ref() }.next.set(next);
+        give(at);
+        heap.retire_empty_spans();
+        // SAFETY: all that was taken has been given back.
+        unsafe { heap.destroy() };
+    }
+}

@@ -15,7 +15,6 @@ use core::ffi::c_void;
 use crate::error::Fault;
 use crate::mem::shared::{Entering, Shared};
 use crate::process;
-use crate::tree::chunk::SIDE;
 use crate::tree::{Chunk, domain, refs};
 
 /// The most chunks that a call is given.
@@ -185,8 +184,7 @@ pub(super) unsafe fn enter_quick(payload: *const c_void, allowed: u32) -> Option
     let inside = Inside(shared);
     // SAFETY: the caller's.
     let (_, flags) = unsafe { Chunk::check_shared(payload, allowed) }?;
-    // Without a side record, it is of no other domain.
-    (flags & SIDE == 0 || domain::peek(chunk) == Some(shared)).then_some((inside, chunk))
+    domain::is_heaps(chunk, flags).then_some((inside, chunk))
 }
 
 /// The one shared context that the calling thread has entered; left when this is dropped.

@@ -47,6 +47,14 @@ pub(crate) fn heap_of(chunk: Chunk) -> Option<Shared> {
     Shared::of(store::heap_of(chunk))
 }
 
+/// Whether `chunk`, which is guarded and has these flags, belongs to the domain of the shared heap that it lies in, and in which
+/// the calling thread is.
+#[inline(always)]
+pub(crate) fn is_heaps(chunk: Chunk, flags: u32) -> bool {
+    // SAFETY: the flag says that there is a record.
+    flags & SIDE == 0 || unsafe { chunk.side_record() }.shared().is_none()
+}
+
 /// What to enter first for `chunk`, of which nothing is known but that it lives; then [`peek`] again. Where the answer is
 /// none, the calling thread sees what a thread has done that has taken it out of its domain.
 #[inline]

@@ -10,7 +10,7 @@
 //! - `size`: bytes of the payload, as the caller asked.
 //! - `parent`, `next`, `prev`, `child`: the tree. Each child knows its parent; `child` is the newest; in a chunk without
 //!   children it holds hints for who walks its siblings (`newest`), and is odd.
-//! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have (`name`).
+//! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have (see `name`).
 //!
 //! A freed header keeps the mark [`TAG_FREED`] in `tag` and the location
 //! of the free in `name` until its memory is used again.

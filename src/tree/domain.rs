@@ -51,8 +51,8 @@ pub(crate) fn heap_of(chunk: Chunk) -> Option<Shared> {
 /// the calling thread is.
 #[inline(always)]
 pub(crate) fn is_heaps(chunk: Chunk, flags: u32) -> bool {
-    // SAFETY: the flag says that there is a record.
-    flags & SIDE == 0 || unsafe { chunk.side_record() }.shared().is_none()
+    // By the word and not by the flag: the chunk may be of another domain, where its record is just coming.
+    flags & SIDE == 0 || chunk.name.side().is_some_and(|side| side.shared().is_none())
 }
 
 /// What to enter first for `chunk`, of which nothing is known but that it lives; then [`peek`] again. Where the answer is

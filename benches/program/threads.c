@@ -8,7 +8,6 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
-#include <unistd.h>
 
 enum { THREADS_MAX = 64, CHILDREN = 100 };
 
@@ -90,28 +89,31 @@ static void in_threads(struct pass *pass, size_t threads, uint64_t (*work)(size_
 	pthread_barrier_destroy(&line);
 }
 
+/*
+ * Keeps thread `number` on one processor, and its neighbour on the next. Left to the
+ * kernel, a pair is put on one processor or on two as it goes to sleep more or less
+ * often, and threads that never sleep share one for a whole round while another is
+ * idle: then the figures tell which, and not what the work costs.
+ */
+static void keep_apart(size_t number)
+{
+	cpu_set_t allowed, one;
+
+	check(sched_getaffinity(0, sizeof(allowed), &allowed) == 0, "no processors to choose from");
+	size_t skip = number % (size_t)CPU_COUNT(&allowed);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &allowed) && skip-- == 0) {
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			check(sched_setaffinity(0, sizeof(one), &one) == 0, "cannot stay on a processor");
+			return;
+		}
+	}
+}
+
 /* --- each thread its own trees --- */
 
 enum { OWN_TREES = 10000 };
-
-/* Stays on one of the processors that the process may use: the next for each thread. Else two may
- * share one for as long as a round takes, while another is idle. */
-static void stay(size_t number)
-{
-	cpu_set_t all, one;
-	int count, cpu = -1;
-
-	check(sched_getaffinity(getpid(), sizeof(all), &all) == 0, "no processors");
-	count = CPU_COUNT(&all);
-	for (size_t left = number % (size_t)count + 1; left > 0; left--) {
-		do {
-			cpu++;
-		} while (!CPU_ISSET(cpu, &all));
-	}
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	check(pthread_setaffinity_np(pthread_self(), sizeof(one), &one) == 0, "cannot stay");
-}
 
 ALWAYS_INLINE uint64_t own_trees(enum via via)
 {
@@ -129,13 +131,13 @@ ALWAYS_INLINE uint64_t own_trees(enum via via)
 
 static uint64_t own_trees_talloc(size_t number)
 {
-	stay(number);
+	keep_apart(number);
 	return own_trees(TALLOC);
 }
 
 static uint64_t own_trees_bare(size_t number)
 {
-	stay(number);
+	keep_apart(number);
 	return own_trees(BARE);
 }
 
@@ -193,27 +195,6 @@ ALWAYS_INLINE uint64_t take_one(enum via via, struct belt *belt, size_t i)
 	uint64_t serial = tree_free(via, tree);
 	advance_belt(belt, &belt->taken);
 	return serial;
-}
-
-/*
- * Keeps thread `number` on one processor, and its neighbour on the next. Left to the
- * kernel, a pair is put on one processor or on two as it goes to sleep more or less
- * often: then the figures tell which, and not what handing over costs.
- */
-static void keep_apart(size_t number)
-{
-	cpu_set_t allowed, one;
-
-	check(sched_getaffinity(0, sizeof(allowed), &allowed) == 0, "no processors to choose from");
-	size_t skip = number % (size_t)CPU_COUNT(&allowed);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (CPU_ISSET(cpu, &allowed) && skip-- == 0) {
-			CPU_ZERO(&one);
-			CPU_SET(cpu, &one);
-			check(sched_setaffinity(0, sizeof(one), &one) == 0, "cannot stay on a processor");
-			return;
-		}
-	}
 }
 
 /* Even threads make, odd ones take. */

@@ -148,6 +148,7 @@ pub(super) fn collected(span: NonNull<Span>, slots: Chain) {
     // In this order: see `inherited`.
     compiler_fence(Release);
     span.free.set(Some(slots.first));
+    debug_assert!(span.state() == State::Current || span.used.get() >= slots.count, "they were in use");
     span.used.set(span.used.get().wrapping_sub(slots.count));
     settle(span);
 }
@@ -168,6 +169,7 @@ fn put_back(span: SpanRef, slot: NonNull<Slot>) {
     // In this order: see `inherited`.
     compiler_fence(Release);
     span.free.set(Some(slot));
+    debug_assert!(span.state() == State::Current || span.used.get() > 0, "it was in use");
     span.used.set(span.used.get().wrapping_sub(1));
 }
 

@@ -151,6 +151,7 @@ fn not_created(name: &CStr, error: CreateError) -> *mut tm_cache {
 /// Safe to call from any thread.
 ///
 /// @return  the object: constructed, or zeroed, or undefined, as the cache was made; NULL with errno ENOMEM.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_cache_alloc(c: *mut tm_cache) -> *mut c_void {
     // SAFETY: contract.
@@ -184,6 +185,7 @@ unsafe fn alloc_slow(c: *mut tm_cache) -> *mut c_void {
 ///
 /// @param c    the cache.
 /// @param obj  the object; NULL does nothing.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_cache_free(c: *mut tm_cache, obj: *mut c_void) {
     // SAFETY: contract.

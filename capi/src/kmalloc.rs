@@ -17,6 +17,7 @@ use crate::pointer::refused;
 /// @param size  bytes; for 0, the result is an address that no other block has.
 /// @return      the memory, undefined; aligned to 16 bytes, or to 8 up to 8 bytes; where `size` is a power of
 ///              two, to `size`, up to 65536. NULL with errno ENOMEM.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_kmalloc(size: usize) -> *mut c_void {
     match kmalloc::alloc_quick(size) {
@@ -40,6 +41,7 @@ fn alloc_slow(size: usize) -> *mut c_void {
 /// Safe to call from any thread, whichever allocated the memory.
 ///
 /// @param p  the memory; NULL does nothing.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_kfree(p: *mut c_void) {
     // SAFETY: contract.

@@ -151,6 +151,7 @@ pub unsafe extern "C" fn tm_mempool_create_kmalloc(
 /// @return       the element; NULL with errno ENOMEM under TM_NOWAIT, when there is none; NULL with errno
 ///               ECANCELED when the pool is freed while the call waits; NULL with errno EINVAL and a log line
 ///               for what is no pool, and unknown flags.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_mempool_alloc(m: *mut tm_mempool, flags: c_uint) -> *mut c_void {
     if MempoolRef::is_known(m.cast()) {
@@ -243,6 +244,7 @@ fn none(failure: Failure) -> *mut c_void {
 ///
 /// @param m        the pool that the element came from.
 /// @param element  an element; NULL does nothing.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_mempool_free(m: *mut tm_mempool, element: *mut c_void) {
     if MempoolRef::is_known(m.cast())

@@ -13,6 +13,19 @@
 
 #include "talloc.h"
 
+/* Functions that are called by their address, which the loader finds as the program starts, and not by way of a jump table that
+ * finds it at the first call: where a call takes about as long as what it does. */
+#ifndef TM_DIRECT
+#ifdef __has_attribute
+#if __has_attribute(noplt)
+#define TM_DIRECT __attribute__((noplt))
+#endif
+#endif
+#ifndef TM_DIRECT
+#define TM_DIRECT
+#endif
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -268,6 +281,7 @@ tm_cache *tm_cache_create(const void *parent,
  *
  * @return  the object: constructed, or zeroed, or undefined, as the cache was made; NULL with errno ENOMEM.
  */
+TM_DIRECT
 void *tm_cache_alloc(tm_cache *c);
 
 /**
@@ -279,6 +293,7 @@ void *tm_cache_alloc(tm_cache *c);
  * @param c    the cache.
  * @param obj  the object; NULL does nothing.
  */
+TM_DIRECT
 void tm_cache_free(tm_cache *c,
                    void *obj);
 
@@ -621,6 +636,7 @@ size_t tm_handle_roots(tm_handle *roots,
  * @return      the memory, undefined; aligned to 16 bytes, or to 8 up to 8 bytes; where `size` is a power of
  *              two, to `size`, up to 65536. NULL with errno ENOMEM.
  */
+TM_DIRECT
 void *tm_kmalloc(size_t size);
 
 /**
@@ -631,6 +647,7 @@ void *tm_kmalloc(size_t size);
  *
  * @param p  the memory; NULL does nothing.
  */
+TM_DIRECT
 void tm_kfree(void *p);
 
 /**
@@ -720,6 +737,7 @@ tm_mempool *tm_mempool_create_kmalloc(const void *parent, size_t min_nr, size_t 
  *               ECANCELED when the pool is freed while the call waits; NULL with errno EINVAL and a log line
  *               for what is no pool, and unknown flags.
  */
+TM_DIRECT
 void *tm_mempool_alloc(tm_mempool *m,
                        unsigned int flags);
 
@@ -741,6 +759,7 @@ void *tm_mempool_alloc_timeout(tm_mempool *m, uint64_t timeout_ns);
  * @param m        the pool that the element came from.
  * @param element  an element; NULL does nothing.
  */
+TM_DIRECT
 void tm_mempool_free(tm_mempool *m,
                      void *element);
 

@@ -249,6 +249,20 @@ pub fn thread_pointer() -> usize {
     }
 }
 
+/// [`thread_pointer`] plus `number`, modulo 2^64.
+#[inline(always)]
+pub fn thread_pointer_plus(number: usize) -> usize {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let mut sum = number;
+        // SAFETY: as in `thread_pointer`.
+        unsafe { core::arch::asm!("add {}, fs:0", inout(reg) sum, options(nostack, readonly)) };
+        sum
+    }
+    #[cfg(any(miri, not(target_arch = "x86_64")))]
+    number.wrapping_add(thread_pointer())
+}
+
 /// Sleeps until [`wake_all`] is called for `word`, or something else wakes the thread; not at all if the word
 /// is no longer `while_it_is`.
 pub fn wait(word: &AtomicU32, while_it_is: u32) {

@@ -22,9 +22,8 @@ impl Cache {
     /// nothing.
     #[inline(always)]
     fn alloc_quick(&self) -> Option<NonNull<u8>> {
-        let key = self.key();
-        let object = front::mine(key)?.pop_quick()?;
-        Some(if key.is_zeroing() && self.flags & ZERO_ON_ALLOC != 0 { self.cleared(object) } else { object })
+        let object = front::mine(self.key())?.pop_quick()?;
+        Some(if self.flags & ZERO_ON_ALLOC != 0 { self.cleared(object) } else { object })
     }
 
     /// [`alloc`](Cache::alloc) the long way.
@@ -124,7 +123,7 @@ impl Cache {
 /// No other thread ends the cache meanwhile.
 #[inline(always)]
 pub unsafe fn alloc_quick(cache: *const c_void) -> Option<NonNull<u8>> {
-    front::mine_of(cache.addr())?.pop_quick()
+    front::mine(Key::from_number(cache.addr()))?.pop_quick()
 }
 
 /// [`Cache::alloc`] from the general cache with `key`, only if it goes the shortest way.

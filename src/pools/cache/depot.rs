@@ -10,9 +10,7 @@
 use super::stack::Stack;
 
 /// The most stacks of a depot.
-const STACKS: usize = 128;
-/// The most bytes of objects in a depot, unless one stack has more.
-const BYTES: usize = 1 << 20;
+const STACKS: usize = 256;
 
 /// See the module.
 #[derive(Debug)]
@@ -28,14 +26,14 @@ pub(super) struct Depot {
 }
 
 impl Depot {
-    /// For stacks with objects of so many bytes.
-    pub(super) fn new(bytes: usize) -> Depot {
+    /// One that keeps up to `most` bytes of objects, in stacks of `bytes` each; but one stack in any case.
+    pub(super) fn new(most: usize, bytes: usize) -> Depot {
         Depot {
             stacks: [None; STACKS],
             owners: [0; STACKS],
             oldest: 0,
             len: 0,
-            limit: (BYTES / bytes).clamp(1, STACKS),
+            limit: (most / bytes).clamp(1, STACKS),
         }
     }
 
@@ -98,7 +96,7 @@ mod tests {
     /// Whatever is put in and taken out in whatever way: what a list of stacks and owners does, the ring does.
     #[test]
     fn it_is_a_list_of_which_the_newest_the_oldest_or_a_threads_newest_is_taken() {
-        let mut depot = Depot::new(BYTES / 5);
+        let mut depot = Depot::new(5, 1);
         let mut list: Vec<(Stack, usize)> = Vec::new();
         let mut state = 1_u32;
         let mut random = |n: u32| {

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::change::Change;
 use super::config::{GENERAL, ZERO_ON_FREE};
-use super::front;
+use super::front::{self, Product};
 use super::index::{self, Entry};
 use super::slab::{CACHED, IN_USE, RAW, Round, Slab};
 use super::{Cache, Key};
@@ -52,20 +52,19 @@ impl Cache {
     /// As for [`free`](Cache::free).
     #[inline(always)]
     unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
-        let known = self.key().number();
-        let key = Key::from_number(early(known));
+        let key = self.key();
         let entry = index::entry_at(object.addr().get());
-        entry.key() == known
-            && put(
-                entry,
-                object.as_ptr(),
-                || front::mine(key),
-                || {
-                    if key.is_zeroing() && self.flags & ZERO_ON_FREE != 0 {
-                        self.cleared(object);
-                    }
-                },
-            )
+        put(
+            object.as_ptr(),
+            entry,
+            key.product(),
+            || front::mine(key),
+            || {
+                if self.flags & ZERO_ON_FREE != 0 {
+                    self.cleared(object);
+                }
+            },
+        )
     }
 
     /// [`free`](Cache::free) of an object of whichever cache with [`GENERAL`].
@@ -146,16 +145,18 @@ impl Cache {
     }
 }
 
-/// Puts `object`, which may be any number, into the magazine whose change `begin` begins, if it is one in use of the slab
-/// with this entry, and there is room. `clear` is called in between. If not, nothing has happened.
+/// Puts `object`, which may be any number, into the magazine whose change `begin` begins, if it is an object in use of `cache`
+/// and of the slab with this entry, and there is room. `clear` is called in between. If not, nothing has
+/// happened.
 #[inline(always)]
 fn put(
-    entry: &Entry,
     object: *mut u8,
+    entry: &Entry,
+    cache: Product,
     begin: impl FnOnce() -> Option<Change<'static>>,
     clear: impl FnOnce(),
 ) -> bool {
-    if let Some(state) = entry.state_at(object.addr())
+    if let Some(state) = entry.state_at(object.addr(), cache)
         // SAFETY: an object's address.
         && let round = (Round { object: unsafe { NonNull::new_unchecked(object) }, state })
         && round.state() == IN_USE
@@ -177,26 +178,8 @@ fn put(
 /// As for [`Cache::free`].
 #[inline(always)]
 pub unsafe fn free_quick(cache: *const c_void, object: *mut c_void) -> bool {
-    let (known, cache) = (cache.addr(), early(cache.addr()));
-    let entry = index::entry_at(object.addr());
-    entry.key() == known && put(entry, object.cast(), || front::mine_of(cache), || {})
-}
-
-/// The same number, of which the compiler does not know that it is the same. What is found by this one waits for nothing else:
-/// where it was found equal to one that comes out of a table, the compiler goes on with that.
-#[inline(always)]
-fn early(number: usize) -> usize {
-    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
-    {
-        let mut same = number;
-        // SAFETY: no instruction at all.
-        unsafe {
-            core::arch::asm!("/* {} */", inout(reg) same, options(pure, nomem, nostack, preserves_flags));
-        }
-        same
-    }
-    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
-    number
+    let key = Key::from_number(cache.addr());
+    put(object.cast(), index::entry_at(object.addr()), key.product(), || front::mine(key), || {})
 }
 
 /// [`Cache::free`] of an object of whichever general cache, only if it goes the shortest way. If it does not, nothing has
@@ -208,7 +191,7 @@ fn early(number: usize) -> usize {
 pub(in crate::pools) unsafe fn free_general_quick(object: *mut c_void) -> bool {
     let entry = index::entry_at(object.addr());
     let key = Key::from_number(entry.key());
-    key.is_general() && put(entry, object.cast(), || front::mine_general(key), || {})
+    key.is_general() && put(object.cast(), entry, Product::GENERAL, || front::mine_general(key), || {})
 }
 
 /// What is wrong with a pointer into a slab of the cache.
@@ -242,7 +225,9 @@ mod tests {
             let general = crate::pools::kmalloc::alloc(64).unwrap().as_ptr().cast::<c_void>();
             let other = caches.map(|cache| cache.ptr().addr());
             for object in [objects[0], objects[1], general] {
-                let wrong = (0..9000).chain(other.map(|cache| cache + 1)).chain([usize::MAX]);
+                // A cache that zeroes is known by another number inside.
+                let inside = (other[1]..other[1] + size_of::<Cache>()).skip(1);
+                let wrong = (0..9000).chain(other.map(|cache| cache + 1)).chain(inside).chain([usize::MAX]);
                 assert!(wrong.clone().all(|cache| !free_quick(at(cache), object)));
                 assert!(wrong.clone().all(|cache| alloc_quick(at(cache)).is_none()));
             }

@@ -12,6 +12,7 @@
 //! for a free of a general size). A processor that goes ahead stops at each access to a magazine as long as it does not know where
 //! an earlier write to one went.
 
+use super::Cache;
 use super::change::Change;
 use super::magazine::{Badge, Magazine};
 use crate::mem::os;
@@ -32,7 +33,7 @@ static GENERAL: [[Place; ROW]; ROWS] = [const { [const { Place(Magazine::vacant(
 /// What keys of caches without a general size begin with; no number of a general cache is as large.
 const LEAST_POINTER: usize = ROW * size_of::<Place>();
 /// In the key of a cache whose objects are filled with zeros.
-const ZEROING: usize = 1;
+const ZEROING: usize = 1 << 63;
 
 /// What a cache is known by: the pointer that its users have. With a bit in it that no pointer has, where the shortest ways
 /// are not for it. For a general size, a small number.
@@ -72,28 +73,52 @@ impl Key {
         self.0 < LEAST_POINTER
     }
 
-    /// Whether it is that of a cache whose objects are filled with zeros.
+    /// What tells it from all other caches in a sum. It is none of a general one, or not meant to be one.
     #[inline(always)]
-    pub(super) fn is_zeroing(self) -> bool {
-        self.0 & ZEROING != 0
+    pub(super) fn product(self) -> Product {
+        Product(self.0.wrapping_mul(FACTOR))
+    }
+
+    /// [`product`](Key::product), or what general caches have for it.
+    pub(super) fn any_product(self) -> Product {
+        if self.is_general() { Product::GENERAL } else { self.product() }
     }
 }
 
-/// The badge of the thread `owner` in the cache that users know as `pointer`, and that zeroes nothing.
+/// What tells a cache from all others, and from none, in a sum with an address or a thread pointer.
 ///
-/// No two pairs of a cache and a thread have the same number while their thread pointers lie less than 26 GB apart and the caches
-/// less than 8 GiB: the product moves by more than the others can. Beyond that, as for whatever number is
-/// given for a pointer, it would be a chance of one in 2^64.
-#[inline(always)]
-fn shared_badge(pointer: usize, owner: usize) -> Badge {
-    Badge { idle: pointer.wrapping_mul(0x61c8_8647).wrapping_add(owner), busy: pointer }
+/// The products of two caches lie at least 500 GB apart, as long as the caches do not lie more than 50 GiB apart; and where the
+/// other summands differ by less than that, no two sums are equal, or nearly so. Beyond that, as for whatever number is given
+/// for a pointer, it would be a chance of less than one in 2^40.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Product(usize);
+
+const FACTOR: usize = 0x09e3_779b;
+
+// Caches do not overlap. The bit of those that zero is half of what there is, modulo 2^64.
+const _: () =
+    assert!(size_of::<Cache>() * FACTOR > 500 << 30 && (FACTOR * (50 << 30)) < ZEROING - (500 << 30));
+
+impl Product {
+    /// Of all general caches, which are told apart otherwise.
+    pub(super) const GENERAL: Product = Product(0);
+
+    /// The sum with `other`.
+    #[inline(always)]
+    pub(super) fn plus(self, other: usize) -> usize {
+        self.0.wrapping_add(other)
+    }
+
+    /// What gives `sum` with it.
+    pub(super) fn less_than(self, sum: usize) -> usize {
+        sum.wrapping_sub(self.0)
+    }
 }
 
-/// [`shared_badge`] in the cache with `key`, which is no general one's.
+/// The badge of the calling thread in the cache with `key`, which is no general one's.
 #[inline(always)]
-fn badge_of(key: Key, owner: usize) -> Badge {
-    let Badge { idle, busy } = shared_badge(key.0 & !ZEROING, owner);
-    Badge { idle: idle + (key.0 & ZEROING), busy }
+fn shared_badge(key: Key) -> Badge {
+    Badge { idle: os::thread_pointer_plus(key.product().0), busy: key.0 }
 }
 
 /// The place of the magazine with this badge. All of its lower half has a say: thread pointers lie at multiples of whatever a
@@ -122,27 +147,21 @@ fn general_place(key: Key, owner: usize) -> &'static Magazine {
     unsafe { &(*row.cast::<Place>().byte_add(key.0)).0 }
 }
 
-/// The place of the thread `owner` in the cache with `key`, and the badge of its magazine.
-pub(super) fn place(key: Key, owner: usize) -> (&'static Magazine, Badge) {
+/// The place of the calling thread in the cache with `key`, and the badge of its magazine.
+pub(super) fn place(key: Key) -> (&'static Magazine, Badge) {
     if key.is_general() {
-        return (general_place(key, owner), general_badge(owner));
+        let me = os::thread_pointer();
+        return (general_place(key, me), general_badge(me));
     }
-    let badge = badge_of(key, owner);
+    let badge = shared_badge(key);
     (shared_place(badge), badge)
 }
 
 /// A change of the calling thread's magazine in the cache with `key`, which is no general one's, if it has its place, and
-/// is in no change.
+/// is in no change. Any number can be asked about.
 #[inline(always)]
 pub(super) fn mine(key: Key) -> Option<Change<'static>> {
-    let badge = badge_of(key, os::thread_pointer());
-    shared_place(badge).begin_quick(badge)
-}
-
-/// [`mine`] in the cache that users know as `pointer`, and that zeroes nothing; any number can be asked about.
-#[inline(always)]
-pub(super) fn mine_of(pointer: usize) -> Option<Change<'static>> {
-    let badge = shared_badge(pointer, os::thread_pointer());
+    let badge = shared_badge(key);
     shared_place(badge).begin_quick(badge)
 }
 

@@ -163,7 +163,7 @@ impl Cache {
             construct,
             destruct,
             name: Cell::new(core::ptr::null()),
-            store: UnsafeCell::new(Store::new(batch, shape.stride)),
+            store: UnsafeCell::new(Store::new(batch, shape.stride, flags & GENERAL != 0)),
             failures: AtomicU64::new(0),
             direct: [const { AtomicU64::new(0) }; 2],
             next: Cell::new(None),

@@ -132,10 +132,10 @@ impl Magazines {
         (packed != 0).then(|| Table::of(packed))
     }
 
-    /// The thread's at the front, if it has its place there, and its badge.
-    fn at_front(&self, owner: usize) -> Option<(&'static Magazine, Badge)> {
-        let (place, badge) = front::place(self.key.get(), owner);
-        (place.is_owned_by(owner) && place.has(badge)).then_some((place, badge))
+    /// The calling thread's at the front, if it has its place there, and its badge.
+    fn at_front(&self) -> Option<(&'static Magazine, Badge)> {
+        let (place, badge) = front::place(self.key.get());
+        (place.is_owned_by(os::thread_pointer()) && place.has(badge)).then_some((place, badge))
     }
 
     /// The calling thread's entry in the table.
@@ -150,7 +150,7 @@ impl Magazines {
     /// A change of the calling thread's, wherever it is.
     #[inline(never)]
     pub(super) fn mine(&self) -> Option<Change<'_>> {
-        if let Some((place, badge)) = self.at_front(os::thread_pointer()) {
+        if let Some((place, badge)) = self.at_front() {
             return Some(place.begin(badge));
         }
         // SAFETY: an entry with an owner has a magazine, which lives as long as the cache.
@@ -163,7 +163,7 @@ impl Magazines {
         // So that the thread has a heap, and its end is seen.
         books::watch_thread()?;
         let me = os::thread_pointer();
-        let (place, badge) = front::place(self.key.get(), me);
+        let (place, badge) = front::place(self.key.get());
         if place.claim(badge, me, self.capacity) {
             place.next.store(self.front.load(Relaxed), Relaxed);
             self.front.store(core::ptr::from_ref(place).cast_mut(), Relaxed);
@@ -307,11 +307,10 @@ impl Magazines {
     /// # Safety
     /// Nobody uses the cache any more.
     pub(super) unsafe fn release(&self) {
-        let me = os::thread_pointer();
         while let Some(magazine) = self.fronts().next() {
             // SAFETY: the caller's.
             unsafe {
-                let mine = self.at_front(me).filter(|&(place, _)| core::ptr::eq(place, magazine));
+                let mine = self.at_front().filter(|&(place, _)| core::ptr::eq(place, magazine));
                 self.leave_front(mine.map_or_else(|| magazine.seize(), |(place, badge)| place.begin(badge)));
             }
         }
@@ -374,14 +373,12 @@ mod tests {
                 for _ in 0..THREADS {
                     scope.spawn(|| {
                         let magazines = &cache.magazines;
-                        let (place, _) = front::place(magazines.key.get(), os::thread_pointer());
+                        let (place, _) = front::place(magazines.key.get());
                         // Or it is another test's.
                         let claimed = place.claim(Badge::IN_TABLE, SOMEBODY_ELSE, 2);
                         let objects: Vec<_> = (0..OBJECTS).map(|_| cache.alloc().unwrap()).collect();
                         all_are_here.wait();
-                        assert!(
-                            magazines.at_front(os::thread_pointer()).is_none() && magazines.mine().is_some()
-                        );
+                        assert!(magazines.at_front().is_none() && magazines.mine().is_some());
                         for object in objects {
                             // SAFETY: nobody uses it.
                             unsafe { cache.free(object) }.unwrap();

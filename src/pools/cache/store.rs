@@ -14,6 +14,8 @@ use crate::mem::slab::Shape;
 
 /// The most objects that are moved at once.
 pub(super) const MAX_BATCH: usize = 128;
+/// The most bytes of free objects in the depot of a cache, and in that of a general one, of which there are many.
+const MOST_KEPT: [usize; 2] = [2 << 20, 1 << 20];
 /// The most raw objects that are constructed for one allocation.
 pub(super) const MAX_FRESH: usize = 16;
 /// An empty slab that was not needed for this time, in milliseconds, goes back.
@@ -83,10 +85,10 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(batch: usize, stride: usize) -> Store {
+    pub(super) fn new(batch: usize, stride: usize, general: bool) -> Store {
         Store {
             lists: Default::default(),
-            depot: Depot::new(batch * stride),
+            depot: Depot::new(MOST_KEPT[usize::from(general)], batch * stride),
             batch,
             colour: 0,
             out: 0,

@@ -22,6 +22,7 @@ use crate::pointer::{refused, with};
 /// @param size  bytes; less than 256 MiB. For 0, the result is not NULL, and must not be written to.
 /// @return      the memory, aligned to 16 bytes and not initialised; NULL with errno ENOMEM; or EINVAL, which is
 ///              logged, if `pool` is a chunk, but no pool.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_palloc(pool: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: contract.

@@ -844,6 +844,7 @@ int tm_pool_set_keep(void *pool,
  * @return      the memory, aligned to 16 bytes and not initialised; NULL with errno ENOMEM; or EINVAL, which is
  *              logged, if `pool` is a chunk, but no pool.
  */
+TM_DIRECT
 void *tm_palloc(void *pool,
                 size_t size);
 

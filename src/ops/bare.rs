@@ -56,7 +56,6 @@ pub unsafe fn bare(chunk: Chunk, size: usize) -> Result<NonNull<u8>, AllocError>
 /// See the [module](super).
 #[inline(always)]
 pub unsafe fn bare_quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
-    let _change = Change::begin();
     bare::quick(payload, size)
 }
 

@@ -32,9 +32,7 @@ pub(crate) struct Bare {
 /// `None` says nothing, not even that it is a pool.
 #[inline(always)]
 pub(crate) fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
-    if !PoolRef::is_open_at(payload) {
-        return None;
-    }
+    let _cut = PoolRef::begin_cut(payload)?;
     // SAFETY: as was just seen.
     let pool = unsafe { PoolRef::of_payload(payload) };
     let at = pool.window.cut(size)?;

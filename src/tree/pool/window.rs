@@ -11,6 +11,10 @@
 //! A window is open only while one thread draws on the pool and nothing above counts: it is closed before a member is
 //! moved to another tree, before the pool becomes part of a shared context, and when something above begins to count.
 //!
+//! Bytes are cut from it under a mark of that table, and not as a change of the thread (`mem/here`): all that is changed is the
+//! window, and counters. So before anything else is done to a window, it is taken out of the table, and put in after that; and
+//! who finds it marked is a signal handler that has interrupted its thread in a cut: that ends the process.
+//!
 //! In an empty pool, a window may be opened *ahead*, before bare bytes are asked for: after a reset, if the pool had some
 //! before, and in a new pool, if the last that was used for the first time was used for them. If a member comes first after
 //! all, it is closed without a trace: no zone holds bare bytes then.
@@ -22,7 +26,10 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::block::Block;
 use super::{Pool, PoolRef};
-use crate::mem::known::Known;
+use crate::hint::seldom;
+use crate::mem::known::{Known, Marked};
+use crate::mem::os;
+use crate::mem::threads::Observer;
 use crate::tree::chunk::{GUARDED, HEADER, LIMITED};
 
 /// See the module.
@@ -40,6 +47,9 @@ const TO_PAYLOAD: usize = size_of::<Pool>() + HEADER;
 
 /// The payloads of pools whose windows are open.
 static OPEN: Known = Known::new();
+
+/// Who is in the middle of a cut, in the parent, is not there in the child of a fork.
+static OBSERVER: Observer = Observer::new(|| {}, || OPEN.forget_marks());
 
 /// Whether bare bytes are expected in new pools, as the last one that was used for the first time was used for them. A
 /// guess: nothing but time depends on it.
@@ -69,7 +79,12 @@ impl Window {
         debug_assert!(self.is_open());
         // Both ends are multiples of 16: what has room does so rounded, too. Whether there is room is told by the carry of
         // the subtraction.
-        let rest = self.rest.get().checked_sub(size)? & !15;
+        let (rest, has_no_room) = self.rest.get().overflowing_sub(size);
+        if has_no_room {
+            seldom();
+            return None;
+        }
+        let rest = rest & !15;
         self.rest.set(rest);
         // SAFETY: not below the start of the window, which is not null while it is open.
         Some(unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(self.low.get() + rest)) })
@@ -77,10 +92,10 @@ impl Window {
 }
 
 impl PoolRef {
-    /// Whether `payload` is that of a pool whose window is open. No says nothing.
+    /// Begins a cut, if `payload` is that of a pool whose window is open. No says nothing.
     #[inline(always)]
-    pub(super) fn is_open_at(payload: *const c_void) -> bool {
-        OPEN.has(payload.addr())
+    pub(super) fn begin_cut(payload: *const c_void) -> Option<Marked<'static>> {
+        OPEN.mark(payload.addr())
     }
 
     /// The pool whose payload is at `payload`.
@@ -148,6 +163,7 @@ impl PoolRef {
 
     #[inline(always)]
     fn open(self, low: usize, room: usize) {
+        OBSERVER.observe();
         self.window.low.set(low);
         self.window.rest.set(room);
         OPEN.enter(self.payload());
@@ -159,11 +175,12 @@ impl PoolRef {
         if !self.window.is_open() {
             return;
         }
+        self.take_out();
         if let Some(block) = self.bare.get() {
             // SAFETY: a block of one of the pool's zones, which ends where the window begins.
             unsafe { block.as_ref() }.take_back_bare(self.window.rest.get());
         }
-        self.forget_window();
+        self.window.close();
         if self.tally.bare() == (0, 0) {
             self.announced.drop_bare();
             self.bare.set(None);
@@ -174,8 +191,16 @@ impl PoolRef {
     /// Closes the window, if it is open; its room is nobody's: all that is in the pool is gone.
     pub(super) fn forget_window(self) {
         if self.window.is_open() {
+            self.take_out();
             self.window.close();
-            OPEN.take_out(self.payload());
         }
+    }
+
+    /// Nobody finds the window from now on.
+    fn take_out(self) {
+        if OPEN.is_marked(self.payload()) {
+            os::would_wait_for_itself();
+        }
+        OPEN.take_out(self.payload());
     }
 }

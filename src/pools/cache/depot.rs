@@ -4,20 +4,31 @@
 //!          oldest                newest
 //! │   │   │ stack │ stack │ … │ stack │   │   │      a ring
 //! ```
-//! It is short, and keeps what was left last: where it is full, the oldest stack goes into slabs. Each stack remembers who
-//! left it, so that a thread can take back its own. All of it is guarded by the lock of the cache.
+//! It is short, and keeps what was left last: where it is full, the oldest stack goes into slabs. It knows of each stack who
+//! left it, so that a thread can take back its own: by a *mark*, which few threads share, for what it is worth is time and
+//! nothing else. How many there are of each mark is counted, so that who left none need not search. All of it is guarded by the
+//! lock of the cache.
 
 use super::stack::Stack;
 
 /// The most stacks of a depot.
 const STACKS: usize = 256;
+/// How many marks there are.
+const MARKS: usize = 64;
+
+/// The mark of the thread with this thread pointer.
+fn mark_of(owner: usize) -> u8 {
+    (owner.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - MARKS.ilog2())) as u8
+}
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Depot {
     stacks: [Option<Stack>; STACKS],
-    /// The thread pointer of who left each.
-    owners: [usize; STACKS],
+    /// The mark of who left each.
+    marks: [u8; STACKS],
+    /// How many there are with each mark.
+    counts: [u16; MARKS],
     /// The place of the oldest one.
     oldest: usize,
     len: usize,
@@ -30,7 +41,8 @@ impl Depot {
     pub(super) fn new(most: usize, bytes: usize) -> Depot {
         Depot {
             stacks: [None; STACKS],
-            owners: [0; STACKS],
+            marks: [0; STACKS],
+            counts: [0; MARKS],
             oldest: 0,
             len: 0,
             limit: (most / bytes).clamp(1, STACKS),
@@ -55,16 +67,22 @@ impl Depot {
     /// Puts a full stack in that the thread `owner` leaves. There is room.
     pub(super) fn put(&mut self, stack: Stack, owner: usize) {
         debug_assert!(self.len < self.limit, "there is room");
-        let place = self.place(self.len);
+        let (place, mark) = (self.place(self.len), mark_of(owner));
         self.stacks[place] = Some(stack);
-        self.owners[place] = owner;
+        self.marks[place] = mark;
+        self.counts[usize::from(mark)] += 1;
         self.len += 1;
+    }
+
+    fn take(&mut self, place: usize) -> Option<Stack> {
+        self.counts[usize::from(self.marks[place])] -= 1;
+        self.stacks[place].take()
     }
 
     /// Takes the newest stack out.
     pub(super) fn take_newest(&mut self) -> Option<Stack> {
         self.len = self.len.checked_sub(1)?;
-        self.stacks[self.place(self.len)].take()
+        self.take(self.place(self.len))
     }
 
     /// Takes the oldest stack out.
@@ -72,17 +90,21 @@ impl Depot {
         self.len = self.len.checked_sub(1)?;
         let place = self.oldest;
         self.oldest = self.place(1);
-        self.stacks[place].take()
+        self.take(place)
     }
 
-    /// Takes the newest stack out that `owner` has left.
+    /// Takes the newest stack out that a thread with the mark of `owner` has left.
     pub(super) fn take_newest_of(&mut self, owner: usize) -> Option<Stack> {
-        let i = (0..self.len).rfind(|&i| self.owners[self.place(i)] == owner)?;
+        let mark = mark_of(owner);
+        if self.counts[usize::from(mark)] == 0 {
+            return None;
+        }
+        let i = (0..self.len).rfind(|&i| self.marks[self.place(i)] == mark)?;
         // Those above it come down.
         for above in i + 1..self.len {
             let (from, to) = (self.place(above), self.place(above - 1));
             self.stacks.swap(from, to);
-            self.owners[to] = self.owners[from];
+            self.marks.swap(from, to);
         }
         self.take_newest()
     }

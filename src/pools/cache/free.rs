@@ -209,8 +209,8 @@ mod tests {
     use super::*;
     use crate::pools::cache::{Config, alloc_quick, create, destroy};
 
-    /// No number but the cache's own pointer is taken for a cache: not what caches are known by inside, nor what stands in
-    /// tables where there is none.
+    /// No address but the cache's own is taken for a cache, nor one of the numbers that general caches are known by, nor what
+    /// stands in tables where there is none.
     #[test]
     fn the_shortest_ways_know_caches_by_their_pointers_alone() {
         let (plain, zeroing) = (
@@ -225,7 +225,6 @@ mod tests {
             let general = crate::pools::kmalloc::alloc(64).unwrap().as_ptr().cast::<c_void>();
             let other = caches.map(|cache| cache.ptr().addr());
             for object in [objects[0], objects[1], general] {
-                // A cache that zeroes is known by another number inside.
                 let inside = (other[1]..other[1] + size_of::<Cache>()).skip(1);
                 let wrong = (0..9000).chain(other.map(|cache| cache + 1)).chain(inside).chain([usize::MAX]);
                 assert!(wrong.clone().all(|cache| !free_quick(at(cache), object)));

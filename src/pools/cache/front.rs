@@ -73,7 +73,7 @@ impl Key {
         self.0 < LEAST_POINTER
     }
 
-    /// What tells it from all other caches in a sum. It is none of a general one, or not meant to be one.
+    /// What tells it from all other caches in a sum. Of no use with the key of a general one.
     #[inline(always)]
     pub(super) fn product(self) -> Product {
         Product(self.0.wrapping_mul(FACTOR))
@@ -85,11 +85,12 @@ impl Key {
     }
 }
 
-/// What tells a cache from all others, and from none, in a sum with an address or a thread pointer.
+/// What tells a cache from all others in a sum with an address or a thread pointer. General caches have 0 for it.
 ///
-/// The products of two caches lie at least 500 GB apart, as long as the caches do not lie more than 50 GiB apart; and where the
-/// other summands differ by less than that, no two sums are equal, or nearly so. Beyond that, as for whatever number is given
-/// for a pointer, it would be a chance of less than one in 2^40.
+/// The products of two caches lie at least 400 GB apart, as long as the caches do not lie more than 50 GiB apart; and where the
+/// other summands differ by less than that, no two sums are equal, or nearly so. Beyond that it is a matter of chance: of one in
+/// 2^40 that an object is taken for one of another cache that it is given to; and of one in 2^28 for two threads whose pointers lie
+/// farther apart, each with a cache, that they have one badge, as that is how much systems vary where they lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Product(usize);
 
@@ -97,7 +98,7 @@ const FACTOR: usize = 0x09e3_779b;
 
 // Caches do not overlap. The bit of those that zero is half of what there is, modulo 2^64.
 const _: () =
-    assert!(size_of::<Cache>() * FACTOR > 500 << 30 && (FACTOR * (50 << 30)) < ZEROING - (500 << 30));
+    assert!(size_of::<Cache>() * FACTOR > 400 << 30 && (FACTOR * (50 << 30)) < ZEROING - (400 << 30));
 
 impl Product {
     /// Of all general caches, which are told apart otherwise.
@@ -121,12 +122,18 @@ fn shared_badge(key: Key) -> Badge {
     Badge { idle: os::thread_pointer_plus(key.product().0), busy: key.0 }
 }
 
-/// The place of the magazine with this badge. All of its lower half has a say: thread pointers lie at multiples of whatever a
-/// stack takes.
+/// The number of the place of the magazine with this badge. All of its lower half has a say: thread pointers lie at multiples of
+/// whatever a stack takes, and caches at those of what they take. Of many multipliers this
+/// is the one with the fewest that want the same place.
+#[inline(always)]
+const fn place_number(badge: usize) -> usize {
+    let mixed = (badge as u32).wrapping_mul(0xac5f_44d7);
+    (mixed >> (u32::BITS - PLACES.ilog2())) as usize
+}
+
 #[inline(always)]
 fn shared_place(badge: Badge) -> &'static Magazine {
-    let mixed = (badge.idle as u32).wrapping_mul(0x9e37_79b1);
-    &SHARED[(mixed >> (u32::BITS - PLACES.ilog2())) as usize].0
+    &SHARED[place_number(badge.idle)].0
 }
 
 /// The badge of the thread `owner` in whichever general cache: the place says in which.
@@ -170,4 +177,31 @@ pub(super) fn mine(key: Key) -> Option<Change<'static>> {
 pub(super) fn mine_general(key: Key) -> Option<Change<'static>> {
     let me = os::thread_pointer();
     general_place(key, me).begin_quick(general_badge(me))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Where caches lie side by side, and threads too, few of them want a place that another has, whatever they take.
+    #[test]
+    fn caches_and_threads_that_lie_side_by_side_have_places_of_their_own() {
+        let (mut all, mut taken) = (0, 0);
+        for distance in [3072, 3136, 3200, 3328, 3584, 3840, 4096] {
+            for stack in [0x4_1000, 0x10_1000, 0x20_1000, 0x80_1000, 0x100_1000] {
+                for (caches, threads) in [(8, 2), (4, 8), (8, 16), (16, 16), (20, 4), (100, 2), (2, 64)] {
+                    let places: HashSet<_> = (0..caches * threads)
+                        .map(|i| {
+                            let cache = Key::of(0x7f00_1234_5040 + i % caches * distance, false);
+                            place_number(cache.product().plus(0x7f55_4321_06c0 - i / caches * stack))
+                        })
+                        .collect();
+                    all += caches * threads;
+                    taken += places.len();
+                }
+            }
+        }
+        assert!(taken * 100 >= all * 97, "{taken} of {all}");
+    }
 }

@@ -5,10 +5,11 @@
 //! atomics, written by who makes the slab and who releases it. Whoever has an object of the slab has it, by some way, from
 //! the thread that entered the slab, and sees the whole entry, which does not change while there are objects in use. What
 //! other slab the entry may be given to meanwhile lies elsewhere, so that no object of it starts at the address. Where the first
-//! object lies is entered last, goes first, and is asked for first: with it, all else is there.
+//! object lies is entered last, goes first, and is asked for before the rest: with it, that is there.
 //!
 //! Whose the slab is, is said with where the first object lies, in one number: an address is mapped to the number of an object
-//! together with a cache, and with another cache than the slab's no address is that of an object.
+//! together with the product of a cache. With another cache than the slab's, or while the entry is being made or given up, it is far
+//! from all objects (see [`Product`] for how far, and for the chance that it is not).
 
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
@@ -28,8 +29,7 @@ const _: () = assert!(ENTRIES * SLICE > 4 * SEGMENT);
 /// See the module: one line of the processor's caches. Zeros are an entry that is nobody's.
 #[repr(C, align(64))]
 pub(super) struct Entry {
-    /// Of the [`Extent`], as inverse, power and capacity, less the product of the cache. 0 while there are no objects: a
-    /// distance from there is none that an object has.
+    /// Of the [`Extent`], as inverse, power and capacity, less the product of the cache. 0 while there are no objects.
     to_distance: AtomicUsize,
     /// What the slab's cache is known by.
     key: AtomicUsize,
@@ -136,6 +136,7 @@ pub(super) fn leave(start: NonNull<u8>, slices: usize, states: NonNull<AtomicU8>
             entry.to_distance.store(0, Relaxed);
             entry.capacity.store(0, Relaxed);
             entry.key.store(0, Relaxed);
+            entry.states.store(null_mut(), Relaxed);
             entry.inverse.store(0, Release);
         }
     }

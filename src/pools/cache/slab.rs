@@ -66,7 +66,7 @@ impl Round {
 
 /// The record; behind it lie the states, one byte each, and a map with a bit for each object that is in the slab.
 ///
-/// The first line of it does not change; the rest is guarded by the lock. What every free asks for stands in the
+/// The first line of it does not change, nor does the slot; the rest is guarded by the lock. What every free asks for stands in the
 /// [`index`], too.
 #[repr(C)]
 #[derive(Debug)]

@@ -572,12 +572,17 @@ template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero>
 	char *end_ = nullptr;
 };
 
-/* The same from an object cache, for any number of threads. */
+/*
+ * The same from an object cache, for any number of threads. Slots of more than 32 bytes share no line of the processor's caches,
+ * so that threads do not wait for each other where they use neighbours.
+ */
 template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero> class slots_of_many {
     public:
 	explicit slots_of_many(const void *parent)
 		: cache_(tm_cache_create(parent, "tmempool::MemoryPool", Size, Align,
-					 Zero ? TM_CACHE_ZERO_ON_FREE : 0, nullptr, nullptr))
+					 (Zero ? TM_CACHE_ZERO_ON_FREE : 0) |
+						 (Size > 32 ? TM_CACHE_HWALIGN : 0),
+					 nullptr, nullptr))
 	{
 		checked(cache_);
 	}
@@ -606,7 +611,8 @@ template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero>
 /*
  * A pool of elements of type T: memory of elements that were given back is used for the next ones. With
  * ZeroOnDeallocate that memory is filled with zeros when it is given back. `Threads` says who may use it; a pool of
- * one thread takes blocks of BlockSize bytes, one of many those of an object cache.
+ * one thread takes blocks of BlockSize bytes, one of many those of an object cache, with slots of whole lines of the processor's
+ * caches for elements of more than 32 bytes.
  *
  * The pool is a context: with a parent, its memory is gone when the parent is freed, and the pool must not be used
  * from then on, nor outlive it. Its end gives all memory back, but runs no destructor of elements that are still in

@@ -19,7 +19,7 @@ pub(super) struct Extent {
     /// Of two.
     pub(super) power: u32,
     /// How many objects there are.
-    pub(super) capacity: usize,
+    pub(super) capacity: u32,
 }
 
 impl Extent {
@@ -30,7 +30,7 @@ impl Extent {
             to_distance: first.addr().get().wrapping_neg(),
             inverse: inverse((shape.stride >> power) as u64),
             power,
-            capacity: shape.capacity,
+            capacity: shape.capacity as u32,
         }
     }
 
@@ -42,15 +42,10 @@ impl Extent {
     /// The number of the object that starts at `address`, if one does; any number can be asked about.
     #[inline(always)]
     pub(super) fn at(&self, address: usize) -> Option<usize> {
-        let number = number_at(address.wrapping_add(self.to_distance), self.inverse, self.power);
-        (number < self.capacity).then_some(number)
+        let distance = address.wrapping_add(self.to_distance) as u64;
+        let number = distance.wrapping_mul(self.inverse).rotate_right(self.power);
+        (number < u64::from(self.capacity)).then_some(number as usize)
     }
-}
-
-/// The number of the object at this distance from the first one; one that is not below the capacity where no object is.
-#[inline(always)]
-pub(super) fn number_at(distance: usize, inverse: u64, power: u32) -> usize {
-    (distance as u64).wrapping_mul(inverse).rotate_right(power) as usize
 }
 
 /// What `odd` gives 1 with, modulo 2^64.

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::change::Change;
 use super::config::{GENERAL, ZERO_ON_FREE};
-use super::front::{self, Product};
+use super::front;
 use super::index::{self, Entry};
 use super::slab::{CACHED, IN_USE, RAW, Round, Slab};
 use super::{Cache, Key};
@@ -52,19 +52,20 @@ impl Cache {
     /// As for [`free`](Cache::free).
     #[inline(always)]
     unsafe fn free_quick(&self, object: NonNull<u8>) -> bool {
-        let key = self.key();
+        let known = self.key().number();
+        let key = Key::from_number(early(known));
         let entry = index::entry_at(object.addr().get());
-        put(
-            object.as_ptr(),
-            entry,
-            key.product(),
-            || front::mine(key),
-            || {
-                if self.flags & ZERO_ON_FREE != 0 {
-                    self.cleared(object);
-                }
-            },
-        )
+        entry.key() == known
+            && put(
+                entry,
+                object.as_ptr(),
+                || front::mine(key),
+                || {
+                    if self.flags & ZERO_ON_FREE != 0 {
+                        self.cleared(object);
+                    }
+                },
+            )
     }
 
     /// [`free`](Cache::free) of an object of whichever cache with [`GENERAL`].
@@ -145,18 +146,16 @@ impl Cache {
     }
 }
 
-/// Puts `object`, which may be any number, into the magazine whose change `begin` begins, if it is an object in use of `cache`
-/// and of the slab with this entry, and there is room. `clear` is called in between. If not, nothing has
-/// happened.
+/// Puts `object`, which may be any number, into the magazine whose change `begin` begins, if it is one in use of the slab
+/// with this entry, and there is room. `clear` is called in between. If not, nothing has happened.
 #[inline(always)]
 fn put(
-    object: *mut u8,
     entry: &Entry,
-    cache: Product,
+    object: *mut u8,
     begin: impl FnOnce() -> Option<Change<'static>>,
     clear: impl FnOnce(),
 ) -> bool {
-    if let Some(state) = entry.state_at(object.addr(), cache)
+    if let Some(state) = entry.state_at(object.addr())
         // SAFETY: an object's address.
         && let round = (Round { object: unsafe { NonNull::new_unchecked(object) }, state })
         && round.state() == IN_USE
@@ -178,8 +177,26 @@ fn put(
 /// As for [`Cache::free`].
 #[inline(always)]
 pub unsafe fn free_quick(cache: *const c_void, object: *mut c_void) -> bool {
-    let key = Key::from_number(cache.addr());
-    put(object.cast(), index::entry_at(object.addr()), key.product(), || front::mine(key), || {})
+    let (known, key) = (cache.addr(), Key::from_number(early(cache.addr())));
+    let entry = index::entry_at(object.addr());
+    entry.key() == known && put(entry, object.cast(), || front::mine(key), || {})
+}
+
+/// The same number, of which the compiler does not know that it is the same. What is found by this one waits for nothing else:
+/// where it was found equal to one that comes out of a table, the compiler goes on with that.
+#[inline(always)]
+fn early(number: usize) -> usize {
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+    {
+        let mut same = number;
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {} */", inout(reg) same, options(pure, nomem, nostack, preserves_flags));
+        }
+        same
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+    number
 }
 
 /// [`Cache::free`] of an object of whichever general cache, only if it goes the shortest way. If it does not, nothing has
@@ -191,7 +208,7 @@ pub unsafe fn free_quick(cache: *const c_void, object: *mut c_void) -> bool {
 pub(in crate::pools) unsafe fn free_general_quick(object: *mut c_void) -> bool {
     let entry = index::entry_at(object.addr());
     let key = Key::from_number(entry.key());
-    key.is_general() && put(object.cast(), entry, Product::GENERAL, || front::mine_general(key), || {})
+    key.is_general() && put(entry, object.cast(), || front::mine_general(key), || {})
 }
 
 /// What is wrong with a pointer into a slab of the cache.

@@ -72,59 +72,34 @@ impl Key {
     pub(super) fn is_general(self) -> bool {
         self.0 < LEAST_POINTER
     }
-
-    /// What tells it from all other caches in a sum. Of no use with the key of a general one.
-    #[inline(always)]
-    pub(super) fn product(self) -> Product {
-        Product(self.0.wrapping_mul(FACTOR))
-    }
-
-    /// [`product`](Key::product), or what general caches have for it.
-    pub(super) fn any_product(self) -> Product {
-        if self.is_general() { Product::GENERAL } else { self.product() }
-    }
 }
-
-/// What tells a cache from all others in a sum with an address or a thread pointer. General caches have 0 for it.
-///
-/// The products of two caches lie at least 400 GB apart, as long as the caches do not lie more than 50 GiB apart; and where the
-/// other summands differ by less than that, no two sums are equal, or nearly so. Beyond that it is a matter of chance: of one in
-/// 2^40 that an object is taken for one of another cache that it is given to; and of one in 2^28 for two threads whose pointers lie
-/// farther apart, each with a cache, that they have one badge, as that is how much systems vary where they lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Product(usize);
 
 const FACTOR: usize = 0x09e3_779b;
 
-// Caches do not overlap. The bit of those that zero is half of what there is, modulo 2^64.
+// The bit of caches that zero is half of all that there is, modulo 2^64.
 const _: () =
     assert!(size_of::<Cache>() * FACTOR > 400 << 30 && (FACTOR * (50 << 30)) < ZEROING - (400 << 30));
 
-impl Product {
-    /// Of all general caches, which are told apart otherwise.
-    pub(super) const GENERAL: Product = Product(0);
-
-    /// The sum with `other`.
-    #[inline(always)]
-    pub(super) fn plus(self, other: usize) -> usize {
-        self.0.wrapping_add(other)
-    }
-
-    /// What gives `sum` with it.
-    pub(super) fn less_than(self, sum: usize) -> usize {
-        sum.wrapping_sub(self.0)
-    }
+/// What tells a thread's badge in the cache with `key` from its thread pointer.
+///
+/// No two caches lie in one place. So these numbers of two caches lie at least 400 GB apart, as long as the caches do not lie more
+/// than 50 GiB apart, and no two pairs of a cache and a thread have the same badge while their thread pointers lie less than that
+/// apart. Beyond that it is a matter of chance: of one in 2^28 for two threads, each with a cache, as that is how much systems vary
+/// where threads lie; and of one in 2^64 for whatever number is given for a pointer.
+#[inline(always)]
+const fn product(key: Key) -> usize {
+    key.0.wrapping_mul(FACTOR)
 }
 
 /// The badge of the calling thread in the cache with `key`, which is no general one's.
 #[inline(always)]
 fn shared_badge(key: Key) -> Badge {
-    Badge { idle: os::thread_pointer_plus(key.product().0), busy: key.0 }
+    Badge { idle: os::thread_pointer_plus(product(key)), busy: key.0 }
 }
 
 /// The number of the place of the magazine with this badge. All of its lower half has a say: thread pointers lie at multiples of
-/// whatever a stack takes, and caches at those of what they take. Of many multipliers this
-/// is the one with the fewest that want the same place.
+/// whatever a stack takes, and caches at those of what they take. Of many multipliers
+/// this is the one with the fewest that want the same place.
 #[inline(always)]
 const fn place_number(badge: usize) -> usize {
     let mixed = (badge as u32).wrapping_mul(0xf13f_1abd);
@@ -200,7 +175,7 @@ mod tests {
                     let pairs = caches * threads;
                     let badge = |i: usize| {
                         let key = Key::of(cache_at(i % caches), false);
-                        key.product().plus(0x7f55_4321_06c0 - i / caches * stack)
+                        product(key).wrapping_add(0x7f55_4321_06c0 - i / caches * stack)
                     };
                     taken += (0..pairs).map(|i| place_number(badge(i))).collect::<HashSet<_>>().len();
                     all += pairs;

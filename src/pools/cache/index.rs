@@ -5,20 +5,16 @@
 //! atomics, written by who makes the slab and who releases it. Whoever has an object of the slab has it, by some way, from
 //! the thread that entered the slab, and sees the whole entry, which does not change while there are objects in use. What
 //! other slab the entry may be given to meanwhile lies elsewhere, so that no object of it starts at the address. Where the first
-//! object lies is entered last, goes first, and is asked for before the rest: with it, that is there.
-//!
-//! Whose the slab is, is said with where the first object lies, in one number: an address is mapped to the number of an object
-//! together with the product of a cache. With another cache than the slab's, or while the entry is being made or given up, it is far
-//! from all objects (see [`Product`] for how far, and for the chance that it is not).
+//! object lies is entered last, goes first, and is asked for first: with it, all else is there.
 
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{
-    AtomicPtr, AtomicU8, AtomicU64, AtomicUsize,
+    AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use super::extent::{Extent, number_at};
-use super::front::{Key, Product};
+use super::extent::Extent;
+use super::front::Key;
 use crate::mem::geometry::{SEGMENT, SLICE};
 
 /// As many slices as lie side by side in 8 GiB.
@@ -29,7 +25,8 @@ const _: () = assert!(ENTRIES * SLICE > 4 * SEGMENT);
 /// See the module: one line of the processor's caches. Zeros are an entry that is nobody's.
 #[repr(C, align(64))]
 pub(super) struct Entry {
-    /// Of the [`Extent`], as inverse, power and capacity, less the product of the cache. 0 while there are no objects.
+    /// Of the [`Extent`], as inverse, power and capacity. 0 while there are no objects: a distance from there is none that an
+    /// object has.
     to_distance: AtomicUsize,
     /// What the slab's cache is known by.
     key: AtomicUsize,
@@ -37,9 +34,9 @@ pub(super) struct Entry {
     states: AtomicPtr<AtomicU8>,
     /// 0 while the entry is nobody's.
     inverse: AtomicU64,
-    power: AtomicUsize,
+    power: AtomicU32,
     /// 0 while there are no objects.
-    capacity: AtomicUsize,
+    capacity: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
@@ -56,8 +53,8 @@ static ENTRY: [Entry; ENTRIES] = [const {
         key: AtomicUsize::new(0),
         states: AtomicPtr::new(null_mut()),
         inverse: AtomicU64::new(0),
-        power: AtomicUsize::new(0),
-        capacity: AtomicUsize::new(0),
+        power: AtomicU32::new(0),
+        capacity: AtomicU32::new(0),
     }
 }; ENTRIES];
 
@@ -77,27 +74,28 @@ impl Entry {
         self.key.load(Relaxed)
     }
 
-    /// The state of the object of `cache` that starts at `address`, if this is the entry of its slab. `None` says nothing.
+    /// The state of the object that starts at `address`, if this is the entry of its slab. `None` says nothing.
     #[inline(always)]
-    pub(super) fn state_at(&self, address: usize, cache: Product) -> Option<NonNull<AtomicU8>> {
-        // Each is read where it is used: there are registers enough then.
-        let distance = cache.plus(address).wrapping_add(self.to_distance.load(Acquire));
-        let number = number_at(distance, self.inverse.load(Relaxed), self.power.load(Relaxed) as u32);
-        (number < self.capacity.load(Relaxed)).then(|| {
-            // SAFETY: there is a state for each object of the slab, which lives.
-            unsafe { NonNull::new_unchecked(self.states.load(Relaxed).add(number)) }
-        })
+    pub(super) fn state_at(&self, address: usize) -> Option<NonNull<AtomicU8>> {
+        let number = self.extent().at(address)?;
+        // SAFETY: there is a state for each object of the slab, which lives.
+        Some(unsafe { NonNull::new_unchecked(self.states.load(Relaxed).add(number)) })
+    }
+
+    #[inline(always)]
+    fn extent(&self) -> Extent {
+        Extent {
+            to_distance: self.to_distance.load(Acquire),
+            inverse: self.inverse.load(Relaxed),
+            power: self.power.load(Relaxed),
+            capacity: self.capacity.load(Relaxed),
+        }
     }
 
     /// What it says of the slab, if that is of the cache known by `key`.
     #[inline(always)]
     pub(super) fn view_of(&self, key: Key) -> Option<View> {
-        let extent = Extent {
-            to_distance: key.product().plus(self.to_distance.load(Acquire)),
-            inverse: self.inverse.load(Relaxed),
-            power: self.power.load(Relaxed) as u32,
-            capacity: self.capacity.load(Relaxed),
-        };
+        let extent = self.extent();
         (self.key() == key.number()).then(|| View { extent, states: self.states.load(Relaxed) })
     }
 }
@@ -114,16 +112,21 @@ impl View {
 
 /// A slab that starts at `start`, which is about to be used: the entries of its slices become its own, where they are
 /// free.
-pub(super) fn enter(start: NonNull<u8>, slices: usize, extent: &Extent, key: Key, states: NonNull<AtomicU8>) {
-    let to_distance = key.any_product().less_than(extent.to_distance);
+pub(super) fn enter(
+    start: NonNull<u8>,
+    slices: usize,
+    extent: &Extent,
+    key: usize,
+    states: NonNull<AtomicU8>,
+) {
     for slice in 0..slices {
         let entry = entry_at(start.addr().get() + slice * SLICE);
         if entry.inverse.compare_exchange(0, extent.inverse, AcqRel, Relaxed).is_ok() {
-            entry.key.store(key.number(), Relaxed);
+            entry.key.store(key, Relaxed);
             entry.states.store(states.as_ptr(), Relaxed);
-            entry.power.store(extent.power as usize, Relaxed);
+            entry.power.store(extent.power, Relaxed);
             entry.capacity.store(extent.capacity, Relaxed);
-            entry.to_distance.store(to_distance, Release);
+            entry.to_distance.store(extent.to_distance, Release);
         }
     }
 }
@@ -160,36 +163,30 @@ mod tests {
         let mut states = [const { AtomicU8::new(0) }; 2];
         let [one, other] = states.each_mut().map(NonNull::from_mut);
         let rival = HERE + ENTRIES * SLICE;
-        let key = |address: usize| Key::of(address, false);
         let enter_at = |address: usize, states| {
-            enter(at(address), shape.slices, &Extent::new(at(address), &shape), key(address), states);
+            enter(at(address), shape.slices, &Extent::new(at(address), &shape), address, states);
         };
-        let state_at = |address: usize, cache| entry_at(address).state_at(address, key(cache).product());
         enter_at(HERE, one);
         enter_at(rival, other);
-        assert_eq!(state_at(HERE, HERE), Some(one));
-        assert_eq!(state_at(HERE, rival), None);
-        assert_eq!(state_at(rival, rival), None);
+        assert_eq!(entry_at(HERE).state_at(HERE), Some(one));
+        assert_eq!(entry_at(rival).state_at(rival), None);
         assert_eq!(entry_at(rival).key(), HERE);
         leave(at(rival), shape.slices, other);
         assert_eq!(entry_at(HERE).key(), HERE);
         for wrong in [1, 8, 16, 8999] {
-            assert_eq!(state_at(HERE + wrong, HERE), None);
+            assert_eq!(entry_at(HERE + wrong).state_at(HERE + wrong), None);
         }
         leave(at(HERE), shape.slices, one);
-        assert_eq!(state_at(HERE, HERE), None);
+        assert_eq!(entry_at(HERE).state_at(HERE), None);
         enter_at(rival, other);
-        assert_eq!(state_at(rival, rival), Some(other));
+        assert_eq!(entry_at(rival).state_at(rival), Some(other));
         leave(at(rival), shape.slices, other);
     }
 
     #[test]
     fn low_addresses_and_those_around_0_are_no_objects() {
         for wild in -200..70_000_isize {
-            for cache in [0, HERE] {
-                let product = Key::of(cache, false).product();
-                assert_eq!(entry_at(wild as usize).state_at(wild as usize, product), None, "{wild:#x}");
-            }
+            assert_eq!(entry_at(wild as usize).state_at(wild as usize), None, "{wild:#x}");
         }
     }
 }

@@ -66,7 +66,7 @@ impl Round {
 
 /// The record; behind it lie the states, one byte each, and a map with a bit for each object that is in the slab.
 ///
-/// The first line of it does not change, nor does the slot; the rest is guarded by the lock. What every free asks for stands in the
+/// The first line of it does not change; the rest is guarded by the lock. What every free asks for stands in the
 /// [`index`], too.
 #[repr(C)]
 #[derive(Debug)]
@@ -78,6 +78,8 @@ pub(super) struct Record {
     stride: usize,
     /// Where the slab starts.
     start: NonNull<u8>,
+    /// Where the slot of this starts.
+    slot: NonNull<u8>,
     /// How many of the objects are in the slab.
     free: Cell<u32>,
     /// No object of a group before this one is.
@@ -85,9 +87,7 @@ pub(super) struct Record {
     pub(super) place: Cell<Place>,
     pub(super) next: Cell<Option<Slab>>,
     pub(super) prev: Cell<Option<Slab>>,
-    /// Where the slot of this starts.
-    slot: NonNull<u8>,
-    _rest: [u64; 3],
+    _rest: [u64; 4],
 }
 
 const _: () = assert!(core::mem::offset_of!(Record, free) == 64 && size_of::<Record>() == 128);
@@ -142,18 +142,18 @@ impl Slab {
                 extent: Extent::new(first, shape),
                 stride: shape.stride,
                 start,
+                slot,
                 free: Cell::new(n as u32),
                 low: Cell::new(0),
                 place: Cell::new(Place::Nowhere),
                 next: Cell::new(None),
                 prev: Cell::new(None),
-                slot,
-                _rest: [0; 3],
+                _rest: [0; 4],
             });
             for i in 0..n.div_ceil(GROUP) {
                 this.map().add(i).write(u64::MAX >> (GROUP - (n - i * GROUP).min(GROUP)));
             }
-            index::enter(start, shape.slices, &this.extent, owner.key(), this.states());
+            index::enter(start, shape.slices, &this.extent, owner.key().number(), this.states());
             Some(this)
         }
     }
@@ -201,7 +201,7 @@ impl Slab {
     /// How many objects it has.
     #[inline(always)]
     fn capacity(self) -> usize {
-        self.extent.capacity
+        self.extent.capacity as usize
     }
 
     /// The object that starts at `address`, if one does.
@@ -279,7 +279,7 @@ impl Slab {
     pub(super) fn fitting_place(self) -> Place {
         match self.free.get() {
             0 => Place::Full,
-            free if free as usize == self.capacity() => Place::Empty,
+            free if free == self.extent.capacity => Place::Empty,
             _ => Place::Partial,
         }
     }

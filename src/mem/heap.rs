@@ -225,6 +225,13 @@ impl HeapRef {
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
+    /// [`take_growing`](HeapRef::take_growing), if a mapping is kept for that.
+    #[cold]
+    pub fn take_spare(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+        let span = segment::own_spare(self.0, bytes)?;
+        Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
+    }
+
     /// A span that is one block of at least `bytes`.
     #[inline(always)]
     fn take_block(self, bytes: usize) -> Option<SpanRef> {
@@ -465,6 +472,16 @@ pub unsafe fn is_zeroed(at: NonNull<u8>) -> bool {
 pub unsafe fn bytes_of(at: NonNull<u8>) -> usize {
     // SAFETY: the caller's.
     unsafe { SpanRef::of(at.addr().get()) }.room()
+}
+
+/// Whether the slot or block at `at` has a mapping of its own.
+///
+/// # Safety
+/// `at` is the start of a slot or block in use.
+pub unsafe fn is_alone(at: NonNull<u8>) -> bool {
+    // SAFETY: the caller's.
+    let span = unsafe { SpanRef::of(at.addr().get()) };
+    span.state() == State::Single && segment::is_own(span)
 }
 
 /// Makes the slot or block at `at` at least `bytes` long where it stands, or gives back what it has

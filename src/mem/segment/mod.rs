@@ -34,22 +34,30 @@ use head::SegmentRef;
 use lists::Lists;
 pub(crate) use map::{MAP, SEGMENT_NUMBERS};
 pub use map::{covers, has_covered};
-pub(super) use own::{move_own, own};
+pub(super) use own::{move_own, own, own_spare};
 
 /// A block that grows past this gets a mapping of its own.
 pub const GROWS_ALONE: usize = 64 << 10;
+/// A block that grows past this gets a mapping of its own that is kept, if there is one: from there on it is not copied.
+pub const GROWS_INTO_SPARE: usize = 8 << 10;
 
 struct Segments {
     lock: Lock,
     lists: UnsafeCell<Lists>,
     mapped: AtomicUsize,
+    /// How many mappings are kept, for who wants none of another kind.
+    spares: AtomicUsize,
 }
 
 // SAFETY: `lists`, and the cells of the segments it leads to, are touched only under `lock`.
 unsafe impl Sync for Segments {}
 
-static SEGMENTS: Segments =
-    Segments { lock: Lock::new(), lists: UnsafeCell::new(Lists::new()), mapped: AtomicUsize::new(0) };
+static SEGMENTS: Segments = Segments {
+    lock: Lock::new(),
+    lists: UnsafeCell::new(Lists::new()),
+    mapped: AtomicUsize::new(0),
+    spares: AtomicUsize::new(0),
+};
 
 impl Segments {
     #[allow(clippy::mut_from_ref, reason = "the guard shows that the lock is held, once")]

@@ -29,17 +29,23 @@ const HUGE: usize = (1 << 20) / SLICE;
 pub(in crate::mem) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> Option<SpanRef> {
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
-    let slices = geometry::slices_for(bytes);
     let len = own_len(bytes)?;
     let (segment, zeroed) = match lists.take_spare(len) {
         Some(segment) => (segment, false),
         None => (lists.map(own_len(reserve.max(bytes))?, false).or_else(|| lists.map(len, false))?, true),
     };
-    segment.used.set(u64::MAX);
-    lists.extend(segment, 0, slices);
-    let span = segment.descriptor(1);
-    span.become_alone(heap, lists.generations.new_tag(), slices * SLICE, zeroed);
-    Some(span)
+    Some(lists.put_to_use(segment, heap, bytes, zeroed))
+}
+
+/// [`own`] in a mapping that is kept, if there is one.
+pub(in crate::mem) fn own_spare(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
+    if SEGMENTS.spares.load(Relaxed) == 0 {
+        return None;
+    }
+    let mut held = SEGMENTS.lock.hold();
+    let lists = SEGMENTS.lists(&mut held);
+    let segment = lists.take_spare(own_len(bytes)?)?;
+    Some(lists.put_to_use(segment, heap, bytes, false))
 }
 
 /// Bytes to map for a block of `bytes` with a mapping of its own: whole slices, and more than a
@@ -123,6 +129,7 @@ impl Lists {
         }
         self.spares.rotate_right(1);
         self.spares[0] = Some(segment);
+        SEGMENTS.spares.fetch_add(1, Relaxed);
         if self.budget.is_exceeded() {
             self.drop_tails();
         }
@@ -135,7 +142,25 @@ impl Lists {
 
     /// The spare mapping that was kept last, of those that are at least `len` long.
     fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
-        self.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.len.get() >= len))
+        let taken = self.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.len.get() >= len))?;
+        SEGMENTS.spares.fetch_sub(1, Relaxed);
+        Some(taken)
+    }
+
+    /// A span that is one block of at least `bytes` in `segment`, which is in nobody's use.
+    fn put_to_use(
+        &mut self,
+        segment: SegmentRef,
+        heap: NonNull<Heap>,
+        bytes: usize,
+        zeroed: bool,
+    ) -> SpanRef {
+        let slices = geometry::slices_for(bytes);
+        segment.used.set(u64::MAX);
+        self.extend(segment, 0, slices);
+        let span = segment.descriptor(1);
+        span.become_alone(heap, self.generations.new_tag(), slices * SLICE, zeroed);
+        span
     }
 
     /// The block with a mapping of its own that had `have` slices gets `want`, more.
@@ -184,6 +209,7 @@ impl Lists {
 
     /// Unmaps a spare mapping that is off the list. Returns the bytes that it held.
     fn unmap_spare(&mut self, spare: SegmentRef) -> usize {
+        SEGMENTS.spares.fetch_sub(1, Relaxed);
         let resident = spare.dirty.get() as usize;
         self.budget.give_back(resident);
         self.unmap(spare);

@@ -221,6 +221,16 @@ static void find_pool(void)
 	check(talloc_size(object, SIZE) != NULL && talloc_size(object, 8000) != NULL);
 }
 
+/* A pool that is emptied the short way. */
+static void find_bare(void)
+{
+	object = grown;
+	reset_object();
+	alloc_bare();
+	reset_object();
+	alloc_bare();
+}
+
 static void find_reference(void)
 {
 	find_leaf();
@@ -249,7 +259,9 @@ static void intrude_free(void)
 
 static void intrude_pool(void)
 {
-	keep(&theirs, talloc_size(grown, SIZE), SIZE);
+	if (object != grown) {
+		keep(&theirs, talloc_size(grown, SIZE), SIZE);
+	}
 	check(tm_palloc(grown, 40) != NULL);
 }
 
@@ -379,6 +391,7 @@ static const struct call calls[] = {
 	{"the free of a chunk of a shared context", find_shared, free_object, true, A_SHARED_CONTEXT_ALONE},
 	{"a reset", find_tree, reset_object, false, THE_HEAP},
 	{"a reset of a pool", find_pool, reset_object, true, THE_HEAP},
+	{"a reset of bare bytes", find_bare, reset_object, true, A_POOL_ALONE},
 	{"a steal", find_leaf, steal_object, true, THE_HEAP},
 	{"a steal of a tree", find_tree, steal_object, true, THE_HEAP},
 	{"a steal out of a shared context", find_shared, steal_object, false, THE_HEAP},

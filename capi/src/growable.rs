@@ -43,8 +43,17 @@ pub unsafe extern "C" fn tm_pool_growable(
 ///
 /// @param ctx  a chunk.
 /// @return     0; -1 if `ctx` is no chunk or what lies below it is damaged.
+/// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_reset(ctx: *mut c_void) -> c_int {
+    // SAFETY: contract.
+    unsafe { if ops::reset_quick(ctx) { 0 } else { slow_reset(ctx) } }
+}
+
+/// # Safety
+/// That of `tm_reset()`.
+#[inline(never)]
+unsafe fn slow_reset(ctx: *mut c_void) -> c_int {
     // SAFETY: contract.
     unsafe {
         match with(ctx, |chunk| ops::reset(chunk, c"tm_reset".as_ptr())) {

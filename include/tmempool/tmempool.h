@@ -815,6 +815,7 @@ void *tm_pool_growable(const void *parent,
  * @param ctx  a chunk.
  * @return     0; -1 if `ctx` is no chunk or what lies below it is damaged.
  */
+TM_DIRECT
 int tm_reset(void *ctx);
 
 /**

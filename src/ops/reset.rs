@@ -6,7 +6,7 @@ use super::free;
 use crate::error::FreeError;
 use crate::mem::here::Change;
 use crate::tree::chunk::{DYING, GUARDED, POOL};
-use crate::tree::pool::PoolRef;
+use crate::tree::pool::{PoolRef, bare};
 use crate::tree::{Chunk, store};
 
 /// Frees the children of `chunk`, but not the one that holds its name, as [`free_children`](free::free_children)
@@ -36,6 +36,16 @@ pub unsafe fn reset(chunk: Chunk, location: *const c_char) -> Result<(), FreeErr
         pool.settle();
     }
     Ok(())
+}
+
+/// [`reset`] of the pool whose payload is at `payload`, only if it goes the short way. If not, nothing has happened, and it
+/// may be no pool.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn reset_quick(payload: *const c_void) -> bool {
+    bare::quick_reset(payload)
 }
 
 /// The child that holds the name of `chunk`.

@@ -9,7 +9,7 @@ use tmempool::tree::Chunk;
 use tmempool::tree::chunk::HEADER;
 use tmempool::tree::pool::{PoolRef, Stats};
 
-use super::{Written, bare, free, is_chunk, root};
+use super::{Written, bare, free, is_chunk, reset, root};
 
 /// The pool goes to the shared context that `data` is, in the middle of an allocation.
 unsafe extern "C" fn move_away(
@@ -266,5 +266,54 @@ fn a_new_pool_serves_what_was_not_expected() {
             }
         }
         free(top);
+    }
+}
+
+/// A pool of nothing but bare bytes of its first block is emptied the short way; all else that may be below it, or above,
+/// or be said of it, is seen.
+#[test]
+fn only_what_has_nothing_else_is_emptied_the_short_way() {
+    // SAFETY: for all of it: one thread, live chunks.
+    unsafe {
+        let top = root();
+        let pool = ops::growable_pool(Some(top), 4096, 0).unwrap();
+        let record = PoolRef::of_chunk(pool).unwrap();
+        let first = || bare(pool, 100);
+        // Says whether `pool` goes the short way after `change`, and that it does so again when it was emptied.
+        let goes_quickly = |change: &dyn Fn()| {
+            reset(pool);
+            first();
+            reset(pool);
+            let at = first();
+            change();
+            let is_quick = reset(pool);
+            let stats = record.stats();
+            assert_eq!((stats.current, stats.frees), (0, stats.allocations));
+            first();
+            reset(pool);
+            assert_eq!(first(), at, "all its room has come back");
+            assert!(reset(pool));
+            is_quick
+        };
+        assert!(goes_quickly(&|| ()));
+        assert!(goes_quickly(&|| _ = bare(pool, 3900)));
+        assert!(goes_quickly(&|| free(ops::alloc(Some(top), 10).unwrap())));
+        assert!(!goes_quickly(&|| _ = bare(pool, 4100)), "a second block");
+        assert!(!goes_quickly(&|| _ = bare(pool, 1 << 20)), "large");
+        assert!(!goes_quickly(&|| _ = ops::alloc(Some(pool), 10).unwrap()), "a member");
+        assert!(!goes_quickly(&|| free(ops::alloc(Some(pool), 10).unwrap())), "there was a member");
+        assert!(!goes_quickly(&|| _ = ops::alloc(Some(pool), 8 << 20).unwrap()), "a child from the heap");
+        assert!(!goes_quickly(&|| ops::steal(Some(pool), root()).unwrap()), "a child from elsewhere");
+        // A pool within a limit does not go the short way.
+        first();
+        ops::set_limit(top, 1 << 20).unwrap();
+        assert!(!reset(pool));
+        first();
+        assert!(!reset(pool));
+        assert_eq!(record.stats().current, 0);
+        free(top);
+        for wild in [pool.ptr(), std::ptr::null_mut(), std::ptr::without_provenance_mut(usize::MAX)] {
+            assert!(!ops::reset_quick(wild));
+        }
     }
 }

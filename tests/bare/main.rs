@@ -49,6 +49,18 @@ fn bare(pool: Chunk, size: usize) -> NonNull<u8> {
     unsafe { ops::bare_quick(pool.ptr(), size).unwrap_or_else(|| ops::bare(pool, size).unwrap()) }
 }
 
+/// Empties `pool`, and says whether that went the short way.
+fn reset(pool: Chunk) -> bool {
+    // SAFETY: one thread, a live pool.
+    unsafe {
+        let is_quick = ops::reset_quick(pool.ptr());
+        if !is_quick {
+            ops::reset(pool, c"reset".as_ptr()).unwrap();
+        }
+        is_quick
+    }
+}
+
 fn free(chunk: Chunk) {
     // SAFETY: one thread, a live chunk.
     unsafe { ops::free(chunk, c"here".as_ptr()).unwrap() }

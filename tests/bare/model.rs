@@ -8,7 +8,7 @@ use tmempool::tree::chunk::MEMBER;
 use tmempool::tree::pool::{PoolRef, Stats};
 
 use super::random::Rng;
-use super::{Written, bare, free, is_chunk, root};
+use super::{Written, bare, free, is_chunk, reset, root};
 
 struct World {
     /// The pool's parent, which counts in some programs: then nothing goes the short way.
@@ -19,6 +19,8 @@ struct World {
     /// Members of the pool, and where they lie in the tree.
     members: Vec<(Chunk, Written)>,
     counted: Stats,
+    /// How often it was emptied the short way.
+    quick_resets: usize,
 }
 
 impl World {
@@ -95,13 +97,11 @@ impl World {
             written.check();
             self.uncount(written.size);
         }
-        // SAFETY: one thread, a live chunk.
-        unsafe {
-            if resets {
-                ops::reset(pool, c"reset".as_ptr()).unwrap();
-            } else {
-                ops::free_children(pool, c"free".as_ptr()).unwrap();
-            }
+        if resets {
+            self.quick_resets += usize::from(reset(pool));
+        } else {
+            // SAFETY: one thread, a live chunk.
+            unsafe { ops::free_children(pool, c"free".as_ptr()).unwrap() };
         }
     }
 
@@ -116,6 +116,22 @@ impl World {
             assert_eq!(stats.current, sizes().sum::<usize>());
             // The pool itself is one more.
             assert_eq!(stats.allocations - stats.frees, sizes().count() + 1);
+        }
+    }
+
+    /// A step of a program that makes a chunk in front of the pool's room, or one that goes to it, now and then.
+    fn step_of_bytes(&mut self, rng: &mut Rng) {
+        let byte = rng.next() as u8;
+        let size = rng.below(200);
+        match rng.below(128) {
+            0 => self.bare(1 << 16, byte),
+            1 => self.member(if byte < 128 { size } else { 1 << 20 }, byte),
+            2 if !self.members.is_empty() => self.free_member(0),
+            3 if !self.members.is_empty() => {
+                self.move_member(0, if byte < 128 { self.pool } else { self.elsewhere })
+            }
+            4..=13 => self.empty(byte < 240),
+            _ => self.bare(size, byte),
         }
     }
 
@@ -139,6 +155,7 @@ impl World {
 #[test]
 fn bare_bytes_stay_as_they_were_written() {
     let (seeds, steps) = if cfg!(miri) { (2, 300) } else { (60, 3000) };
+    let mut quick_resets = 0;
     for seed in 1..=seeds {
         let mut rng = Rng(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15) | 1);
         let (top, room) = (root(), rng.below(8000));
@@ -152,18 +169,32 @@ fn bare_bytes_stay_as_they_were_written() {
             .unwrap()
         };
         let none = Stats::default();
-        let mut world = World { top, pool, elsewhere: root(), bare: vec![], members: vec![], counted: none };
+        let mut world = World {
+            top,
+            pool,
+            elsewhere: root(),
+            bare: vec![],
+            members: vec![],
+            counted: none,
+            quick_resets: 0,
+        };
+        let of_bytes = seed % 4 == 1;
         for step in 0..steps {
             if step == steps / 3 && seed % 5 < 2 {
                 // SAFETY: one thread, a live chunk.
                 unsafe { ops::enable_stats(top).unwrap() };
             }
-            world.step(&mut rng, if seed % 4 == 0 { 300_000 } else { 3000 });
+            if of_bytes {
+                world.step_of_bytes(&mut rng);
+            } else {
+                world.step(&mut rng, if seed % 4 == 0 { 300_000 } else { 3000 });
+            }
             if step % 16 == 0 {
                 world.check();
             }
         }
         world.check();
+        quick_resets += world.quick_resets;
         // The pool goes while members are elsewhere; bare bytes go with it.
         let elsewhere = world.elsewhere;
         world.members.retain(|(c, _)| c.parent() == Some(elsewhere));
@@ -175,4 +206,5 @@ fn bare_bytes_stay_as_they_were_written() {
         free(elsewhere);
         free(top);
     }
+    assert!(quick_resets > seeds as usize, "{quick_resets} resets went the short way");
 }

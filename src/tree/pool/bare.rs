@@ -40,6 +40,22 @@ pub(crate) fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> 
     Some(at)
 }
 
+/// All bare bytes of the pool whose payload is at `payload` are gone, the short way: there is nothing else below it, and all
+/// of them were cut from its first block. If not, nothing has happened, and it may be no pool.
+#[inline(always)]
+pub(crate) fn quick_reset(payload: *const c_void) -> bool {
+    let Some(_cut) = PoolRef::begin_cut(payload) else { return false };
+    // SAFETY: as was just seen.
+    let pool = unsafe { PoolRef::of_payload(payload) };
+    let chunk = pool.chunk();
+    let is_plain = chunk.has_only(POOL) && chunk.child.is_none() && pool.is_regular();
+    if process::mode() != 0 || !is_plain || !pool.open_again() {
+        return false;
+    }
+    pool.tally.remove_bare();
+    true
+}
+
 /// The pool `chunk` is new, and may be used for bare bytes.
 #[inline]
 pub(crate) fn prepare(chunk: Chunk) {

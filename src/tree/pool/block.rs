@@ -254,6 +254,12 @@ impl Block {
         Some((self.first.get() + GAP, room))
     }
 
+    /// How many bytes [`cut_all_bare`](Block::cut_all_bare) has cut off.
+    #[inline(always)]
+    pub(super) fn all_bare(&self) -> usize {
+        self.capacity() - GAP
+    }
+
     /// Takes back the `room` bytes that were cut off the far end last.
     pub(super) fn take_back_bare(&self, room: usize) {
         self.end.set(self.end.get() + room);

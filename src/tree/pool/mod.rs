@@ -68,6 +68,8 @@ pub struct Pool {
     shared: Cell<bool>,
     /// Its own chunk has been freed; the pool goes with the last member.
     orphaned: Cell<bool>,
+    /// Its window was opened ahead, and is open: nothing but bare bytes from there has been taken since.
+    ahead: Cell<bool>,
     /// Bytes of announced room that have no block yet.
     promised: Cell<u32>,
     /// Bytes of room that were asked for.
@@ -139,6 +141,7 @@ impl PoolRef {
                 shared: Cell::new(false),
                 home: Cell::new(home),
                 orphaned: Cell::new(false),
+                ahead: Cell::new(false),
                 announced_room: Cell::new(room),
                 promised: Cell::new((room - in_first) as u32),
                 announced: Zone::new(Some(block)),

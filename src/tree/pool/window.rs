@@ -17,7 +17,8 @@
 //!
 //! In an empty pool, a window may be opened *ahead*, before bare bytes are asked for: after a reset, if the pool had some
 //! before, and in a new pool, if the last that was used for the first time was used for them. If a member comes first after
-//! all, it is closed without a trace: no zone holds bare bytes then.
+//! all, it is closed without a trace: no zone holds bare bytes then. While such a window is open, all that has been taken from the pool
+//! was cut from it; so to empty the pool is to open it ahead once more.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -71,6 +72,13 @@ impl Window {
     fn close(&self) {
         self.low.set(0);
         self.rest.set(0);
+    }
+
+    /// It has all its `room` again.
+    #[inline(always)]
+    fn refill(&self, room: usize) {
+        debug_assert!(self.is_open() && self.rest.get() <= room);
+        self.rest.set(room);
     }
 
     /// `size` bytes off its far end, if it has as many. It is open.
@@ -146,7 +154,19 @@ impl PoolRef {
             self.announced.hold_bare();
             self.bare.set(Some(self.first_block()));
             self.open(low, room);
+            self.ahead.set(true);
         }
+    }
+
+    /// Opens the window ahead once more, if it was and nothing but what was cut from it has been taken since. Says whether
+    /// that is so.
+    #[inline(always)]
+    pub(super) fn open_again(self) -> bool {
+        if !self.ahead.get() {
+            return false;
+        }
+        self.window.refill(self.first().all_bare());
+        true
     }
 
     /// What pools are used for: for bare bytes first, or for members.
@@ -180,7 +200,7 @@ impl PoolRef {
             // SAFETY: a block of one of the pool's zones, which ends where the window begins.
             unsafe { block.as_ref() }.take_back_bare(self.window.rest.get());
         }
-        self.window.close();
+        self.shut();
         if self.tally.bare() == (0, 0) {
             self.announced.drop_bare();
             self.bare.set(None);
@@ -192,8 +212,13 @@ impl PoolRef {
     pub(super) fn forget_window(self) {
         if self.window.is_open() {
             self.take_out();
-            self.window.close();
+            self.shut();
         }
+    }
+
+    fn shut(self) {
+        self.window.close();
+        self.ahead.set(false);
     }
 
     /// Nobody finds the window from now on.

@@ -3,7 +3,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 
 /// What `make` lays out, as under a prefix.
 #[derive(Clone)]
@@ -35,6 +35,15 @@ impl Dist {
             }
         }
         Ok(dist)
+    }
+
+    /// [`find`](Dist::find), for tests that can do nothing without it: says what is missing, and ends the process.
+    #[must_use]
+    pub fn find_or_exit() -> Dist {
+        Dist::find().unwrap_or_else(|missing| {
+            eprintln!("error: {missing}");
+            process::exit(1)
+        })
     }
 
     /// The library that takes talloc's place, by talloc's name.

@@ -188,13 +188,7 @@ fn main() -> ExitCode {
             "note: libtalloc2 is not installed: comparing with what it said when golden/ was recorded"
         ),
     }
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     let trials = cases(&compilers)
         .into_iter()
         .map(|(test, case)| {

@@ -42,13 +42,7 @@ fn as_cxx(source: &Path, test: usize) -> Result<PathBuf, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     // The same sources also show that they ask for nothing that talloc's header has not.
     let mut includes = vec![("tmempool", Some(dist.include()))];
     if library::system_header().is_some() {

@@ -117,13 +117,7 @@ fn check(way: &Way, compiler: Compiler, dist: &Dist, test: &str) -> Result<(), S
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     let missing = if !Path::new("/usr/include/tevent.h").exists() || library::system_library(TEVENT).is_none()
     {
         Some("libtevent-dev is not installed")

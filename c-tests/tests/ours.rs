@@ -113,13 +113,7 @@ fn two_libraries(talloc: &Path, compiler: Compiler, dist: &Dist, test: &str) -> 
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     let valgrind = Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success());
     if !valgrind {
         eprintln!("note: valgrind is not installed: `chaos` and `freed_member` under valgrind are skipped");

@@ -60,13 +60,7 @@ fn on_malloc(
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     let mut trials = Vec::new();
     let mut add = |source: &Path, library: PathBuf, compiler: Compiler| {
         let kind = library.extension().unwrap_or_default().to_string_lossy().into_owned();

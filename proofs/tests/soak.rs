@@ -80,13 +80,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One after the other: each wants to see its own memory, and to be under its own load.
     arguments.test_threads = Some(1);
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     let trial = |name: &str, body: fn(&Dist) -> Result<(), String>| {
         let dist = dist.clone();
         Trial::test(name, move || Ok(body(&dist)?))

@@ -189,13 +189,7 @@ fn drd(watched: &Watched, dist: &Dist) -> Result<Vec<String>, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     if let Err(error) = fs::create_dir_all(SCRATCH) {
         eprintln!("error: {SCRATCH}: {error}");
         return ExitCode::FAILURE;

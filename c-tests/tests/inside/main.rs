@@ -44,13 +44,7 @@ const TESTS: [(&str, Plain); 18] = [
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let dist = match Dist::find() {
-        Ok(dist) => dist,
-        Err(missing) => {
-            eprintln!("error: {missing}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let dist = Dist::find_or_exit();
     let Some(compiler) = compiler::installed().into_iter().next() else {
         eprintln!("error: no C compiler is installed");
         return ExitCode::FAILURE;

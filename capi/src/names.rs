@@ -40,8 +40,8 @@ pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
     unsafe {
         match Chunk::name_quick(ptr) {
-            Some(name) if !name.is_null() => name,
-            _ => get_name_slow(ptr),
+            Some(name) => name,
+            None => get_name_slow(ptr),
         }
     }
 }

@@ -62,6 +62,18 @@ impl NameWord {
         (word.addr() & MARK == 0).then_some(word.cast_const().cast())
     }
 
+    /// The name that it holds. `None` if it leads to a side record, or there is no name.
+    #[inline(always)]
+    pub(super) fn given(&self) -> Option<*const c_char> {
+        let word = self.0.load(Relaxed);
+        // Where the mark is the sign, one compare tells both.
+        let is_name = match MARK == 1 << (usize::BITS - 1) {
+            true => word.addr().cast_signed() > 0,
+            false => word.addr() & MARK == 0 && !word.is_null(),
+        };
+        is_name.then_some(word.cast_const().cast())
+    }
+
     /// The side record that it leads to.
     #[inline(always)]
     pub(super) fn side(&self) -> Option<SideRef> {

@@ -215,14 +215,14 @@ impl Chunk {
         has_it && !name.is_null()
     }
 
-    /// The name of the chunk that [`find`](Chunk::find) finds, if that has no side record: null for none. `None` says nothing.
+    /// The name of the chunk that [`find`](Chunk::find) finds, if it has one and no side record. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn name_quick(payload: *const c_void) -> Option<*const c_char> {
         // SAFETY: the caller's.
-        unsafe { Chunk::find(payload) }?.chunk.name.plain()
+        unsafe { Chunk::find(payload) }?.chunk.name.given()
     }
 
     /// Gives the chunk that [`find`](Chunk::find) finds a name, if it has no side record; says whether it has it. No says nothing.

@@ -225,10 +225,11 @@ impl HeapRef {
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
-    /// [`take_growing`](HeapRef::take_growing), if a mapping is kept for that.
+    /// [`take_growing`](HeapRef::take_growing) for a block of at most a slice, if it may be a guest in what a larger block has
+    /// left.
     #[cold]
-    pub fn take_spare(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
-        let span = segment::own_spare(self.0, bytes)?;
+    pub fn take_as_guest(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+        let span = segment::own_for_guest(self.0, bytes)?;
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 

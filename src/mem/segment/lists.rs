@@ -5,6 +5,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::guests::Guests;
 use super::head::SegmentRef;
 use super::map::set_covered;
 use super::{SEGMENTS, own};
@@ -16,7 +17,7 @@ use crate::mem::os;
 use crate::mem::span::SpanRef;
 
 /// Slices of a huge page.
-const HUGE_SLICES: usize = (2 << 20) / SLICE;
+pub(super) const HUGE_SLICES: usize = (2 << 20) / SLICE;
 
 pub(super) struct Lists {
     pub(super) all: Option<SegmentRef>,
@@ -29,6 +30,7 @@ pub(super) struct Lists {
     pub(super) budget: Budget,
     /// Mappings that were blocks' own, kept for the next, the one kept last first.
     pub(super) spares: [Option<SegmentRef>; own::SPARES],
+    pub(super) guests: Guests,
     pub(super) generations: Generations,
 }
 
@@ -41,6 +43,7 @@ impl Lists {
             tails: None,
             budget: Budget::new(),
             spares: [None; own::SPARES],
+            guests: Guests::new(),
             generations: Generations::new(),
         }
     }
@@ -76,6 +79,7 @@ impl Lists {
         } else {
             span.uncover(0, USABLE_SLICES);
             self.set_tail(segment, false);
+            self.guests.see(slices, 0);
             self.spare_or_unmap(segment, slices);
         }
     }

@@ -18,8 +18,9 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+mod guests;
 mod head;
 mod lists;
 mod map;
@@ -34,19 +35,19 @@ use head::SegmentRef;
 use lists::Lists;
 pub(crate) use map::{MAP, SEGMENT_NUMBERS};
 pub use map::{covers, has_covered};
-pub(super) use own::{move_own, own, own_spare};
+pub(super) use own::{move_own, own, own_for_guest};
 
 /// A block that grows past this gets a mapping of its own.
 pub const GROWS_ALONE: usize = 64 << 10;
-/// A block that grows past this gets a mapping of its own that is kept, if there is one: from there on it is not copied.
-pub const GROWS_INTO_SPARE: usize = 8 << 10;
+/// A block that grows past this may be a guest in a mapping that a larger one has left: see `guests`.
+pub const GROWS_AS_GUEST: usize = 8 << 10;
 
 struct Segments {
     lock: Lock,
     lists: UnsafeCell<Lists>,
     mapped: AtomicUsize,
-    /// How many mappings are kept, for who wants none of another kind.
-    spares: AtomicUsize,
+    /// Whether there is a mapping that is kept, and may be a guest's.
+    invites: AtomicBool,
 }
 
 // SAFETY: `lists`, and the cells of the segments it leads to, are touched only under `lock`.
@@ -56,7 +57,7 @@ static SEGMENTS: Segments = Segments {
     lock: Lock::new(),
     lists: UnsafeCell::new(Lists::new()),
     mapped: AtomicUsize::new(0),
-    spares: AtomicUsize::new(0),
+    invites: AtomicBool::new(false),
 };
 
 impl Segments {

@@ -3,7 +3,8 @@
 //! Such a mapping looks like a segment with one span, and is told from a shared one by its length. It may have
 //! address space to spare, so that the block grows without moving; when it must move, its pages move and are
 //! not copied. Here `dirty` counts the slices that may hold something else than zeros, and all of `used` is
-//! set. A few mappings that nobody uses any more are kept for the next blocks; so a block may begin with a *tail*, what
+//! set. A few mappings that nobody uses any more are kept for the next blocks, and for small ones that grow (`guests`); so
+//! a block may begin with a *tail*, what
 //! an earlier one has left beyond its end, and grows into that for nothing. Tails count as free memory, and are given
 //! back as that is.
 
@@ -12,7 +13,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::SEGMENTS;
 use super::head::SegmentRef;
-use super::lists::Lists;
+use super::lists::{HUGE_SLICES, Lists};
 use super::map::set_covered;
 use crate::mem::geometry::{self, SEGMENT, SLICE, USABLE_SLICES};
 use crate::mem::heap::Heap;
@@ -34,16 +35,22 @@ pub(in crate::mem) fn own(heap: NonNull<Heap>, bytes: usize, reserve: usize) -> 
         Some(segment) => (segment, false),
         None => (lists.map(own_len(reserve.max(bytes))?, false).or_else(|| lists.map(len, false))?, true),
     };
+    if reserve > 0 {
+        lists.guests.see_growth();
+    }
     Some(lists.put_to_use(segment, heap, bytes, zeroed))
 }
 
-/// [`own`] in a mapping that is kept, if there is one.
-pub(in crate::mem) fn own_spare(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
-    if SEGMENTS.spares.load(Relaxed) == 0 {
+/// The same for a block of at most a slice, which has grown, in a mapping that is kept: if there is one, and guests may come.
+pub(in crate::mem) fn own_for_guest(heap: NonNull<Heap>, bytes: usize) -> Option<SpanRef> {
+    if !SEGMENTS.invites.load(Relaxed) {
         return None;
     }
     let mut held = SEGMENTS.lock.hold();
     let lists = SEGMENTS.lists(&mut held);
+    if !lists.guests.may_come() {
+        return None;
+    }
     let segment = lists.take_spare(own_len(bytes)?)?;
     Some(lists.put_to_use(segment, heap, bytes, false))
 }
@@ -79,11 +86,27 @@ pub(super) fn resize(
         let dirty = segment.dirty.replace(want as u64) as usize;
         lists.budget.free(have - want);
         lists.budget.give_back(dirty - want);
-        // SAFETY: the caller has given up what is cut off; whole slices of the mapping.
-        unsafe { os::purge(segment.slice(1 + want), (dirty - want) * SLICE) };
+        // SAFETY: the caller has given up what is cut off.
+        unsafe { purge_tail(segment, want, dirty) };
+        lists.guests.see(have, want);
+        lists.invite();
     }
     span.set_len(want * SLICE);
     true
+}
+
+/// Purges what is resident behind the first `slices` of a block's own mapping of which the first `dirty` have been used. Of
+/// huge pages, all is that a used one lies in.
+///
+/// # Safety
+/// Nobody uses any of it.
+unsafe fn purge_tail(segment: SegmentRef, slices: usize, dirty: usize) {
+    let mut end = 1 + dirty;
+    if segment.huge_pages.get() {
+        end = end.next_multiple_of(HUGE_SLICES).min(segment.len.get() / SLICE);
+    }
+    // SAFETY: whole slices of the mapping; the rest is the caller's.
+    unsafe { os::purge(segment.slice(1 + slices), (end - (1 + slices)) * SLICE) };
 }
 
 /// Moves a block with a mapping of its own to where it can be `bytes` long, without copying it.
@@ -129,7 +152,6 @@ impl Lists {
         }
         self.spares.rotate_right(1);
         self.spares[0] = Some(segment);
-        SEGMENTS.spares.fetch_add(1, Relaxed);
         if self.budget.is_exceeded() {
             self.drop_tails();
         }
@@ -138,13 +160,20 @@ impl Lists {
         {
             self.unmap_spare(oldest);
         }
+        self.invite();
+    }
+
+    /// Says whether a guest may come, for those who do not have the lock.
+    fn invite(&self) {
+        let open = self.guests.may_come() && self.spares.iter().any(Option::is_some);
+        if open != SEGMENTS.invites.load(Relaxed) {
+            SEGMENTS.invites.store(open, Relaxed);
+        }
     }
 
     /// The spare mapping that was kept last, of those that are at least `len` long.
     fn take_spare(&mut self, len: usize) -> Option<SegmentRef> {
-        let taken = self.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.len.get() >= len))?;
-        SEGMENTS.spares.fetch_sub(1, Relaxed);
-        Some(taken)
+        self.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.len.get() >= len))
     }
 
     /// A span that is one block of at least `bytes` in `segment`, which is in nobody's use.
@@ -169,6 +198,8 @@ impl Lists {
         self.budget.claim(want - have, dirty.clamp(have, want) - have);
         segment.dirty.set(dirty.max(want) as u64);
         self.set_tail(segment, dirty > want);
+        self.guests.see(have, want);
+        self.invite();
         if want >= HUGE && !segment.huge_pages.replace(true) {
             os::prefer_huge_pages(segment.bytes(), segment.len.get(), true);
         }
@@ -192,8 +223,8 @@ impl Lists {
             let dirty = segment.dirty.replace(slices as u64) as usize;
             self.budget.give_back(dirty - slices);
             given += (dirty - slices) * SLICE;
-            // SAFETY: whole slices of the mapping, behind the block.
-            unsafe { os::purge(segment.slice(1 + slices), (dirty - slices) * SLICE) };
+            // SAFETY: behind the block.
+            unsafe { purge_tail(segment, slices, dirty) };
         }
         given
     }
@@ -204,12 +235,12 @@ impl Lists {
         while let Some(spare) = self.spares.iter_mut().find_map(Option::take) {
             given += self.unmap_spare(spare);
         }
+        self.invite();
         given
     }
 
     /// Unmaps a spare mapping that is off the list. Returns the bytes that it held.
     fn unmap_spare(&mut self, spare: SegmentRef) -> usize {
-        SEGMENTS.spares.fetch_sub(1, Relaxed);
         let resident = spare.dirty.get() as usize;
         self.budget.give_back(resident);
         self.unmap(spare);

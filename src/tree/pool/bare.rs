@@ -32,7 +32,7 @@ pub(crate) struct Bare {
 /// `None` says nothing, not even that it is a pool.
 #[inline(always)]
 pub(crate) fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> {
-    let _cut = PoolRef::begin_cut(payload)?;
+    let _mark = PoolRef::mark_open(payload)?;
     // SAFETY: as was just seen.
     let pool = unsafe { PoolRef::of_payload(payload) };
     let at = pool.window.cut(size)?;
@@ -44,7 +44,7 @@ pub(crate) fn quick(payload: *const c_void, size: usize) -> Option<NonNull<u8>> 
 /// of them were cut from its first block. If not, nothing has happened, and it may be no pool.
 #[inline(always)]
 pub(crate) fn quick_reset(payload: *const c_void) -> bool {
-    let Some(_cut) = PoolRef::begin_cut(payload) else { return false };
+    let Some(_mark) = PoolRef::mark_open(payload) else { return false };
     // SAFETY: as was just seen.
     let pool = unsafe { PoolRef::of_payload(payload) };
     let chunk = pool.chunk();

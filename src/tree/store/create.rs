@@ -5,7 +5,7 @@ use core::ptr;
 
 use super::{heap_for, heap_near, release, take, take_malloc};
 use crate::mem::heap::HeapRef;
-use crate::mem::segment::{GROWS_ALONE, GROWS_INTO_SPARE};
+use crate::mem::segment::{GROWS_ALONE, GROWS_AS_GUEST};
 use crate::mem::shared::Shared;
 use crate::mem::threads;
 use crate::process::{self, MODE_MALLOC};
@@ -124,8 +124,8 @@ fn growing(heap: HeapRef, size: usize) -> Option<Chunk> {
     let (at, tag) = if bytes > GROWS_ALONE {
         heap.take_growing(bytes).or_else(|| heap.take_large(bytes))?
     } else {
-        let spare = if bytes > GROWS_INTO_SPARE { heap.take_spare(bytes) } else { None };
-        spare.or_else(|| take(heap, (bytes * 2).min(GROWS_ALONE)))?
+        let as_guest = if bytes > GROWS_AS_GUEST { heap.take_as_guest(bytes) } else { None };
+        as_guest.or_else(|| take(heap, (bytes * 2).min(GROWS_ALONE)))?
     };
     // SAFETY: a slot or block of at least this size, taken just now.
     Some(unsafe { Chunk::create(at, tag, size) })

@@ -4,7 +4,6 @@ use core::ffi::c_char;
 
 use crate::mem::geometry;
 use crate::mem::heap;
-use crate::mem::segment::{GROWS_ALONE, GROWS_INTO_SPARE};
 use crate::mem::size::SLOT_MAX;
 use crate::process::{self, MODE_MALLOC};
 use crate::tree::chunk::{Chunk, HEADER, MEMBER, POOL, SIDE};
@@ -34,20 +33,10 @@ pub(crate) fn has_slices_beyond(chunk: Chunk, size: usize) -> bool {
 }
 
 /// Whether the place of `chunk`, no member of a pool, is much too large for `size` bytes of payload: a
-/// slot of which more than half would be free, or a block for what fits into a slot. What has come into a mapping of its
-/// own while it was small leaves it when it is much smaller than it was then, so that it does not go to and fro.
+/// slot, or a slice with a mapping of its own, of which more than half would be free, or a block for what fits into a slot.
 pub(crate) fn is_wasted_on(chunk: Chunk, size: usize) -> bool {
     let (has, needs) = (HEADER + capacity(chunk), HEADER + size);
-    if has > SLOT_MAX {
-        return needs <= SLOT_MAX;
-    }
-    needs < has / 2 && (needs < GROWS_INTO_SPARE / 2 || !is_alone(chunk))
-}
-
-/// Whether `chunk`, no member of a pool, has a mapping of its own.
-fn is_alone(chunk: Chunk) -> bool {
-    // SAFETY: a chunk that is no member starts at its slot.
-    process::mode() & MODE_MALLOC == 0 && unsafe { heap::is_alone(chunk.address()) }
+    if has > SLOT_MAX { needs <= SLOT_MAX } else { needs < has / 2 }
 }
 
 /// Gives `chunk`, not a pool, `size` bytes of payload where it stands, if that can be.
@@ -66,12 +55,12 @@ pub(crate) fn resize_in_place(chunk: Chunk, size: usize) -> bool {
     fits
 }
 
-/// Whether `chunk` is so large that its pages can be moved without copying them.
+/// Whether `chunk` has a mapping of its own, so that its pages can be moved without copying them.
 pub(crate) fn can_move_pages(chunk: Chunk) -> bool {
     // SAFETY: a chunk that is no member starts at its slot.
     process::mode() & MODE_MALLOC == 0
         && !chunk.has(MEMBER | POOL)
-        && unsafe { heap::bytes_of(chunk.address()) } > GROWS_ALONE
+        && unsafe { heap::is_alone(chunk.address()) }
 }
 
 /// Moves such a chunk to where it can have `size` bytes, if there is such a place. The old header is

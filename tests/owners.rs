@@ -215,3 +215,33 @@ fn a_context_goes_to_c_and_comes_back() {
     }
     assert_eq!(taken(&notes), [2, 1, 0]);
 }
+
+/// A context of a chain, each of which is known by a handle that its parent has, goes with its parent, in a thread with little
+/// stack.
+#[test]
+fn a_deep_chain_of_children_with_handles_takes_no_stack() {
+    const DEPTH: usize = if cfg!(miri) { 50 } else { 100_000 };
+    let drops = || {
+        let root = Context::new("root");
+        let mut last = root.handle_child("first");
+        for _ in 1..DEPTH {
+            last = last.get().unwrap().handle_child("next");
+        }
+        assert_eq!(root.total_blocks(), 1 + 2 * DEPTH);
+        drop(root);
+        assert!(last.get().is_none());
+    };
+    std::thread::Builder::new().stack_size(256 << 10).spawn(drops).unwrap().join().unwrap();
+}
+
+/// A context that a handle leads to, and that is not below it, is dropped with it.
+#[test]
+fn a_context_from_elsewhere_goes_with_its_handle() {
+    let notes = Notes::default();
+    let (root, other) = (Context::new("root"), Context::new("other"));
+    other.alloc(Noted(1, notes.clone()));
+    let handle = root.handle(other);
+    assert!(handle.get().is_some());
+    drop(root);
+    assert_eq!(taken(&notes), [1]);
+}

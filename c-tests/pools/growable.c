@@ -290,6 +290,28 @@ static void limits(void)
 	check(talloc_free(ctx) == 0);
 }
 
+static int count_it(void *ctx, size_t used, size_t wanted, size_t limit, void *data)
+{
+	check(ctx != NULL && used + wanted > limit);
+	/* Set anew from within, it has been heard of. */
+	check(tm_limit(ctx, limit, 0, count_it, data) == 0);
+	++*(int *)data;
+	return 0;
+}
+
+/* A soft limit that is passed already as it is set is told of with what comes next. */
+static void soft_limit_below(void)
+{
+	void *ctx = talloc_new(NULL);
+	int calls = 0;
+
+	check(talloc_size(ctx, 1000) != NULL);
+	check(tm_limit(ctx, 10, 0, count_it, &calls) == 0 && calls == 0);
+	check(talloc_size(ctx, 100) != NULL && calls == 1);
+	check(talloc_size(ctx, 100) != NULL && calls == 1);
+	check(talloc_free(ctx) == 0);
+}
+
 /* Pools of different trees, in as many threads. */
 static void *one_of_many(void *arg)
 {
@@ -339,6 +361,7 @@ int main(void)
 	reset_from_a_destructor();
 	counts();
 	limits();
+	soft_limit_below();
 	threads();
 	expect_no_fault();
 	return 0;

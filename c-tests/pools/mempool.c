@@ -91,7 +91,7 @@ static void misuse(void)
 	m = tm_mempool_create(context, 2, make, unmake, &source);
 	e[0] = (struct element *)tm_mempool_alloc(m, 0);
 	check(talloc_free(context) == 0);
-	check(strstr(ours_log, "was freed with its context while 1 ") != NULL);
+	check(strstr(ours_log, "was freed while 1 ") != NULL);
 	ours_log[0] = '\0';
 	check(source.live == 1 && e[0]->live);
 	unmake(e[0], &source);
@@ -109,12 +109,10 @@ static void misuse(void)
 	m = tm_mempool_create_cache(c, 4, c);
 	context = node(NULL, "context");
 	check(talloc_reference(context, m) == m);
-	ours_log[0] = '\0';
-	check(tm_mempool_destroy(m) == -1);
-	check(strstr(ours_log, "tm_mempool_destroy with references") != NULL);
+	expect_busy(tm_mempool_destroy(m) == -1, "has references");
 	check(talloc_free(context) == 0);
 	talloc_set_destructor(m, refuse);
-	expect_refused(tm_mempool_destroy(m) == -1, "refuses to be freed");
+	expect_busy(tm_mempool_destroy(m) == -1, "refuses to be freed");
 	talloc_set_destructor(m, NULL);
 	/* With its cache. */
 	p = tm_mempool_alloc(m, 0);

@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
 use core::ptr::{NonNull, null_mut};
-use tmempool::error::{AllocError, FreeError};
+use tmempool::error::AllocError;
 use tmempool::pools::cache::{self, Cache, CacheRef, Config, CreateError, DestroyError, Hook, Misuse};
 
 use crate::fault::{self, Piece};
@@ -233,7 +233,7 @@ fn not_freed(function: &CStr, cache: CacheRef, obj: *const c_void, misuse: Misus
 /// @param c    the cache.
 /// @param n    how many.
 /// @param out  where they are written to; nothing defined is when there are not enough.
-/// @return     n; or 0 with errno ENOMEM.
+/// @return     n; or 0 with errno ENOMEM, or EINVAL, which is logged, if `out` is NULL or `c` no cache.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_cache_alloc_bulk(c: *mut tm_cache, n: usize, out: *mut *mut c_void) -> usize {
     // SAFETY: contract.
@@ -243,7 +243,9 @@ pub unsafe extern "C" fn tm_cache_alloc_bulk(c: *mut tm_cache, n: usize, out: *m
             fault::misuse(c"tm_cache_alloc_bulk", &[Piece::Text(c"nowhere to write to")]);
             return 0;
         }
-        if cache.alloc_bulk(n, out) {
+        // More than there is room for in any memory.
+        let is_sane = n <= isize::MAX as usize / size_of::<*mut c_void>();
+        if is_sane && cache.alloc_bulk(n, out) {
             return n;
         }
     }
@@ -286,8 +288,8 @@ pub unsafe extern "C" fn tm_cache_shrink(c: *mut tm_cache) -> usize {
 
 /// Ends the cache, unless objects are in use. Nobody else uses it at the time.
 ///
-/// @return  0; -1 with a log line if the cache lives on: so many objects are in use (errno EBUSY), it has references
-///          or its talloc destructor refuses, or it is no cache (errno EINVAL).
+/// @return  0; -1 with a log line if the cache lives on: so many objects are in use, it has references, or its talloc
+///          destructor refuses (errno EBUSY); or it is no cache (errno EINVAL).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_cache_destroy(c: *mut tm_cache) -> c_int {
     const FUNCTION: &CStr = c"tm_cache_destroy";
@@ -305,17 +307,7 @@ pub unsafe extern "C" fn tm_cache_destroy(c: *mut tm_cache) -> c_int {
                     Piece::Number(objects),
                 ],
             ),
-            Err(DestroyError::Chunk(FreeError::HasReferences)) => {
-                fault::still_referenced(c"ERROR: tm_cache_destroy", cache.ptr(), FUNCTION.as_ptr());
-            }
-            Err(DestroyError::Chunk(_)) => fault::misuse(
-                FUNCTION,
-                &[
-                    Piece::Text(c"cache '"),
-                    Piece::Foreign(cache.name()),
-                    Piece::Text(c"' refuses to be freed"),
-                ],
-            ),
+            Err(DestroyError::Chunk(error)) => fault::not_destroyed(FUNCTION, cache.chunk(), error),
         }
     }
     -1

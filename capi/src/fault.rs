@@ -10,6 +10,7 @@ use tmempool::pools::{notice, resident::Kind};
 use tmempool::tree::Chunk;
 
 use crate::hooks;
+use crate::names::name_of;
 use crate::pointer::with;
 
 /// A message built from C strings in a buffer of fixed size; what does not fit is cut, except for
@@ -166,17 +167,14 @@ pub(crate) fn no_resident(function: &CStr, what: &CStr, ptr: *const c_void, faul
     misuse(function, &[address, is_no, what, verdict, Piece::Foreign(location)]);
 }
 
-/// Says why the chunk of a resident lives on, which `function` was to free.
-///
-/// # Safety
-/// `chunk` is alive.
+/// Says why the chunk of a resident lives on, which `function` was to free; `errno` is `EBUSY`. The chunk is alive.
 #[cold]
-pub(crate) unsafe fn not_destroyed(function: &CStr, chunk: Chunk, error: FreeError) {
-    match error {
-        // SAFETY: the caller's.
-        FreeError::HasReferences => unsafe { still_referenced(function, chunk.ptr(), function.as_ptr()) },
-        _ => misuse(function, &[Piece::Address(chunk.ptr()), Piece::Text(c" refuses to be freed")]),
-    }
+pub(crate) fn not_destroyed(function: &CStr, chunk: Chunk, error: FreeError) {
+    let why = match error {
+        FreeError::HasReferences => c"' has references",
+        _ => c"' refuses to be freed",
+    };
+    busy(function, &[Piece::Text(c"'"), Piece::Foreign(name_of(chunk)), Piece::Text(why)]);
 }
 
 /// Logs that the tree freed a resident that was in use. Set as the core's handler whenever a resident is made.
@@ -185,13 +183,13 @@ pub(crate) fn hear_notices() {
         let (what, parts) = match notice.kind {
             Kind::Cache => (c"cache '", c" objects"),
             Kind::Mempool => (c"mempool '", c" elements"),
-            Kind::Genpool => (c"genpool '", c" ranges"),
+            Kind::Genpool => (c"genpool '", c" allocations"),
         };
         say(&[
             Piece::Text(c"WARNING: "),
             Piece::Text(what),
             Piece::Foreign(notice.name),
-            Piece::Text(c"' was freed with its context while "),
+            Piece::Text(c"' was freed while "),
             Piece::Number(notice.in_use),
             Piece::Text(parts),
             Piece::Text(c" were in use"),

@@ -328,8 +328,8 @@ pub unsafe extern "C" fn tm_genpool_for_each_chunk(
 /// destroys it, too, whatever is allocated then; a log line says how much.
 ///
 /// @param g  a pool.
-/// @return   0; -1 with errno EBUSY and a log line while something is allocated, with its number; -1 where
-///           it is referenced, or a destructor refuses.
+/// @return   0; -1 with errno EBUSY and a log line while something is allocated, with its number, where it is
+///           referenced, or where a destructor refuses.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_genpool_destroy(g: *mut tm_genpool) -> c_int {
     const NAME: &CStr = c"tm_genpool_destroy";

@@ -42,7 +42,7 @@ pub unsafe extern "C" fn tm_pool_growable(
 /// it is forgotten at once, in a time that depends on the number of blocks alone.
 ///
 /// @param ctx  a chunk.
-/// @return     0; -1 if `ctx` is no chunk or what lies below it is damaged.
+/// @return     0; -1 if what lies below it is damaged, which is logged.
 /// cbindgen:prefix=TM_DIRECT
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_reset(ctx: *mut c_void) -> c_int {
@@ -75,7 +75,7 @@ unsafe fn slow_reset(ctx: *mut c_void) -> c_int {
 ///
 /// @param pool   a pool.
 /// @param bytes  of all its blocks together.
-/// @return       0; -1 with errno EINVAL, which is logged, if it is not a pool.
+/// @return       0; -1 with errno EINVAL, which is logged, if it is a chunk, but no pool.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_pool_set_keep(pool: *mut c_void, bytes: usize) -> c_int {
     // SAFETY: contract.

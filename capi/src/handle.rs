@@ -78,8 +78,7 @@ pub unsafe extern "C" fn tm_handle_copy(
 
 /// The handle of `ptr`, made now if it has none.
 ///
-/// @param ptr   a chunk that is no pool, cache or reserve of this library's own, but for
-///              `talloc_pool()`.
+/// @param ptr   a chunk that is no cache, reserve or managed range.
 /// @param name  copied, if it has no handle yet; NULL leaves the name it has.
 /// @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end.
 #[unsafe(no_mangle)]
@@ -261,8 +260,7 @@ pub unsafe extern "C" fn tm_handle_unlock() -> c_int {
 
 /// Sets the function that is called when a watched chunk is about to be freed, in the place of a
 /// destructor: with the chunk and its children still alive, and free to do anything. It returns 1 to let
-/// the chunk go; anything else keeps it alive, so that a watcher that fails, as one in a script may,
-/// frees nothing. NULL for none: then nothing is asked.
+/// the chunk go; anything else keeps it alive. NULL for none: then nothing is asked.
 ///
 /// It is called in the turn of whoever frees, and must not wait for another thread that uses handles.
 ///

@@ -323,8 +323,8 @@ pub unsafe extern "C" fn tm_mempool_resize(m: *mut tm_mempool, new_min_nr: usize
 /// then: that stays with those who have it, a log line says how much it is, and threads that wait get NULL.
 ///
 /// @param m  a pool.
-/// @return   0; -1 with errno EBUSY and a log line while elements are out, with their number; -1 where it is
-///           referenced, or a destructor refuses.
+/// @return   0; -1 with errno EBUSY and a log line while elements are out, with their number, where it is
+///           referenced, or where a destructor refuses.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_mempool_destroy(m: *mut tm_mempool) -> c_int {
     const NAME: &CStr = c"tm_mempool_destroy";
@@ -338,8 +338,7 @@ pub unsafe extern "C" fn tm_mempool_destroy(m: *mut tm_mempool) -> c_int {
             -1
         }
         Err(DestroyError::Chunk(error)) => {
-            // SAFETY: it lives on.
-            unsafe { fault::not_destroyed(NAME, pool.chunk(), error) };
+            fault::not_destroyed(NAME, pool.chunk(), error);
             -1
         }
     }

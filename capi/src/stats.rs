@@ -42,7 +42,8 @@ pub struct tm_stats {
 /// One thread at a time, as for all that touches a tree.
 ///
 /// @param ctx  a chunk.
-/// @return     0, also if it counts already; -1 with errno ENOMEM, or EINVAL, which is logged, for the null context.
+/// @return     0, also if it counts already; -1 with errno ENOMEM; or EINVAL, which is logged, if it is what
+///             talloc_enable_null_tracking() made.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_stats_enable(ctx: *mut c_void) -> c_int {
     // SAFETY: contract.
@@ -60,11 +61,12 @@ pub unsafe extern "C" fn tm_stats_enable(ctx: *mut c_void) -> c_int {
 /// now, and all that tm_palloc() gave, but not chunks that went to the heap because they were too large. A cache
 /// (`tm_cache`) tells of its objects, each of the size that it was made for. A managed range (`tm_genpool`) tells of
 /// the room it has given, in whole units. A reserve (`tm_mempool`) tells of its elements, with bytes where it knows
-/// their size (of a cache or tm_kmalloc(); else 0); its peak is the most that was out at a call of this function.
+/// their size (of a cache or tm_kmalloc(); else 0); its peak is the most that was out at a call of this function. One of
+/// these that was asked to count tells of the chunks below it instead.
 ///
 /// @param ctx  a chunk that counts, a pool, a cache, a mempool or a genpool.
 /// @param out  where to write to.
-/// @return     0; -1 with errno EINVAL, which is logged, if it does not count.
+/// @return     0; -1 with errno EINVAL, which is logged, if it is a chunk that does not count.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_stats(ctx: *const c_void, out: *mut tm_stats) -> c_int {
     // SAFETY: contract.
@@ -121,7 +123,9 @@ fn of_cache(stats: &tmempool::pools::cache::Stats) -> tm_stats {
 }
 
 /// Limits the memory of `ctx` and all below it, headers included, with a function that has a say: it may free
-/// something, and let the allocation go on.
+/// something, and let the allocation go on. Of a pool, the room that was asked for counts at once, and what it serves from
+/// that not again; blocks beyond that count by what is in them. Objects of a cache do not count, nor elements that a
+/// reserve has from elsewhere.
 ///
 /// `say` is called before anything is taken for an allocation or realloc below `ctx` that would pass a limit:
 ///
@@ -146,7 +150,7 @@ fn of_cache(stats: &tmempool::pools::cache::Stats) -> tm_stats {
 /// @param say   called with `ctx`, the bytes in use, the bytes wanted on top, the limit in question, and `data`; NULL
 ///              for none.
 /// @param data  for `say`.
-/// @return      0; -1 with errno ENOMEM; or EINVAL, which is logged, for the null context.
+/// @return      0; -1 with errno ENOMEM; or EINVAL, which is logged, if `ctx` is what talloc_enable_null_tracking() made.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tm_limit(
     ctx: *mut c_void,
@@ -176,7 +180,9 @@ fn done(function: &core::ffi::CStr, result: Result<(), AllocError>) -> c_int {
     match result {
         Ok(()) => return 0,
         Err(AllocError::Refused) => {
-            fault::misuse(function, &[Piece::Text(c"the null context is all threads', and cannot count")]);
+            let why =
+                c"the null context is all threads', and has neither statistics nor a function for limits";
+            fault::misuse(function, &[Piece::Text(why)]);
         }
         Err(error) => {
             refused(error);

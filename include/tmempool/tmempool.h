@@ -36,6 +36,9 @@ extern "C" {
  * is freed with its parent. Making and destroying one is bound to the rule of the tree, one thread at a
  * time; all else may be called from any number of threads at once. A pointer that leads to no living
  * resident of the kind is refused with a log line, and errno is EINVAL.
+ *
+ * All other functions here that take a chunk treat what is none as those of talloc.h do: it is logged, and the program
+ * aborts; so does NULL, which stands for the null context only where that is said.
  */
 
 /** A cache of objects of one kind, which stay constructed between uses. */
@@ -305,9 +308,11 @@ void tm_cache_free(tm_cache *c,
  * @param c    the cache.
  * @param n    how many.
  * @param out  where they are written to; nothing defined is when there are not enough.
- * @return     n; or 0 with errno ENOMEM.
+ * @return     n; or 0 with errno ENOMEM, or EINVAL, which is logged, if `out` is NULL or `c` no cache.
  */
-size_t tm_cache_alloc_bulk(tm_cache *c, size_t n, void **out);
+size_t tm_cache_alloc_bulk(tm_cache *c,
+                           size_t n,
+                           void **out);
 
 /**
  * Puts `n` objects back into the cache. NULLs among them are skipped; each that is no object in use is refused
@@ -332,8 +337,8 @@ size_t tm_cache_shrink(tm_cache *c);
 /**
  * Ends the cache, unless objects are in use. Nobody else uses it at the time.
  *
- * @return  0; -1 with a log line if the cache lives on: so many objects are in use (errno EBUSY), it has references
- *          or its talloc destructor refuses, or it is no cache (errno EINVAL).
+ * @return  0; -1 with a log line if the cache lives on: so many objects are in use, it has references, or its talloc
+ *          destructor refuses (errno EBUSY); or it is no cache (errno EINVAL).
  */
 int tm_cache_destroy(tm_cache *c);
 
@@ -477,8 +482,8 @@ void tm_genpool_for_each_chunk(tm_genpool *g,
  * destroys it, too, whatever is allocated then; a log line says how much.
  *
  * @param g  a pool.
- * @return   0; -1 with errno EBUSY and a log line while something is allocated, with its number; -1 where
- *           it is referenced, or a destructor refuses.
+ * @return   0; -1 with errno EBUSY and a log line while something is allocated, with its number, where it is
+ *           referenced, or where a destructor refuses.
  */
 int tm_genpool_destroy(tm_genpool *g);
 
@@ -509,8 +514,7 @@ tm_handle tm_handle_copy(tm_handle parent,
 /**
  * The handle of `ptr`, made now if it has none.
  *
- * @param ptr   a chunk that is no pool, cache or reserve of this library's own, but for
- *              `talloc_pool()`.
+ * @param ptr   a chunk that is no cache, reserve or managed range.
  * @param name  copied, if it has no handle yet; NULL leaves the name it has.
  * @return      the handle; 0 with errno ENOMEM, or EBUSY where the library itself waits for its end.
  */
@@ -608,8 +612,7 @@ int tm_handle_unlock(void);
 /**
  * Sets the function that is called when a watched chunk is about to be freed, in the place of a
  * destructor: with the chunk and its children still alive, and free to do anything. It returns 1 to let
- * the chunk go; anything else keeps it alive, so that a watcher that fails, as one in a script may,
- * frees nothing. NULL for none: then nothing is asked.
+ * the chunk go; anything else keeps it alive. NULL for none: then nothing is asked.
  *
  * It is called in the turn of whoever frees, and must not wait for another thread that uses handles.
  *
@@ -659,8 +662,6 @@ void tm_kfree(void *p);
  * @return   the bytes; 0 for NULL; 0 with a log line and errno EINVAL for anything else.
  */
 size_t tm_ksize(const void *p);
-
-extern int fprintf(FILE *file, const char *format, ...);
 
 /**
  * Writes a table of all caches, those of tm_kmalloc() included, in the form of Linux's /proc/slabinfo 2.1:
@@ -781,8 +782,8 @@ int tm_mempool_resize(tm_mempool *m,
  * then: that stays with those who have it, a log line says how much it is, and threads that wait get NULL.
  *
  * @param m  a pool.
- * @return   0; -1 with errno EBUSY and a log line while elements are out, with their number; -1 where it is
- *           referenced, or a destructor refuses.
+ * @return   0; -1 with errno EBUSY and a log line while elements are out, with their number, where it is
+ *           referenced, or where a destructor refuses.
  */
 int tm_mempool_destroy(tm_mempool *m);
 
@@ -813,7 +814,7 @@ void *tm_pool_growable(const void *parent,
  * it is forgotten at once, in a time that depends on the number of blocks alone.
  *
  * @param ctx  a chunk.
- * @return     0; -1 if `ctx` is no chunk or what lies below it is damaged.
+ * @return     0; -1 if what lies below it is damaged, which is logged.
  */
 TM_DIRECT
 int tm_reset(void *ctx);
@@ -825,7 +826,7 @@ int tm_reset(void *ctx);
  *
  * @param pool   a pool.
  * @param bytes  of all its blocks together.
- * @return       0; -1 with errno EINVAL, which is logged, if it is not a pool.
+ * @return       0; -1 with errno EINVAL, which is logged, if it is a chunk, but no pool.
  */
 int tm_pool_set_keep(void *pool,
                      size_t bytes);
@@ -837,7 +838,7 @@ int tm_pool_set_keep(void *pool,
  * a chunk recognises that they are none. What is larger than a block of the pool may hold comes from the heap, and
  * goes with the pool all the same.
  *
- * They count in `tm_stats()` and for limits, but not in reports and totals, which tell of chunks. One thread at a
+ * They count in `tm_stats()`, and for limits as members of the pool do, but not in reports and totals, which tell of chunks. One thread at a
  * time, unless the pool belongs to a shared context.
  *
  * @param pool  a pool: what talloc_pool(), talloc_pooled_object(), tm_pool_growable() or tm_shared_pool() gave.
@@ -869,7 +870,8 @@ void *tm_pcalloc(void *pool, size_t size);
  * One thread at a time, as for all that touches a tree.
  *
  * @param ctx  a chunk.
- * @return     0, also if it counts already; -1 with errno ENOMEM, or EINVAL, which is logged, for the null context.
+ * @return     0, also if it counts already; -1 with errno ENOMEM; or EINVAL, which is logged, if it is what
+ *             talloc_enable_null_tracking() made.
  */
 int tm_stats_enable(void *ctx);
 
@@ -880,18 +882,21 @@ int tm_stats_enable(void *ctx);
  * now, and all that tm_palloc() gave, but not chunks that went to the heap because they were too large. A cache
  * (`tm_cache`) tells of its objects, each of the size that it was made for. A managed range (`tm_genpool`) tells of
  * the room it has given, in whole units. A reserve (`tm_mempool`) tells of its elements, with bytes where it knows
- * their size (of a cache or tm_kmalloc(); else 0); its peak is the most that was out at a call of this function.
+ * their size (of a cache or tm_kmalloc(); else 0); its peak is the most that was out at a call of this function. One of
+ * these that was asked to count tells of the chunks below it instead.
  *
  * @param ctx  a chunk that counts, a pool, a cache, a mempool or a genpool.
  * @param out  where to write to.
- * @return     0; -1 with errno EINVAL, which is logged, if it does not count.
+ * @return     0; -1 with errno EINVAL, which is logged, if it is a chunk that does not count.
  */
 int tm_stats(const void *ctx,
              struct tm_stats *out);
 
 /**
  * Limits the memory of `ctx` and all below it, headers included, with a function that has a say: it may free
- * something, and let the allocation go on.
+ * something, and let the allocation go on. Of a pool, the room that was asked for counts at once, and what it serves from
+ * that not again; blocks beyond that count by what is in them. Objects of a cache do not count, nor elements that a
+ * reserve has from elsewhere.
  *
  * `say` is called before anything is taken for an allocation or realloc below `ctx` that would pass a limit:
  *
@@ -916,7 +921,7 @@ int tm_stats(const void *ctx,
  * @param say   called with `ctx`, the bytes in use, the bytes wanted on top, the limit in question, and `data`; NULL
  *              for none.
  * @param data  for `say`.
- * @return      0; -1 with errno ENOMEM; or EINVAL, which is logged, for the null context.
+ * @return      0; -1 with errno ENOMEM; or EINVAL, which is logged, if `ctx` is what talloc_enable_null_tracking() made.
  */
 int tm_limit(void *ctx,
              size_t soft,

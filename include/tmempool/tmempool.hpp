@@ -856,8 +856,13 @@ class mempool : public detail::owner<tm_mempool> {
 	template <class Rep, class Period>
 	void *try_allocate_for(std::chrono::duration<Rep, Period> timeout) noexcept
 	{
-		auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(timeout).count();
-		return tm_mempool_alloc_timeout(resident_, ns < 0 ? 0 : static_cast<std::uint64_t>(ns));
+		using nanoseconds = std::chrono::duration<std::uint64_t, std::nano>;
+		if (timeout <= timeout.zero())
+			return tm_mempool_alloc_timeout(resident_, 0);
+		/* What does not fit into a number of nanoseconds, 584 years, is for ever. */
+		if (std::chrono::duration<double>(timeout) >= std::chrono::duration<double>(nanoseconds::max()))
+			return tm_mempool_alloc_timeout(resident_, nanoseconds::max().count());
+		return tm_mempool_alloc_timeout(resident_, std::chrono::duration_cast<nanoseconds>(timeout).count());
 	}
 
 	void free(void *element) noexcept

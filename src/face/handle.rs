@@ -239,11 +239,28 @@ unsafe extern "C" fn release<T: 'static>(payload: *mut c_void) -> c_int {
         let mut left = Some(at);
         unwind::contain(|| {
             if let Some(at) = left.take() {
-                at.drop_in_place();
+                drop_value(at, chunk);
             }
         });
     }
     0
+}
+
+/// Drops the value at `at`, in `chunk`, which is being freed. A context that lies below that goes with it: to free it here would
+/// take stack for each level of a chain of them.
+///
+/// # Safety
+/// It is dropped here and nowhere else.
+unsafe fn drop_value<T: 'static>(at: NonNull<Handled<T>>, chunk: Chunk) {
+    if TypeId::of::<T>() == TypeId::of::<Context>() {
+        // SAFETY: alive, and of this type.
+        let context = unsafe { NonNull::from_ref(&at.as_ref().value).cast::<Context>().as_ref() };
+        if context.chunk().parent() == Some(chunk) {
+            return;
+        }
+    }
+    // SAFETY: the caller's.
+    unsafe { at.drop_in_place() };
 }
 
 impl<T> Drop for HandleRef<T> {

@@ -20,7 +20,7 @@ use crate::error::AllocError;
 /// stack.push(2);
 /// assert_eq!(stack, [1, 2]);
 /// ```
-pub type CtxVec<'c, T> = allocator_api2::vec::Vec<T, &'c Context>;
+pub type CtxVec<'c, T, K = Local> = allocator_api2::vec::Vec<T, &'c Context<K>>;
 
 /// A growing string whose text lies in a context.
 ///

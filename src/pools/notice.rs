@@ -11,14 +11,14 @@ use core::sync::atomic::{
 
 use super::resident::Kind;
 
-/// A resident was freed with its context while parts of it were in use.
+/// A resident was freed, most likely with its context, while parts of it were in use.
 #[derive(Clone, Copy, Debug)]
 pub struct Notice {
     /// What it was.
     pub kind: Kind,
     /// Its name, a C string, valid until the handler returns.
     pub name: *const c_char,
-    /// How many objects, elements or ranges were in use.
+    /// How many objects, elements or allocations were in use.
     pub in_use: usize,
 }
 

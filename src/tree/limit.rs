@@ -110,7 +110,8 @@ pub(crate) fn put_both_on(
     put_on(chunk, hard)?;
     if let Some(meter) = chunk.meter() {
         meter.soft.set(soft);
-        meter.warned.set(soft != 0 && meter.current.get() > soft);
+        // Who sets it from within the function has heard of what is in use.
+        meter.warned.set(meter.asking.get() && meter.current.get() > soft);
         meter.say.set(say);
         meter.data.set(data);
     }

@@ -2,6 +2,8 @@
  * kernel-style pools are. Exits with 0 or says what failed. */
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory_resource>
@@ -307,6 +309,42 @@ void a_monotonic_resource_takes_all_back_at_once()
 	}
 }
 
+/* Gives as many as there are to be. */
+void *give(void *left)
+{
+	std::size_t &n = *static_cast<std::size_t *>(left);
+	return n == 0 ? nullptr : (--n, std::malloc(16));
+}
+
+void take_back(void *element, void *)
+{
+	std::free(element);
+}
+
+/* More than there are nanoseconds for is for ever, less than nothing not at all. */
+void waits_as_long_as_it_is_told()
+{
+	std::size_t left = 1;
+	tmempool::mempool reserve(1, give, take_back, &left);
+	void *element = reserve.allocate();
+	CHECK(reserve.try_allocate_for(std::chrono::hours::min()) == nullptr);
+	CHECK(reserve.try_allocate_for(std::chrono::seconds(-1)) == nullptr);
+	CHECK(reserve.try_allocate_for(std::chrono::microseconds(1)) == nullptr);
+	for (int unit = 0; unit < 3; ++unit) {
+		std::thread gives_back([&] {
+			std::this_thread::sleep_for(std::chrono::milliseconds(20));
+			reserve.free(element);
+		});
+		void *waited = unit == 0   ? reserve.try_allocate_for(std::chrono::hours::max())
+			       : unit == 1 ? reserve.try_allocate_for(std::chrono::nanoseconds::max())
+					   : reserve.try_allocate_for(std::chrono::duration<float>(1e30F));
+		gives_back.join();
+		CHECK(waited != nullptr);
+		element = waited;
+	}
+	reserve.free(element);
+}
+
 void a_growable_pool_is_cleared_and_used_again()
 {
 	auto pool = tmempool::context::growable_pool_of(1024, 64 << 10);
@@ -362,6 +400,7 @@ void owners_of_the_kernel_s_pools()
 	void *element = of_objects.try_allocate_for(std::chrono::milliseconds(1));
 	CHECK(element != nullptr);
 	of_objects.free(element);
+	waits_as_long_as_it_is_told();
 
 	alignas(64) static char range[4096];
 	tmempool::genpool managed(6);

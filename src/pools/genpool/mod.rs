@@ -19,9 +19,11 @@
 //! ledger   where allocations start and end
 //! range    a range with its map and ledger
 //! ranges   all of a pool: which range it is to be
+//! errors   why something was refused
 //! ```
 
 mod bits;
+mod errors;
 mod fit;
 mod ledger;
 mod lengths;
@@ -37,11 +39,11 @@ mod testing;
 use core::cell::UnsafeCell;
 use core::ptr;
 
+pub use self::errors::{AddError, PlaceError, ReleaseError};
 use self::fit::Request;
 use self::range::Range;
 use self::ranges::Ranges;
 use super::resident::{Kind, Resident};
-use crate::error::AllocError;
 use crate::process;
 use crate::tree::pool::Stats;
 
@@ -75,75 +77,6 @@ pub enum Algo {
     /// The smallest free block of a power of two, at a multiple of its size, halved until it is just large
     /// enough.
     Buddy,
-}
-
-/// Why a range was not added.
-///
-/// ```
-/// use tmempool::{AddError, Context};
-///
-/// let device = Context::new("device");
-/// let buffers = device.genpool("buffers", 12);
-/// assert_eq!(buffers.add(0x8000_0001, 1 << 20), Err(AddError::Misaligned));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddError {
-    /// It starts at address 0, or start or size is no multiple of the granule.
-    Misaligned,
-    /// It is smaller than a granule.
-    TooSmall,
-    /// It has more than 2^31 granules, or ends behind the last address.
-    TooLarge,
-    /// The pool has some of it already.
-    Overlaps,
-    /// There is no memory for the books.
-    Memory(AllocError),
-}
-
-/// Why no address was given.
-///
-/// ```
-/// use tmempool::{Context, PlaceError};
-///
-/// let device = Context::new("device");
-/// let buffers = device.genpool("buffers", 12);
-/// assert_eq!(buffers.alloc(1), Err(PlaceError::NoRoom));
-/// assert_eq!(buffers.alloc(0), Err(PlaceError::ZeroSize));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlaceError {
-    /// Nothing was asked for.
-    ZeroSize,
-    /// The alignment is no power of two.
-    BadAlignment,
-    /// The place is no granule of the pool, or reaches out of its range.
-    BadPlace,
-    /// No place will do; or the place is taken.
-    NoRoom,
-}
-
-/// Why nothing was given back.
-///
-/// ```
-/// use tmempool::{Context, ReleaseError};
-///
-/// let device = Context::new("device");
-/// let buffers = device.genpool("buffers", 12);
-/// assert_eq!(buffers.release(0x8000_0000, 1), Err(ReleaseError::Outside));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReleaseError {
-    /// The address is in no range of the pool.
-    Outside,
-    /// What lies there is free: it has been given back, or was never given out.
-    Free,
-    /// The address is in the middle of an allocation, or of a granule.
-    Inside,
-    /// The allocation is of another size.
-    WrongSize {
-        /// Its size in bytes, rounded up to granules.
-        allocated: usize,
-    },
 }
 
 /// A range as its user sees it.

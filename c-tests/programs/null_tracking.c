@@ -1,6 +1,8 @@
 /* Null tracking: what is made without a parent gets one, while it is on. */
 #include "check.h"
 
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 static int say(char *p)
 {
 	printf("destructor of %s, parent %s\n", who(p), who(talloc_parent(p)));
@@ -15,7 +17,7 @@ static int veto(char *p)
 
 int main(void)
 {
-	char *before, *a, *b, *c;
+	char *before, *a, *b, *c, *autofree;
 
 	talloc_set_log_fn(log_line);
 
@@ -112,6 +114,38 @@ int main(void)
 	report(NULL);
 	report(a);
 	show(talloc_unlink(NULL, a));
+
+	section("a reference of the null context's beside its being the parent");
+	talloc_enable_null_tracking_no_autofree();
+	a = node(NULL, "older");
+	b = node(NULL, "newer");
+	show(talloc_increase_ref_count(a));
+	show(talloc_free(a));
+	report(NULL);
+	show(talloc_increase_ref_count(a));
+	show(talloc_unlink(NULL, a));
+	report(NULL);
+	show(talloc_free(a));
+	show(talloc_free(b));
+
+	section("the autofree context, where tracking is on already, and where somebody has it");
+	talloc_disable_null_tracking();
+	autofree = (char *)talloc_autofree_context();
+	talloc_enable_null_tracking_no_autofree();
+	printf("parent of autofree: %s\n", who(talloc_parent(autofree)));
+	talloc_enable_null_tracking();
+	printf("parent of autofree: %s\n", who(talloc_parent(autofree)));
+	talloc_disable_null_tracking();
+	a = node(NULL, "a");
+	show(talloc_steal(a, autofree) == autofree);
+	talloc_enable_null_tracking();
+	printf("parent of autofree: %s\n", who(talloc_parent(autofree)));
+	show(talloc_steal(NULL, autofree) == autofree);
+	talloc_disable_null_tracking();
+	talloc_enable_null_tracking();
+	printf("parent of autofree: %s\n", who(talloc_parent(autofree)));
+	talloc_disable_null_tracking();
+	show(talloc_free(a));
 
 	section("and on once more");
 	talloc_enable_null_tracking_no_autofree();

@@ -184,8 +184,11 @@ pub unsafe fn unlink(context: Option<Chunk>, chunk: Chunk, location: *const c_ch
 /// [`FreeError::Again`].
 pub(super) fn give_to_owner(chunk: Chunk, handle: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let _gained = gain(domain::of(chunk), handle).ok_or(FreeError::Again)?;
-    let owner = handle.parent().filter(|&owner| !chunk.is_above(owner));
+    let owner = handle.parent().filter(|&owner| !chunk.is_above(owner)).or_else(roots::null_context);
     drop_reference(handle, location);
-    reparent::relink_survivor(chunk, owner.or_else(roots::null_context));
+    // Who is its owner already leaves it where it is in the list.
+    if chunk.parent() != owner {
+        reparent::relink_survivor(chunk, owner);
+    }
     Ok(())
 }

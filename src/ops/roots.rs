@@ -45,7 +45,7 @@ pub(super) fn is_tracking() -> bool {
 }
 
 /// From now on chunks made without a parent are children of the null context. Those made before stay
-/// as they are, but for the autofree context, if `with_autofree`. Without memory for the null context
+/// as they are, but for the autofree context, if `with_autofree` and nobody has moved it. Where they are already, or without memory for the null context
 /// nothing changes.
 ///
 /// # Safety
@@ -53,20 +53,18 @@ pub(super) fn is_tracking() -> bool {
 pub unsafe fn enable_null_tracking(with_autofree: bool) {
     let _change = Change::begin();
     let _held = ROOTS.hold();
-    let context = match null_context() {
-        Some(context) => context,
-        None => {
-            // One that was in use before may still be looked at: it is as it should be.
-            let retired = load(&RETIRED);
-            let Some(context) = retired.or_else(new_null_context) else { return };
-            RETIRED.store(ptr::null_mut(), Release);
-            NULL_CONTEXT.store(context.ptr(), Release);
-            context
-        }
-    };
+    if null_context().is_some() {
+        return;
+    }
+    // One that was in use before may still be looked at: it is as it should be.
+    let retired = load(&RETIRED);
+    let Some(context) = retired.or_else(new_null_context) else { return };
+    RETIRED.store(ptr::null_mut(), Release);
+    NULL_CONTEXT.store(context.ptr(), Release);
     if with_autofree
         && let Some(autofree) = load(&AUTOFREE)
         && domain::guess(autofree).is_none()
+        && autofree.parent().is_none()
     {
         reparent::relink(autofree, Some(context));
     }

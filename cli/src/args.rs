@@ -26,8 +26,8 @@ pub enum Command {
 /// has loaded the drop-in, the reason is said on stderr.
 ///
 /// The exit status is the program's. When a signal kills the program, tmempool dies of the same
-/// signal. 125 means that tmempool itself failed, 126 that PROGRAM cannot be run, 127 that it was
-/// not found.
+/// signal. 125 means that tmempool itself failed, or was called wrongly, 126 that PROGRAM cannot be
+/// run, 127 that it was not found.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -39,7 +39,9 @@ Not shown by --report: processes that end by a signal or by _exit, and those tha
 when PROGRAM has ended. To follow such a daemon, name the files yourself; %p becomes the process id:
   TMEMPOOL_OPTIONS=report=/var/tmp/left.%p tmempool run -- PROGRAM")]
 pub struct Run {
-    /// Print what is still allocated at exit, by context, on stderr or to FILE
+    /// Print what is still allocated at exit, by context, on stderr or to FILE, which is begun anew
+    ///
+    /// A report= of your own in TMEMPOOL_OPTIONS is without effect then.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub report: Option<Option<PathBuf>>,
 
@@ -48,8 +50,7 @@ pub struct Run {
         value_names = ["PROGRAM", "ARGS"],
         required = true,
         num_args = 1..,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        trailing_var_arg = true
     )]
     pub program: Vec<OsString>,
 }
@@ -63,8 +64,11 @@ pub struct Run {
 /// While it is read the process goes on, so that what it changes meanwhile may be missing; how much did not fit
 /// together is said on stderr. With --stop it stands still for as long as the reading takes.
 ///
-/// Reading another process takes the rights of a debugger: it must be the caller's own, and where
-/// kernel.yama.ptrace_scope is 1, only root may. The exit status is 0 when the process could be read, else 125.
+/// Reading another process takes the rights of a debugger: CAP_SYS_PTRACE, as root has, or else the process must be
+/// the caller's own. Where kernel.yama.ptrace_scope is 1 it must also descend from this command, or have named it
+/// (PR_SET_PTRACER), so that in general it takes root.
+///
+/// The exit status is 0 when the process could be read, else 125.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:

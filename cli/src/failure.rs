@@ -1,8 +1,8 @@
 //! How this command fails: one clear line on stderr, and one exit status.
 //!
 //! The statuses are those of `env`, `nice` and `timeout`: 125 when the command itself cannot do its
-//! work, 126 when the program is there but cannot be run, 127 when there is no such program. All
-//! other statuses are the program's own.
+//! work, or is called wrongly, 126 when the program is there but cannot be run, 127 when there is no
+//! such program. All other statuses are the program's own.
 
 use std::fmt::Display;
 

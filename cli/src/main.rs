@@ -33,7 +33,7 @@ mod verdict;
 use clap::Parser;
 
 fn main() {
-    let outcome = match args::Args::parse().command {
+    let outcome = match arguments().command {
         args::Command::Run(run) => run::run(&run),
         args::Command::Tree(tree) => tree::tree(&tree),
         args::Command::Info => info::info(),
@@ -43,4 +43,14 @@ fn main() {
         failure.status
     });
     std::process::exit(status);
+}
+
+/// The command line. What cannot be understood is a failure of this command's own, as with `env`; help and the version are
+/// none.
+fn arguments() -> args::Args {
+    args::Args::try_parse().unwrap_or_else(|error| {
+        // A stream that is closed is the user's choice.
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { failure::OWN_FAILURE } else { 0 });
+    })
 }

@@ -24,7 +24,7 @@ use crate::{environment, privilege, signals};
 pub fn run(args: &Run) -> Result<i32, Failure> {
     let (name, arguments) = args.program.split_first().expect("the command line has a PROGRAM");
     let dropin = DropIn::find()?;
-    let path = program::find(name)?;
+    let path = program::find(name).map_err(|failure| about_report(args, failure))?;
     let report = args.report.as_ref().map(|file| Sink::open(file.as_deref())).transpose()?;
     let session = Session::new()?;
 
@@ -70,6 +70,17 @@ pub fn run(args: &Run) -> Result<i32, Failure> {
         Some(signal) => signals::die_of(signal),
         None => status.code().unwrap_or(OWN_FAILURE),
     })
+}
+
+/// `failure` to find the program; where that may have been meant for the report's file, it says how to name one.
+fn about_report(args: &Run, failure: Failure) -> Failure {
+    let [word, _, ..] = &args.program[..] else { return failure };
+    if !matches!(args.report, Some(None)) {
+        return failure;
+    }
+    let message =
+        format!("{} (a file for the report is named by --report={})", failure.message, word.display());
+    Failure { message, ..failure }
 }
 
 /// What is known of a program before it runs.

@@ -12,6 +12,9 @@ use crate::failure::{Failure, OWN_FAILURE, say};
 pub fn tree(args: &Tree) -> Result<i32, Failure> {
     let selection = Selection { depth: args.depth, trees: args.top };
     let (taken, what) = match (&args.core, args.pid) {
+        (Some(core), _) if core.is_dir() => {
+            return Err(Failure::own(core.display(), "not a core dump: it is a folder"));
+        }
         (Some(core), _) => (read_core(core, selection), core.display().to_string()),
         (None, pid) => {
             let pid = pid.unwrap_or_default();

@@ -28,4 +28,25 @@ fn version_and_help_are_there() {
     let help = fixture.tmempool(&["run", "--help"]).output().unwrap();
     assert!(out(&help).contains("LD_LIBRARY_PATH"), "{}", out(&help));
     assert!(out(&help).contains("Examples:"), "{}", out(&help));
+    assert!(version.status.success() && help.status.success());
+}
+
+#[test]
+fn a_wrong_command_line_is_a_failure_of_the_commands_own() {
+    let fixture = Fixture::new();
+    let wrong = [
+        &[][..],
+        &["no-such-word"],
+        &["run"],
+        &["tree"],
+        &["tree", "0"],
+        &["tree", "1", "--no-such"],
+        &["info", "x"],
+    ];
+    for arguments in wrong {
+        let output = fixture.tmempool::<&str>(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}");
+        assert!(err(&output).contains("--help"), "{arguments:?}: {}", err(&output));
+        assert_eq!(out(&output), "");
+    }
 }

@@ -3,3 +3,4 @@
 mod fixture;
 mod info;
 mod run;
+mod tree;

@@ -183,6 +183,55 @@ fn the_users_options_stay() {
 }
 
 #[test]
+fn a_report_of_the_commands_takes_the_place_of_the_users() {
+    let fixture = Fixture::new();
+    let program = fixture.program(&[]);
+    let (own, other) = (fixture.path("own"), fixture.path("other"));
+    let mut command = fixture.tmempool(&["run", &format!("--report={}", other.display()), "--"]);
+    command.arg(program).env("TMEMPOOL_OPTIONS", format!("report={}", own.display()));
+    assert_eq!(err(&command.output().unwrap()), "");
+    assert!(!own.exists());
+    assert!(std::fs::read_to_string(other).unwrap().starts_with("tmempool report of fixture["));
+}
+
+#[test]
+fn what_follows_the_program_is_the_programs() {
+    let fixture = Fixture::new();
+    for dashes in [&["run"][..], &["run", "--"]] {
+        let echo = ["sh", "-c", "echo \"$@\"", "sh", "--report", "--help", "--", "-x"];
+        let output = fixture.tmempool(&[dashes, &echo].concat()).output().unwrap();
+        assert_eq!(out(&output), "--report --help -- -x\n", "{}", err(&output));
+    }
+}
+
+#[test]
+fn an_option_that_there_is_not_is_no_program() {
+    let fixture = Fixture::new();
+    let output = fixture.tmempool(&["run", "--foo", "true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(err(&output).contains("unexpected argument '--foo'"), "{}", err(&output));
+    assert!(err(&output).contains("use '-- --foo'"), "{}", err(&output));
+}
+
+#[test]
+fn a_file_for_the_report_in_the_programs_place_is_told_apart() {
+    let fixture = Fixture::new();
+    let said = |arguments: &[&str]| {
+        let output = fixture.tmempool(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(127));
+        err(&output)
+    };
+    for arguments in
+        [&["run", "--report", "left.txt", "--", "true"][..], &["run", "--report", "left.txt", "true"]]
+    {
+        assert!(said(arguments).contains("--report=left.txt"), "{}", said(arguments));
+    }
+    for arguments in [&["run", "--report", "left.txt"][..], &["run", "left.txt", "true"]] {
+        assert!(!said(arguments).contains("--report="), "{}", said(arguments));
+    }
+}
+
+#[test]
 fn own_failures_are_one_line_and_a_status() {
     let fixture = Fixture::new();
     let failure = |arguments: &[&str]| {
@@ -194,6 +243,7 @@ fn own_failures_are_one_line_and_a_status() {
     assert_eq!(failure(&["run", "--", "no-such-program-here"]), Some(127));
     assert_eq!(failure(&["run", "--", "/etc/passwd"]), Some(126));
     assert_eq!(failure(&["run", "--report=/nowhere/at/all", "--", "true"]), Some(125));
+    assert_eq!(failure(&["run", "--", "--no-such-program-here"]), Some(127));
     std::fs::remove_dir_all(fixture.path("lib")).unwrap();
     assert_eq!(failure(&["run", "--", "true"]), Some(125));
     assert_eq!(failure(&["run", "--", "no-such-program-here"]), Some(125));

@@ -1,9 +1,9 @@
 //! Whose turn it is to use handles: a lock that one thread may take several times.
 //!
 //! It is held while a watcher runs, which may use handles in its thread's turn; so it is not one of the
-//! locks that are never held while foreign code runs, and is taken before all of those. A forked child
-//! has it free, whoever had it: trees that another thread was in the middle of changing are lost to the
-//! child anyway, as with all functions.
+//! locks that are never held while foreign code runs, and is taken before all of those. In a forked
+//! child, the thread that forked has it if it had it before; else it is free: trees that another thread was in the middle of
+//! changing are lost to the child anyway, as with all functions.
 //!
 //! Who calls this: `handle.rs` alone.
 

@@ -212,6 +212,31 @@ def test_shared_contexts_are_contexts():
     below.free()
 
 
+def test_shared_contexts_do_not_lie_in_each_other():
+    a, b = tmempool.SharedContext("a"), tmempool.SharedContext("b")
+    plain = tmempool.Context("plain")
+    below = plain.shared("below")
+    for target in (a, a.child("inner")):
+        for item in (b, plain, below):
+            with pytest.raises(ValueError, match="a shared context cannot lie in another"):
+                target.steal(item)
+    assert b.parent is None and plain.parent is None and below.parent == plain
+    below.free()
+    # It is not said of what is being emptied.
+    refused = []
+
+    def move(_):
+        with pytest.raises(tmempool.VetoError, match="one of them is being freed or reset") as refusal:
+            a.steal(plain)
+        refused.append(refusal)
+
+    plain.child("child").set_destructor(move)
+    plain.reset()
+    assert len(refused) == 1
+    for root in (plain, a, b):
+        root.free()
+
+
 def test_a_shared_context_is_used_by_c_and_python_at_once():
     """C code in a thread without the interpreter: ctypes lets go of it in each call."""
     named = _library.library.talloc_named_const

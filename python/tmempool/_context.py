@@ -6,6 +6,7 @@ What is made often takes one call of the library; the rest is looked into only w
 from __future__ import annotations
 
 import ctypes
+import errno
 import operator
 import struct
 import sys
@@ -218,7 +219,7 @@ class Context(Handle):
 
     def steal(self, item: H) -> H:
         """Makes this context the parent of `item`; references stay. ValueError if `item` is this
-        context or one above it."""
+        context or one above it, or if a shared context would come to lie in another."""
         where = caller()
         with work:
             target = self._address()
@@ -226,9 +227,20 @@ class Context(Handle):
             work.changes()
             if c.is_parent(target, address):
                 raise ValueError(f"{item!r} is, or owns, {self!r}")
+            # Of what is being freed, errno says nothing.
+            ctypes.set_errno(0)
             if not c.steal(target, address, where):
-                raise VetoError(f"{item!r} cannot move to {self!r}: one of them is being freed")
+                raise self._not_taken(item)
             return item
+
+    def _not_taken(self, item: Handle) -> Exception:
+        """Says why a steal failed, right after it."""
+        reason = ctypes.get_errno()
+        if reason == errno.EINVAL:
+            return ValueError(f"{item!r} cannot move to {self!r}: a shared context cannot lie in another")
+        if reason == errno.ENOMEM:
+            return MemoryError(f"no memory to move {item!r} to {self!r}")
+        return VetoError(f"{item!r} cannot move to {self!r}: one of them is being freed or reset")
 
     def _adopt(self, kind: Type[H], address: Optional[int], length: int, name: str) -> H:
         """The object for a new chunk of this context's, whose class must be known; within `work`."""

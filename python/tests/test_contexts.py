@@ -102,6 +102,13 @@ def test_pools_hold_what_is_made_below_them():
         assert inside[3][0] == 7 and not inside[4].alive
 
 
+def test_pools_say_how_they_are_made():
+    for kind, method in ((tmempool.Pool, "pool"), (tmempool.GrowingPool, "growing_pool")):
+        with pytest.raises(tmempool.WrongTypeError) as refusal:
+            kind("x")
+        assert str(refusal.value) == f"a {kind.__name__} is made by Context.{method}()"
+
+
 def test_destructors_run_once_and_may_veto():
     calls = []
     ctx = tmempool.Context("a")

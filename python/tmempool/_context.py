@@ -271,6 +271,9 @@ class GrowingPool(Pool):
 
     __slots__ = ()
 
+    def __init__(self, *_: object, **__: object) -> None:
+        raise WrongTypeError("a GrowingPool is made by Context.growing_pool()")
+
     def keep(self, count: SupportsIndex) -> None:
         """Sets how many bytes of its room, the first block aside, it keeps when it is emptied; at first
         all."""

@@ -40,6 +40,7 @@ class Cache(Provider):
     parent, or by `free()` when all objects have been given back."""
 
     __slots__ = ()
+    _UNIT = "object"
 
     def alloc(self) -> CacheObject:
         """Takes an object out."""

@@ -36,6 +36,7 @@ class GenPool(Provider):
     is never touched, and stays the program's."""
 
     __slots__ = ("_order",)
+    _UNIT = "byte"
     _order: int
 
     @classmethod

@@ -66,6 +66,11 @@ def size_of(count: SupportsIndex, item: int = 1) -> int:
     return number * item
 
 
+def counted(count: int, unit: str) -> str:
+    """`count` things that are called `unit`."""
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
 class Handle:
     """A chunk of memory with a name and owners. A `with` block frees it at its end, unless that was
     done before."""

@@ -27,6 +27,7 @@ class Mempool(Provider):
     elements have been given back."""
 
     __slots__ = ()
+    _UNIT = "element"
 
     def alloc(self, wait: bool = True, timeout: Optional[float] = None) -> Element:
         """Takes an element out, of zeros. When there is none, it waits for the first that comes back,

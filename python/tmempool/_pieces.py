@@ -12,13 +12,13 @@ import ctypes
 import errno
 import os
 from types import TracebackType
-from typing import NoReturn, Optional, SupportsIndex, Tuple, Type, TypeVar
+from typing import ClassVar, NoReturn, Optional, SupportsIndex, Tuple, Type, TypeVar
 
 from . import _library as c
 from . import _registry as registry
 from ._buffers import Items
 from ._errors import StaleContextError, WrongTypeError
-from ._handle import Handle, encode_name
+from ._handle import Handle, counted, encode_name
 from ._registry import Entry
 from ._work import caller, work
 
@@ -30,6 +30,8 @@ class Provider(Handle):
     """What hands out pieces of memory."""
 
     __slots__ = ("_pool",)
+    # What `_out()` counts.
+    _UNIT: ClassVar[str]
     # The address of the library's own object, which lives as long as the holder.
     _pool: int
 
@@ -58,7 +60,9 @@ class Provider(Handle):
             self._live()
             out = self._out()
         if out:
-            raise BufferError(f"{self!r} has handed out what was not given back: {out}")
+            raise BufferError(
+                f"{self!r} has handed out what was not given back: {counted(out, self._UNIT)}"
+            )
         super()._free(location)
 
     def __enter__(self: P) -> P:

@@ -141,6 +141,39 @@ def test_wrong_arguments(ctx, make):
     assert ctx.total_blocks == 1
 
 
+_OBJECT = "an object of a cache has 1 to 4,128,768 bytes, not "
+_ALIGNMENT = "an alignment is a power of two up to 65,536, or 0, not "
+_ELEMENT = "an element of a reserve has 1 to 4,128,768 bytes, not "
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda ctx: ctx.cache("x", 0), _OBJECT + "0"),
+    (lambda ctx: ctx.cache("x", -1), _OBJECT + "-1"),
+    (lambda ctx: ctx.cache("x", 4_128_769), _OBJECT + "4,128,769"),
+    (lambda ctx: ctx.cache("x", 1 << 70), _OBJECT + "1,180,591,620,717,411,303,424"),
+    (lambda ctx: ctx.cache("x", 8, align=3), _ALIGNMENT + "3"),
+    (lambda ctx: ctx.cache("x", 8, align=-8), _ALIGNMENT + "-8"),
+    (lambda ctx: ctx.cache("x", 8, align=1 << 17), _ALIGNMENT + "131,072"),
+    (lambda ctx: ctx.mempool("x", 1, 0), _ELEMENT + "0"),
+    (lambda ctx: ctx.mempool("x", 1, 1 << 40), _ELEMENT + "1,099,511,627,776"),
+    (lambda ctx: ctx.mempool("x", 0, 8), "a reserve holds back 1 to 268,435,455 elements, not 0"),
+    (lambda ctx: ctx.genpool("x", order=64), "an order is 0 to 63, not 64"),
+    (lambda ctx: ctx.genpool("x", order=-1), "an order is 0 to 63, not -1"),
+])
+def test_the_rule_that_is_broken_is_named(ctx, make, message):
+    with pytest.raises(ValueError) as refusal:
+        make(ctx)
+    assert str(refusal.value) == message and ctx.total_blocks == 1
+
+
+def test_the_largest_objects(ctx):
+    for align in (0, 1, 65536):
+        with ctx.cache("largest", 4_128_768, align=align) as cache, cache.alloc() as last:
+            last[4_128_767] = 1
+    with ctx.mempool("largest", 1, 4_128_768) as reserve, reserve.alloc() as last:
+        last[4_128_767] = 1
+
+
 def test_a_managed_range_of_a_shared_mapping(ctx):
     with mmap.mmap(-1, 1 << 16) as memory:
         pool = ctx.genpool("mapping", order=6)
@@ -192,25 +225,35 @@ def test_what_a_managed_range_refuses(ctx):
     pool = ctx.genpool("memory", order=4)
     memory = bytearray(256)
     pool.add(memory)
-    for wrong, error in [
-        (lambda: pool.add(memory), ValueError),
-        (lambda: pool.add(b"read only"), TypeError),
-        (lambda: pool.add(5), TypeError),
-        (lambda: pool.add(bytearray(0)), (ValueError, TypeError)),
-        (lambda: pool.alloc(0), ValueError),
-        (lambda: pool.alloc(-1), ValueError),
-        (lambda: pool.alloc(1 << 70), ValueError),
-        (lambda: pool.alloc(16, align=3), ValueError),
-        (lambda: pool.alloc(16, fit=9), ValueError),
-        (lambda: pool.alloc("16"), TypeError),
-        (lambda: pool.alloc_at(memory, -16, 16), ValueError),
-        (lambda: pool.alloc_at(memory, 3, 16), ValueError),
-        (lambda: pool.alloc_at(bytearray(32), 0, 16), ValueError),
-        (lambda: pool.alloc_at(b"no", 0, 16), TypeError),
+    size = "a range has 1 to 9,223,372,036,854,775,807 bytes, not "
+    for wrong, error, message in [
+        (lambda: pool.add(memory), ValueError, "256 bytes at .*: <GenPool 'memory'> has some of them already"),
+        (lambda: pool.add(memoryview(memory)[16:32]), ValueError, "16 bytes .* already"),
+        (lambda: pool.add(b"read only"), TypeError, "not a writable"),
+        (lambda: pool.add(5), TypeError, "not a writable"),
+        (lambda: pool.add(bytearray(0)), ValueError, "0 bytes .* too few: .* no whole unit of 16 bytes"),
+        (lambda: pool.alloc(0), ValueError, size + "0"),
+        (lambda: pool.alloc(-1), ValueError, size + "-1"),
+        (lambda: pool.alloc(1 << 70), ValueError, size),
+        (lambda: pool.alloc(16, align=3), ValueError, "an alignment is a power of two .* not 3"),
+        (lambda: pool.alloc(16, align=-16), ValueError, "an alignment is a power of two .* not -16"),
+        (lambda: pool.alloc(16, fit=9), ValueError, "9 is not a valid Fit"),
+        (lambda: pool.alloc("16"), TypeError, None),
+        (lambda: pool.alloc_at(memory, -16, 16), ValueError, "16 bytes at -16 lie in no unit of <GenPool"),
+        (lambda: pool.alloc_at(memory, 1 << 80, 16), ValueError, "lie in no unit of <GenPool 'memory'>"),
+        (lambda: pool.alloc_at(bytearray(32), 0, 16), ValueError, "lie in no unit of <GenPool 'memory'>"),
+        (lambda: pool.alloc_at(memory, 3, 16), ValueError, "do not begin at a multiple of 16"),
+        (lambda: pool.alloc_at(memory, 240, 17), ValueError, "17 bytes at 240 do not end in the units"),
+        (lambda: pool.alloc_at(memory, 0, 0), ValueError, size + "0"),
+        (lambda: pool.alloc_at(b"no", 0, 16), TypeError, None),
+        (lambda: pool.alloc(257), MemoryError, "no room for 257 bytes"),
     ]:
-        with pytest.raises(error):
+        with pytest.raises(error, match=message):
             wrong()
     assert pool.available == pool.size == 256
+    with mmap.mmap(-1, (1 << 31) + 4096) as large:
+        with pytest.raises(ValueError, match="too many: more than 2,147,483,648 units of 1 byte"):
+            ctx.genpool("bytes", order=0).add(large)
 
 
 def test_what_is_misaligned_is_left_out(ctx):
@@ -341,7 +384,7 @@ def test_wrong_arguments_for_reserves(ctx):
         (lambda: ctx.mempool("x", -1, 8), ValueError),
         (lambda: ctx.mempool("x", 1, 0), ValueError),
         (lambda: ctx.mempool("x", 1, -1), ValueError),
-        (lambda: ctx.mempool("x", 1, 1 << 40), MemoryError),
+        (lambda: ctx.mempool("x", 1, 1 << 40), ValueError),
         (lambda: ctx.mempool("x", "1", 8), TypeError),
         (lambda: reserve.resize(0), ValueError),
         (lambda: reserve.alloc(timeout=-1), ValueError),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import operator
 from dataclasses import dataclass
 from typing import SupportsIndex
 
 from . import _library as c
-from ._handle import Handle, encode_name, size_of
-from ._pieces import Piece, Provider, held, made
+from ._handle import Handle, encode_name
+from ._pieces import Piece, Provider, alignment, held, made, object_size
 from ._tree import text_of
 from ._work import work
 
@@ -86,9 +85,7 @@ def make_cache(
     parent: Handle, name: str, size: SupportsIndex, align: SupportsIndex, zero_on_free: bool
 ) -> Cache:
     """See `Context.cache()`."""
-    length, boundary = size_of(size), operator.index(align)
-    if not 0 <= boundary <= 65536:
-        raise ValueError(f"not an alignment: {boundary}")
+    length, boundary = object_size(size, "an object of a cache"), alignment(align, 65536)
     # Objects are zeros at first: what a script sees is never what another has left.
     flags = c.CACHE_ZERO_ON_ALLOC | (c.CACHE_ZERO_ON_FREE if zero_on_free else 0)
     with work:

@@ -10,12 +10,14 @@ from typing import Any, Optional, SupportsIndex, Tuple, Type, TypeVar, cast
 
 from . import _library as c
 from ._errors import StaleContextError, TmempoolError, WrongTypeError
-from ._handle import Handle
-from ._pieces import Piece, Provider, held, made
+from ._handle import Handle, counted
+from ._pieces import Piece, Provider, alignment, held, made
 from ._registry import Entry
 from ._work import work
 
 G = TypeVar("G", bound="GenPool")
+
+_MAX_UNITS = 1 << 31
 
 
 class Fit(enum.IntEnum):
@@ -60,22 +62,31 @@ class GenPool(Provider):
         except (TypeError, ValueError, BufferError) as error:
             raise WrongTypeError(f"not a writable, contiguous buffer: {error}") from None
         start = ctypes.addressof(whole)
-        first = -(-start >> self._order) << self._order
-        last = start + size >> self._order << self._order
+        first, last = self._units(whole)
+        unit = counted(1 << self._order, "byte")
+        what = f"{counted(size, 'byte')} at {start:#x}"
+        if first >= last:
+            raise ValueError(f"{what} are too few: there is no whole unit of {unit} in them")
+        if last - first > _MAX_UNITS << self._order:
+            raise ValueError(f"{what} are too many: more than {_MAX_UNITS:,} units of {unit}")
         with work:
             entry = self._live()
-            if first >= last or c.genpool_add(self._pool, first, last - first):
-                if first >= last or ctypes.get_errno() == errno.EINVAL:
-                    raise ValueError(f"{size} bytes at {start:#x} are there already, too few or too many")
+            if c.genpool_add(self._pool, first, last - first):
+                if ctypes.get_errno() == errno.EINVAL:
+                    raise ValueError(f"{what}: {self!r} has some of them already")
                 raise MemoryError(f"no memory for the books of {self!r}")
             entry.kept.append(whole)
+
+    def _units(self, memory: ctypes.Array[ctypes.c_ubyte]) -> Tuple[int, int]:
+        """Where the whole units of allocation in `memory` begin and end."""
+        start = ctypes.addressof(memory)
+        end = start + len(memory)
+        return -(-start >> self._order) << self._order, end >> self._order << self._order
 
     def alloc(self, size: SupportsIndex, fit: Fit = Fit.FIRST, align: SupportsIndex = 0) -> Range:
         """Takes `size` bytes at a multiple of `align`, a power of two. MemoryError if there is no such
         room."""
-        length, boundary = operator.index(size), operator.index(align)
-        if not 0 < length < 1 << 63 or not 0 <= boundary < 1 << 63:
-            raise ValueError(f"not a size and an alignment: {length}, {boundary}")
+        length, boundary = _length(size), alignment(align, 1 << 62)
         with work:
             entry = self._live()
             at = c.genpool_alloc(self._pool, length, Fit(fit), boundary)
@@ -83,24 +94,28 @@ class GenPool(Provider):
 
     def alloc_at(self, buffer: Any, offset: SupportsIndex, size: SupportsIndex) -> Range:
         """Takes the `size` bytes at `offset` of a buffer that was brought, and no others."""
-        length, start = operator.index(size), operator.index(offset)
+        length, start = _length(size), operator.index(offset)
         memory = (ctypes.c_ubyte * 0).from_buffer(buffer)
         at = ctypes.addressof(memory) + start
-        if not 0 < length < 1 << 63 or not 0 <= at < 1 << 63:
-            raise ValueError(f"not a place: {length} bytes at {start}")
         with work:
             entry = self._live()
+            units = [unit for unit in map(self._units, entry.kept) if unit[0] <= at < unit[1]]
+            what = f"{counted(length, 'byte')} at {start:,}"
+            if not units:
+                raise ValueError(f"{what} lie in no unit of {self!r}")
+            if at % (1 << self._order):
+                raise ValueError(f"{what} do not begin at a multiple of {1 << self._order:,}: {at:#x}")
+            if at + length > units[0][1]:
+                raise ValueError(f"{what} do not end in the units of {self!r} that they begin in")
             return self._range(entry, c.genpool_alloc_fixed(self._pool, at, length), length)
 
     def _range(self, entry: Entry, at: Optional[int], size: int) -> Range:
         if not at:
-            if ctypes.get_errno() == errno.EINVAL:
-                raise ValueError(f"{self!r} cannot give {size} bytes like that")
-            raise MemoryError(f"{self!r} has no room for {size} bytes")
+            raise MemoryError(f"{self!r} has no room for {counted(size, 'byte')}")
         for memory in entry.kept:
-            offset = at - ctypes.addressof(memory)
-            if 0 <= offset < len(memory):
-                return Range._within(self, memory, offset, size)
+            first, last = self._units(memory)
+            if first <= at < last:
+                return Range._within(self, memory, at - ctypes.addressof(memory), size)
         raise TmempoolError(f"{self!r} has given {at:#x}, which nobody has brought")
 
     @property
@@ -159,11 +174,18 @@ class Range(Piece):
         self._whole = None
 
 
+def _length(size: SupportsIndex) -> int:
+    length = operator.index(size)
+    if not 0 < length < 1 << 63:
+        raise ValueError(f"a range has 1 to {(1 << 63) - 1:,} bytes, not {length:,}")
+    return length
+
+
 def make_genpool(parent: Handle, name: str, order: SupportsIndex) -> GenPool:
     """See `Context.genpool()`."""
     unit = operator.index(order)
     if not 0 <= unit < 64:
-        raise ValueError(f"not an order: {unit}")
+        raise ValueError(f"an order is 0 to 63, not {unit:,}")
     with work:
         work.changes()
         handle, holder = held(parent, name)

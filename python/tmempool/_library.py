@@ -177,3 +177,5 @@ CACHE_ZERO_ON_ALLOC = 4
 
 # Chunks of this size and above are refused by the library.
 MAX_SIZE = 0x1000_0000
+# Objects of caches have no more bytes than this.
+MAX_OBJECT = 4_128_768

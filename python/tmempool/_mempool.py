@@ -11,8 +11,8 @@ from typing import Optional, SupportsIndex
 
 from . import _library as c
 from ._errors import WrongTypeError
-from ._handle import Handle, encode_name, size_of
-from ._pieces import Piece, Provider, held, made
+from ._handle import Handle, encode_name
+from ._pieces import Piece, Provider, held, made, object_size
 from ._registry import exported
 from ._work import work
 
@@ -95,13 +95,13 @@ class Element(Piece):
 def _count(number: SupportsIndex) -> int:
     count = operator.index(number)
     if not 0 < count < c.MAX_SIZE:
-        raise ValueError(f"not a number of elements: {count}")
+        raise ValueError(f"a reserve holds back 1 to {c.MAX_SIZE - 1:,} elements, not {count:,}")
     return count
 
 
 def make_mempool(parent: Handle, name: str, held_back: SupportsIndex, size: SupportsIndex) -> Mempool:
     """See `Context.mempool()`."""
-    count, length = _count(held_back), size_of(size)
+    count, length = _count(held_back), object_size(size, "an element of a reserve")
     with work:
         work.changes()
         handle, holder = held(parent, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import operator
 import os
 from types import TracebackType
 from typing import ClassVar, NoReturn, Optional, SupportsIndex, Tuple, Type, TypeVar
@@ -71,6 +72,22 @@ class Provider(Handle):
         return self
 
 
+def object_size(size: SupportsIndex, what: str) -> int:
+    """`size` in bytes, checked for what a cache can have objects of."""
+    number = operator.index(size)
+    if not 0 < number <= c.MAX_OBJECT:
+        raise ValueError(f"{what} has 1 to {c.MAX_OBJECT:,} bytes, not {number:,}")
+    return number
+
+
+def alignment(align: SupportsIndex, largest: int) -> int:
+    """`align`, if it is a power of two up to `largest`, or 0."""
+    number = operator.index(align)
+    if not 0 <= number <= largest or number & (number - 1):
+        raise ValueError(f"an alignment is a power of two up to {largest:,}, or 0, not {number:,}")
+    return number
+
+
 def held(parent: Handle, name: str) -> Tuple[int, int]:
     """A new holder under `parent`, as its handle and its address; within `work`."""
     handle = c.new(parent._handle, 0, encode_name(name))
@@ -88,7 +105,7 @@ def made(
         reason = ctypes.get_errno()
         c.free(handle, None)
         if reason == errno.EINVAL:
-            raise ValueError(f"a {kind.__name__} cannot be like that: {name!r}")
+            raise ValueError(f"the library refuses the {kind.__name__} {name!r}")
         raise MemoryError(f"no memory for {name!r}")
     item = kind._of(handle, name, pool if more is None else (pool, more))
     item._enter()

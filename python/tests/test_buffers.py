@@ -41,6 +41,87 @@ def test_bytes_are_zero_and_writable_in_place(ctx):
         buffer[0] = 256
 
 
+def test_slices_are_written(ctx):
+    buffer = ctx.bytes(8)
+    buffer[0:4] = b"mill"
+    buffer[4:] = bytearray(b"race")
+    assert buffer[:] == b"millrace"
+    buffer[::2] = memoryview(b"abcd")
+    assert buffer[:] == b"aiblcade"
+    buffer[:] = b"millrace"
+    buffer[0:4] = buffer.view()[2:6]
+    assert buffer[:] == b"llrarace"
+    buffer[-2:] = (1, 2)
+    buffer[:2] = iter([254, 255])
+    buffer[8:] = b""
+    assert buffer[:] == b"\xfe\xffrara\1\2"
+    buffer[:] = array.array("d", [2.5])
+    assert struct.unpack("d", buffer[:]) == (2.5,)
+    other = ctx.string("Mill")
+    other[1:4] = ctx.string("öh").view()[:3]
+    assert other.text == "Möh"
+    piece = ctx.cache("cache", 4).alloc()
+    piece[1:3] = b"ab"
+    assert piece[:] == b"\0ab\0"
+    piece.free()
+
+
+@pytest.mark.parametrize("typecode", "bBhHiIlLqQfd")
+def test_slices_of_arrays_are_written(ctx, typecode):
+    numbers = ctx.array(typecode, 6)
+    numbers[1:4] = [1, 2, 3]
+    numbers[4:] = array.array(typecode, [4, 5])
+    assert list(numbers) == [0, 1, 2, 3, 4, 5]
+    numbers[::-1] = numbers
+    numbers[:2] = numbers.view()[1:3]
+    assert list(numbers) == [4, 3, 3, 2, 1, 0]
+    assert not numbers.exported
+
+
+def test_what_a_slice_refuses_changes_nothing(ctx):
+    buffer, numbers = ctx.bytes(4), ctx.array("h", 4)
+    buffer[:], numbers[:] = b"mill", [1, 2, 3, 4]
+    for write, error in [
+        (lambda: buffer.__setitem__(slice(0, 4), b"abc"), ValueError),
+        (lambda: buffer.__setitem__(slice(0, 4), b"abcde"), ValueError),
+        (lambda: buffer.__setitem__(slice(0, 2), [1, 256]), ValueError),
+        (lambda: buffer.__setitem__(slice(0, 4), "mill"), TypeError),
+        (lambda: buffer.__setitem__(slice(0, 4), 4), TypeError),
+        (lambda: buffer.__setitem__(slice(0, 4), None), TypeError),
+        (lambda: buffer.__setitem__(slice("a", "b"), b""), TypeError),
+        (lambda: numbers.__setitem__(slice(0, 2), [1]), ValueError),
+        (lambda: numbers.__setitem__(slice(0, 2), [1, 2.5]), TypeError),
+        (lambda: numbers.__setitem__(slice(0, 2), [9, 1 << 15]), ValueError),
+        (lambda: numbers.__setitem__(slice(0, 2), b"ab"), ValueError),
+        (lambda: numbers.__setitem__(slice(0, 2), array.array("H", [1, 2])), ValueError),
+        (lambda: numbers.__setitem__(slice(0, 4), memoryview(bytes(8)).cast("h", (2, 2))), ValueError),
+    ]:
+        with pytest.raises(error):
+            write()
+    assert buffer[:] == b"mill" and list(numbers) == [1, 2, 3, 4]
+    assert not buffer.exported and not numbers.exported
+
+
+def test_a_slice_of_what_is_gone_is_not_written(ctx):
+    buffer, other = ctx.bytes(4), ctx.bytes(4)
+
+    def items():
+        buffer.free()
+        yield from b"mill"
+
+    with pytest.raises(tmempool.StaleContextError, match="'bytes' was freed at .*test_buffers.py"):
+        buffer[:] = items()
+    with pytest.raises(tmempool.StaleContextError, match="'bytes' was freed at"):
+        buffer[0:4] = b"mill"
+    with pytest.raises(tmempool.StaleContextError, match="'bytes' was freed at"):
+        other[:] = buffer
+    assert other[:] == bytes(4) and not other.exported
+    piece = ctx.cache("cache", 4).alloc()
+    piece.free()
+    with pytest.raises(tmempool.StaleContextError):
+        piece[:] = b"mill"
+
+
 def test_recv_into(ctx):
     left, right = socket.socketpair()
     with left, right:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import operator
+import struct
 from typing import Any, Generic, Iterator, SupportsIndex, Type, TypeVar, Union, cast
 
 from . import _library as c
@@ -61,9 +62,39 @@ class Items(Exporter):
                     return part.tobytes() if self._format == "B" else part.tolist()
             return view[operator.index(index)]
 
-    def __setitem__(self, index: SupportsIndex, value: Any) -> None:
-        with self.view() as view:
-            view[operator.index(index)] = value
+    def __setitem__(self, index: Union[SupportsIndex, slice], value: Any) -> None:
+        """Writes an item; or, for a slice, as many items as it has, all or none: those of a buffer of the
+        same type (of any type, for bytes), or of anything else that gives items one by one."""
+        if not isinstance(index, slice):
+            with self.view() as view:
+                view[operator.index(index)] = value
+            return
+        # First what is written, as to look at it may run anything.
+        with self._items_of(value) as items, self.view() as view, view[index] as part:
+            if len(part) != len(items):
+                raise ValueError(f"{len(items)} items cannot be written to a slice of {len(part)}")
+            part[:] = items
+
+    def _items_of(self, value: Any) -> memoryview:
+        """`value` as items of the type of these."""
+        form = cast(Any, self._format)
+        try:
+            given = memoryview(value)
+        except TypeError:
+            given = None
+        if given is None:
+            values = list(value)
+            items = memoryview(bytearray(len(values) * struct.calcsize(form))).cast(form)
+            for place, item in enumerate(values):
+                items[place] = item
+            return items
+        if given.format == form and given.ndim == 1:
+            return given
+        if form == "B":
+            return given.cast("B")
+        raise ValueError(
+            f"not a buffer of type {form!r} in 1 dimension, but of {given.format!r} in {given.ndim}"
+        )
 
     def __iter__(self) -> Iterator[Any]:
         with self.view() as view:

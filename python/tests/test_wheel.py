@@ -1,5 +1,6 @@
 """The wheel: what is in it, for whom it is, and what is said where it cannot be built."""
 
+import ctypes
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import tmempool
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BUILDING = ("setup.py", "pyproject.toml", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "tmempool")
@@ -41,10 +44,18 @@ def test_a_wheel_for_any_python_on_this_platform(tmp_path):
             assert f"tmempool/{name}" in names
         assert sum("/licenses/LICENSE-" in name for name in names) == 2
         assert files.getinfo("tmempool/_bin/tmempool").external_attr >> 16 & 0o111
+        (about,) = (name for name in names if name.endswith("/METADATA"))
+        assert f"\nVersion: {tmempool.__version__}\n" in files.read(about).decode()
         (about,) = (name for name in names if name.endswith("/WHEEL"))
         lines = files.read(about).decode().splitlines()
     assert "Root-Is-Purelib: false" in lines
     assert [line for line in lines if line.startswith("Tag: ")] == [f"Tag: {wheel.stem.split('-', 2)[2]}"]
+
+
+def test_the_package_and_the_library_are_of_one_version():
+    version = tmempool._library.library.tm_version
+    version.restype = ctypes.c_char_p
+    assert version().decode() == tmempool.__version__
 
 
 @pytest.mark.parametrize("makefile", [True, False])

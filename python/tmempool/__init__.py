@@ -22,6 +22,8 @@ from ._mempool import Element, Mempool
 from ._snapshot import Diff, Growth, Snapshot, snapshot
 from ._tree import Node
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Array",
     "AttachError",

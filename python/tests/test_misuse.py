@@ -104,6 +104,8 @@ cases = [
     (MemoryError, lambda: c.growing_pool(1 << 63)),
     (ValueError, lambda: c.growing_pool(100, -1)),
     (ProcessLookupError, lambda: tmempool.attach(-5)),
+    (Wrong, lambda: tmempool.snapshot().diff(5)),
+    (Wrong, lambda: tmempool.snapshot().diff(c.tree())),
     (BufferError, cache.free),
 ]
 for number, (kind, call) in enumerate(cases):

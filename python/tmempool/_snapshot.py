@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from . import _library as c
+from ._errors import WrongTypeError
 from ._picture import picture_of
 from ._tree import Node, tree_of
 from ._work import work
@@ -79,6 +80,8 @@ class Snapshot:
         """What grew since: up to `later`, or up to now."""
         if later is None:
             later = snapshot() if self._again is None else self._again()
+        elif not isinstance(later, Snapshot):
+            raise WrongTypeError(f"a Snapshot is compared with another, not with {type(later).__name__}")
         places = _Places()
         places.add(self.roots, -1)
         places.add(later.roots, 1)

@@ -228,6 +228,12 @@ def test_shared_contexts_do_not_lie_in_each_other():
             with pytest.raises(ValueError, match="a shared context cannot lie in another"):
                 target.steal(item)
     assert b.parent is None and plain.parent is None and below.parent == plain
+    # One that is made below another is an ordinary one, and may go anywhere.
+    for inner in (a.shared("inner"), a.child("child").shared_pool(1000, "inner pool")):
+        assert isinstance(inner, tmempool.SharedContext)
+        for target in (b, plain, a):
+            target.steal(inner)
+            assert inner.parent == target and inner.bytes(4)[:] == bytes(4)
     below.free()
     # It is not said of what is being emptied.
     refused = []

@@ -98,15 +98,16 @@ class Context(Handle):
             return self._adopt(GrowingPool, address, length, name)
 
     def shared(self, name: str) -> SharedContext:
-        """A context that threads of C code, too, may use at any time, with all that lies below it. It
-        must not lie below another one."""
+        """A context that threads of C code, too, may use at any time, with all that lies below it. Below
+        another shared context, it is an ordinary one, which is shared as long as it lies there."""
         encode_name(name)
         with work:
             work.changes()
             return self._adopt(SharedContext, c.shared_context(self._address(), None), 0, name)
 
     def shared_pool(self, size: SupportsIndex, name: str = "shared pool") -> SharedContext:
-        """A shared context with `size` bytes at once, for what is made below it and its headers."""
+        """A shared context with `size` bytes at once, for what is made below it and its headers; as for
+        `shared()`, below another one it is an ordinary pool."""
         length = size_of(size)
         encode_name(name)
         with work:
@@ -286,8 +287,8 @@ class GrowingPool(Pool):
 
 class SharedContext(Context):
     """A context that all threads may use at once, those of C code included; a root, or made by
-    `Context.shared()`. Python's own threads need none. What Python has below it, C code leaves alive
-    while Python uses it."""
+    `Context.shared()` or `Context.shared_pool()`. Python's own threads need none. What Python has below it,
+    C code leaves alive while Python uses it."""
 
     __slots__ = ()
 

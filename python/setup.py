@@ -1,9 +1,11 @@
 """Builds a wheel that carries libtmempool.so, what makes buffers before Python 3.12, and the tmempool
 command: for any Python 3, and for one platform.
 
-All come from target/dist of the source tree, where `make` puts them.
+All come from where `make` puts them: target/dist of the source tree, or, where CARGO_TARGET_DIR is set, dist below
+that.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 from setuptools.errors import SetupError
 
-DIST = Path(__file__).resolve().parent.parent / "target" / "dist"
+ROOT = Path(__file__).resolve().parent.parent
+# As the Makefile has it: seen from there.
+DIST = ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target") / "dist"
 # What is carried, and where it lies in the package.
 CARRIED = {
     "libtmempool.so": DIST / "lib" / "libtmempool.so",
@@ -39,10 +43,9 @@ class BuildWithLibrary(build_py):
 
 
 def _missing(source):
-    root = DIST.parents[1]
-    if (root / "Makefile").is_file():
-        return f"{source} does not exist: run `make` in {root} first"
-    return f"{root} is not the source tree of tmempool, in which `make` builds the library"
+    if (ROOT / "Makefile").is_file():
+        return f"{source} does not exist: run `make` in {ROOT} first"
+    return f"{ROOT} is not the source tree of tmempool, in which `make` builds the library"
 
 
 class NoSourceDistribution(sdist):

@@ -8,9 +8,9 @@ import os
 import shutil
 import subprocess
 from functools import partial
-from pathlib import Path
 from typing import Any, Dict, List, SupportsIndex
 
+from . import _library as c
 from ._errors import AttachError
 from ._snapshot import Snapshot
 from ._tree import Node
@@ -21,13 +21,13 @@ _SECONDS = 120
 
 
 def _command() -> str:
-    here = Path(__file__).resolve().parent
-    for path in (here / "_bin" / "tmempool", here.parents[1] / "target" / "dist" / "bin" / "tmempool"):
+    places = c.places("_bin/tmempool", "bin")
+    for path in places:
         if os.access(path, os.X_OK):
             return str(path)
     found = shutil.which("tmempool")
     if found is None:
-        raise AttachError(f"the tmempool command is neither in {here / '_bin'} nor on the PATH")
+        raise AttachError(f"the tmempool command is neither in {places[0].parent} nor on the PATH")
     return found
 
 

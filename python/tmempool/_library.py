@@ -1,17 +1,18 @@
 """Finds libtmempool.so, loads it, and declares what the package calls.
 
 The library is looked for in the package folder (an installed wheel), in target/dist/lib of the
-source tree, and then by the system's loader. Every call drops the GIL.
+source tree, or of what CARGO_TARGET_DIR says is target, and then by the system's loader. Every call drops the GIL.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import sys
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p, py_object
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
     raise ImportError("tmempool needs CPython with the GIL: it counts the users of its buffers")
@@ -31,11 +32,19 @@ if not _in_main_interpreter():
     raise ImportError("tmempool works in the main interpreter only: C calls destructors there")
 
 
+_HERE = Path(__file__).resolve().parent
+
+
+def places(name: str, folder: str) -> Tuple[Path, Path]:
+    """Where a file lies that comes with the package, and where `make` puts it, in the source tree or where
+    CARGO_TARGET_DIR says: in a folder of dist."""
+    target = _HERE.parents[1] / (os.environ.get("CARGO_TARGET_DIR") or "target")
+    return _HERE / name, target / "dist" / folder / Path(name).name
+
+
 def carried(name: str, folder: str) -> str:
-    """The path of a file that comes with the package, or else lies in the source tree, in the folder of
-    target/dist; if neither, its name."""
-    here = Path(__file__).resolve().parent
-    for path in (here / name, here.parents[1] / "target" / "dist" / folder / name):
+    """The path of a file that is in one of its `places()`; if in neither, its name."""
+    for path in places(name, folder):
         if path.is_file():
             return str(path)
     return name
@@ -51,8 +60,8 @@ def _load(path: str, use_errno: bool) -> ctypes.CDLL:
         return ctypes.CDLL(path, use_errno=use_errno)
     except OSError as error:
         raise ImportError(
-            f"libtmempool.so is neither in {Path(__file__).resolve().parent}, nor in "
-            f"target/dist/lib of a source tree, nor known to the system's loader: {error}"
+            f"libtmempool.so is neither in {_HERE}, nor in target/dist/lib of a source tree, nor known to "
+            f"the system's loader: {error}"
         ) from None
 
 

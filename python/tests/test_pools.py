@@ -283,6 +283,62 @@ def test_what_was_made_of_a_range_outlives_the_pool(ctx):
         piece.free()
 
 
+@pytest.mark.parametrize("end", [
+    lambda ctx: ctx.free(),
+    lambda ctx: ctx.reset(),
+    lambda ctx: tmempool._library.free_chunk(ctx._address(), None),
+])
+def test_a_range_that_is_gone_keeps_nothing(ctx, end):
+    """What was brought can be closed, whoever still has a Range of it."""
+    memory, other = mmap.mmap(-1, 65536), bytearray(4096)
+    pool = ctx.genpool("memory")
+    pool.add(memory)
+    pool.add(other)
+    seen, unseen, elsewhere = pool.alloc(64), pool.alloc(64), pool.alloc_at(other, 16, 64)
+    seen.view()[0] = elsewhere[3] = 7
+    view = seen.view()
+    with pytest.raises(BufferError):
+        memory.close()
+    end(ctx)
+    assert not seen.alive and not unseen.alive
+    other.append(1)
+    with pytest.raises(BufferError):
+        memory.close()
+    assert view[0] == memory[seen.offset] == 7 and other[elsewhere.offset + 3] == 7
+    del view
+    memory.close()
+    for piece in (seen, unseen, elsewhere):
+        with pytest.raises(tmempool.StaleContextError):
+            piece.view()
+        assert not piece.exported
+
+
+def test_a_range_that_was_given_back_keeps_nothing(ctx):
+    memory = bytearray(4096)
+    with ctx.genpool("memory") as pool:
+        pool.add(memory)
+        with pool.alloc(64) as piece:
+            piece[:] = bytes(64)
+            with piece.view(), pytest.raises(BufferError, match="in use"):
+                piece.free()
+    memory.append(1)
+    assert not piece.alive
+
+
+def test_ranges_in_buffers_that_overlap(ctx):
+    """What is no whole unit of the one may belong to the other."""
+    memory = bytearray(4096)
+    start = -ctypes.addressof((ctypes.c_ubyte * 0).from_buffer(memory)) % 256
+    pool = ctx.genpool("memory", order=8)
+    parts = [memoryview(memory)[start:start + 400], memoryview(memory)[start + 256:start + 600]]
+    for part in parts:
+        pool.add(part)
+    pieces = [pool.alloc(256), pool.alloc(256)]
+    for piece in pieces:
+        piece[:] = b"x" * 256
+    assert [piece.offset for piece in pieces] == [0, 0] and memory[start:start + 513] == b"x" * 512 + b"\0"
+
+
 def test_elements_come_and_go(ctx):
     reserve = ctx.mempool("requests", 4, 100)
     with reserve.alloc() as element, reserve.alloc():

@@ -6,6 +6,7 @@ import ctypes
 import enum
 import errno
 import operator
+import weakref
 from typing import Any, Optional, SupportsIndex, Tuple, Type, TypeVar, cast
 
 from . import _library as c
@@ -53,8 +54,9 @@ class GenPool(Provider):
         return self._pool, self._order
 
     def add(self, buffer: Any) -> None:
-        """Brings a writable buffer, which is kept from being resized or closed as long as the pool or a Range of it is there.
-        Bytes before the first multiple of the unit of allocation, and behind the last, are left out."""
+        """Brings a writable buffer, which is kept from being resized or closed as long as the pool is there, or what
+        was made from a Range of it. Bytes before the first multiple of the unit of allocation, and behind the last,
+        are left out."""
         try:
             with memoryview(buffer) as view:
                 size = view.nbytes
@@ -115,7 +117,7 @@ class GenPool(Provider):
         for memory in entry.kept:
             first, last = self._units(memory)
             if first <= at < last:
-                return Range._within(self, memory, at - ctypes.addressof(memory), size)
+                return Range._within(self, at, at - ctypes.addressof(memory), size)
         raise TmempoolError(f"{self!r} has given {at:#x}, which nobody has brought")
 
     @property
@@ -139,25 +141,23 @@ class GenPool(Provider):
 class Range(Piece):
     """Bytes of a managed range. The memory is the program's: what was made from it outlives the pool."""
 
-    __slots__ = ("offset", "_whole")
-    # None after it has been given back.
-    _whole: Optional[ctypes.Array[ctypes.c_ubyte]]
+    __slots__ = ("offset",)
     #: The distance from the start of the buffer that was brought.
     offset: int
 
     @classmethod
-    def _within(
-        cls, pool: GenPool, whole: ctypes.Array[ctypes.c_ubyte], offset: int, size: int
-    ) -> Range:
-        self = cls._of(pool, ctypes.addressof(whole) + offset, size)
-        self._whole = whole
+    def _within(cls, pool: GenPool, at: int, offset: int, size: int) -> Range:
+        self = cls._of(pool, at, size)
         self.offset = offset
         return self
 
     def _memory(self) -> ctypes.Array[ctypes.c_ubyte]:
-        if self._whole is None:
-            raise StaleContextError(f"{self!r} has been given back meanwhile")
-        return (ctypes.c_ubyte * self.size).from_buffer(self._whole, self.offset)
+        entry = self._provider._live()
+        (whole,) = (whole for whole in entry.kept if ctypes.addressof(whole) == self._at - self.offset)
+        if entry.lent is None:
+            entry.lent = weakref.WeakSet()
+        entry.lent.add(self)
+        return (ctypes.c_ubyte * self.size).from_buffer(whole, self.offset)
 
     def view(self) -> memoryview:
         """The bytes, in place and writable. `with piece.view() as view:` ends its use."""
@@ -166,12 +166,16 @@ class Range(Piece):
             memory = self.memory
             if memory is None:
                 memory = self.memory = self._memory()
-            self._check()
+            try:
+                self._check()
+            except StaleContextError:
+                # A finalizer has given it back meanwhile.
+                self.memory = None
+                raise
             return memoryview(memory).cast("B")
 
     def _give_back(self) -> None:
         c.genpool_free(self._provider._pool, self._at, self.size)
-        self._whole = None
 
 
 def _length(size: SupportsIndex) -> int:

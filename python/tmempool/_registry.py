@@ -34,7 +34,7 @@ class Entry:
     """What is kept for a chunk that the library asks about before its end."""
 
     __slots__ = (
-        "handle", "name", "kind", "detail", "memory", "parts", "users", "out", "kept",
+        "handle", "name", "kind", "detail", "memory", "parts", "lent", "users", "out", "kept",
         "destructor", "ended",
     )
 
@@ -46,6 +46,8 @@ class Entry:
         self.memory: Optional[ctypes.Array[ctypes.c_ubyte]] = None
         # What it has handed out of itself: objects with a `memory` of their own.
         self.parts: Set[Any] = set()
+        # The same, but their use does not keep the chunk: they let go of the memory at its end.
+        self.lent: Optional[weakref.WeakSet[Any]] = None
         # How many pieces are out, for who counts them here.
         self.out = 0
         # What is to live as long as the chunk.
@@ -173,6 +175,8 @@ def _agree(handle: int) -> bool:
         exported.discard(entry)
         entry.destructor = None
         entry.kept = []
+        for part in entry.lent or ():
+            part.memory = None
         return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _library as c
@@ -62,10 +62,56 @@ class Node:
             path.append(entry)
         return path[0]
 
+    def _flat(self) -> List[Tuple[int, str, int, int, bool]]:
+        """The depths of all nodes and what is in them, each before its children: that is the tree, without
+        anything in it that is as deep."""
+        return [
+            (depth, node.name, node.size, node.reference_count, node.is_reference)
+            for depth, node in self.walk()
+        ]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):
+            return NotImplemented
+        return self is other or self._flat() == other._flat()
+
+    def __repr__(self) -> str:
+        """As any dataclass; of any depth."""
+        text: List[str] = []
+        before = -1
+        for depth, node in self.walk():
+            if depth <= before:
+                text.append("])" * (before - depth + 1) + ", ")
+            text.append(
+                f"Node(name={node.name!r}, size={node.size}, reference_count={node.reference_count}, "
+                f"is_reference={node.is_reference}, children=["
+            )
+            before = depth
+        return "".join(text) + "])" * (before + 1)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Trees of any depth are pickled, and copied with all below them."""
+        return _of_flat, (self._flat(),)
+
+    def __copy__(self) -> Node:
+        return replace(self)
+
     def _repr_html_(self) -> str:
         from ._picture import picture_of
 
         return picture_of([self], self.name)
+
+
+def _of_flat(flat: List[Tuple[int, str, int, int, bool]]) -> Node:
+    """The tree that `_flat()` has told of."""
+    path: List[Node] = []
+    for depth, name, size, reference_count, is_reference in flat:
+        node = Node(name, size, reference_count, is_reference)
+        del path[depth:]
+        if path:
+            path[-1].children.append(node)
+        path.append(node)
+    return path[0]
 
 
 def _decode(name: Optional[bytes]) -> str:

@@ -116,7 +116,7 @@ def attach(pid: SupportsIndex) -> Process:
     """The process `pid`, to be read from outside: its trees as they are in it now.
 
     Raises ProcessLookupError if there is none, PermissionError if it may not be read (Linux lets its
-    own user and root do so; where `kernel.yama.ptrace_scope` is 1, its ancestors and root), and
-    AttachError if it does not use tmempool.
+    own user and who has CAP_SYS_PTRACE do so; where `kernel.yama.ptrace_scope` is 1, only the latter in
+    general), and AttachError if it does not use tmempool.
     """
     return Process(pid)

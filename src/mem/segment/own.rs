@@ -3,10 +3,9 @@
 //! Such a mapping looks like a segment with one span, and is told from a shared one by its length. It may have
 //! address space to spare, so that the block grows without moving; when it must move, its pages move and are
 //! not copied. Here `dirty` counts the slices that may hold something else than zeros, and all of `used` is
-//! set. A few mappings that nobody uses any more are kept for the next blocks, and for small ones that grow (`guests`); so
-//! a block may begin with a *tail*, what
-//! an earlier one has left beyond its end, and grows into that for nothing. Tails count as free memory, and are given
-//! back as that is.
+//! set. A few mappings that nobody uses any more are kept for the next blocks, and for small ones that grow
+//! (`guests`); so a block may begin with a *tail*, what an earlier one has left beyond its end, and grows into that for
+//! nothing. Tails count as free memory, and are given back as that is.
 
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;

@@ -838,8 +838,8 @@ int tm_pool_set_keep(void *pool,
  * a chunk recognises that they are none. What is larger than a block of the pool may hold comes from the heap, and
  * goes with the pool all the same.
  *
- * They count in `tm_stats()`, and for limits as members of the pool do, but not in reports and totals, which tell of chunks. One thread at a
- * time, unless the pool belongs to a shared context.
+ * They count in `tm_stats()`, and for limits as members of the pool do, but not in reports and totals, which tell of
+ * chunks. One thread at a time, unless the pool belongs to a shared context.
  *
  * @param pool  a pool: what talloc_pool(), talloc_pooled_object(), tm_pool_growable() or tm_shared_pool() gave.
  * @param size  bytes; less than 256 MiB. For 0, the result is not NULL, and must not be written to.

@@ -23,7 +23,7 @@ use super::state::LOCATION;
 use super::{place, unwind};
 use crate::error::AllocError;
 use crate::ops;
-use crate::tree::Chunk;
+use crate::tree::{Chunk, Destructor};
 
 /// The name of a value with a handle.
 const NAME: &CStr = c"Handle";
@@ -119,7 +119,7 @@ impl Context<Local> {
     /// # Ok::<(), tmempool::AllocError>(())
     /// ```
     pub fn try_handle<T: 'static>(&self, value: T) -> Result<Handle<T>, AllocError> {
-        self.handle_with(|_| Ok(value))
+        self.handle_with(|_| Ok(value), release::<T>)
     }
 
     /// A context below this one, by a key: for those who keep contexts in tables, or in scripts, and must
@@ -150,12 +150,14 @@ impl Context<Local> {
     /// # Ok::<(), tmempool::AllocError>(())
     /// ```
     pub fn try_handle_child(&self, name: &str) -> Result<Handle<Context>, AllocError> {
-        self.handle_with(|chunk| Context::below(chunk, name))
+        self.handle_with(|chunk| Context::below(chunk, name), release_child)
     }
 
+    /// A handle of what `make` makes in the chunk that it is given, which `release`, a destructor for it, ends.
     fn handle_with<T: 'static>(
         &self,
         make: impl FnOnce(Chunk) -> Result<T, AllocError>,
+        release: Destructor,
     ) -> Result<Handle<T>, AllocError> {
         let layout = Layout::new::<Handled<T>>();
         // SAFETY: the context is alive, and this thread uses its tree; the memory is fresh, and large
@@ -167,7 +169,7 @@ impl Context<Local> {
             // At the end of the thread the table may be gone, and this panics: then the chunk is just memory.
             let key = TABLE.with_borrow_mut(|table| table.insert(target));
             let made =
-                make(chunk).and_then(|value| ops::set_destructor(chunk, Some(release::<T>)).map(|()| value));
+                make(chunk).and_then(|value| ops::set_destructor(chunk, Some(release)).map(|()| value));
             let value = match made {
                 Ok(value) => value,
                 Err(error) => {
@@ -223,9 +225,34 @@ impl<T> Handle<T> {
     }
 }
 
-/// The destructor of a value with a handle: whoever looks at it keeps it.
+/// The destructor of a value with a handle.
 unsafe extern "C" fn release<T: 'static>(payload: *mut c_void) -> c_int {
     // SAFETY: set on the chunk of a `Handled<T>`, which is dropped here and nowhere else.
+    unsafe { let_go::<T>(payload, |at, _| at.drop_in_place()) }
+}
+
+/// The destructor of a context that was made with a handle. It goes with the chunk that it lies below: to free it here would take
+/// stack for each level of a chain of them. If somebody has moved it, it is dropped like any value.
+unsafe extern "C" fn release_child(payload: *mut c_void) -> c_int {
+    let end = |at: NonNull<Handled<Context>>, chunk| {
+        // SAFETY: set on the chunk of such a value, which is dropped here and nowhere else.
+        unsafe {
+            if at.as_ref().value.chunk().parent() != Some(chunk) {
+                at.drop_in_place();
+            }
+        }
+    };
+    // SAFETY: as above.
+    unsafe { let_go(payload, end) }
+}
+
+/// Ends the value with a handle in the chunk of `payload`, unless somebody looks at it, who keeps it. `end` is given the value
+/// and its chunk.
+///
+/// # Safety
+/// The chunk is that of a `Handled<T>`, and is being freed.
+unsafe fn let_go<T: 'static>(payload: *mut c_void, end: impl FnOnce(NonNull<Handled<T>>, Chunk)) -> c_int {
+    // SAFETY: the caller's.
     unsafe {
         let chunk = Chunk::of_payload(NonNull::new_unchecked(payload));
         let at = place::value_in(chunk, Layout::new::<Handled<T>>()).cast::<Handled<T>>();
@@ -236,31 +263,14 @@ unsafe extern "C" fn release<T: 'static>(payload: *mut c_void) -> c_int {
         let key = at.as_ref().key;
         // At the end of the thread the table may be gone before the context.
         let _ = TABLE.try_with(|table| table.borrow_mut().remove(key));
-        let mut left = Some(at);
+        let mut left = Some(end);
         unwind::contain(|| {
-            if let Some(at) = left.take() {
-                drop_value(at, chunk);
+            if let Some(end) = left.take() {
+                end(at, chunk);
             }
         });
     }
     0
-}
-
-/// Drops the value at `at`, in `chunk`, which is being freed. A context that lies below that goes with it: to free it here would
-/// take stack for each level of a chain of them.
-///
-/// # Safety
-/// It is dropped here and nowhere else.
-unsafe fn drop_value<T: 'static>(at: NonNull<Handled<T>>, chunk: Chunk) {
-    if TypeId::of::<T>() == TypeId::of::<Context>() {
-        // SAFETY: alive, and of this type.
-        let context = unsafe { NonNull::from_ref(&at.as_ref().value).cast::<Context>().as_ref() };
-        if context.chunk().parent() == Some(chunk) {
-            return;
-        }
-    }
-    // SAFETY: the caller's.
-    unsafe { at.drop_in_place() };
 }
 
 impl<T> Drop for HandleRef<T> {

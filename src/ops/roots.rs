@@ -45,8 +45,8 @@ pub(super) fn is_tracking() -> bool {
 }
 
 /// From now on chunks made without a parent are children of the null context. Those made before stay
-/// as they are, but for the autofree context, if `with_autofree` and nobody has moved it. Where they are already, or without memory for the null context
-/// nothing changes.
+/// as they are, but for the autofree context, if `with_autofree` and nobody has it. Where tracking is on already, and
+/// without memory for the null context, nothing changes.
 ///
 /// # Safety
 /// See the [module](super).

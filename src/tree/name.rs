@@ -67,9 +67,10 @@ impl NameWord {
     pub(super) fn given(&self) -> Option<*const c_char> {
         let word = self.0.load(Relaxed);
         // Where the mark is the sign, one compare tells both.
-        let is_name = match MARK == 1 << (usize::BITS - 1) {
-            true => word.addr().cast_signed() > 0,
-            false => word.addr() & MARK == 0 && !word.is_null(),
+        let is_name = if MARK == 1 << (usize::BITS - 1) {
+            word.addr().cast_signed() > 0
+        } else {
+            word.addr() & MARK == 0 && !word.is_null()
         };
         is_name.then_some(word.cast_const().cast())
     }

@@ -11,14 +11,15 @@
 //! A window is open only while one thread draws on the pool and nothing above counts: it is closed before a member is
 //! moved to another tree, before the pool becomes part of a shared context, and when something above begins to count.
 //!
-//! Bytes are cut from it, and it is opened again, under a mark of that table, and not as a change of the thread (`mem/here`): all that is changed is the
-//! window, and counters. So before anything else is done to a window, it is taken out of the table, and put in after that; and
+//! Bytes are cut from it, and it is opened again, under a mark of that table, and not as a change of the thread
+//! (`mem/here`): all that is changed is the window, and counters. So before anything else is done to a window, it is taken out of the table, and put in after that; and
 //! who finds it marked is a signal handler that has interrupted its thread in a cut: that ends the process.
 //!
 //! In an empty pool, a window may be opened *ahead*, before bare bytes are asked for: after a reset, if the pool had some
 //! before, and in a new pool, if the last that was used for the first time was used for them. If a member comes first after
-//! all, it is closed without a trace: no zone holds bare bytes then. While such a window is open, all that has been taken from the pool's
-//! blocks was cut from it; so a pool without children is emptied by opening it ahead once more, under the same mark as a cut.
+//! all, it is closed without a trace: no zone holds bare bytes then. While such a window is open, all that has been taken
+//! from the pool's blocks was cut from it; so a pool without children is emptied by opening it ahead once more, under the
+//! same mark as a cut.
 
 use core::cell::Cell;
 use core::ffi::c_void;

@@ -245,3 +245,21 @@ fn a_context_from_elsewhere_goes_with_its_handle() {
     drop(root);
     assert_eq!(taken(&notes), [1]);
 }
+
+/// A child with a handle that C code has moved elsewhere ends with its handle all the same, and is not left behind.
+#[test]
+fn a_child_that_was_moved_from_its_handle_ends_with_it() {
+    let notes = Notes::default();
+    let (root, other) = (Context::new("root"), Context::new("other"));
+    let handle = root.handle_child("child");
+    handle.get().unwrap().alloc(Noted(1, notes.clone()));
+    let [child, to] = [handle.get().unwrap().as_raw(), other.as_raw()]
+        // SAFETY: live contexts.
+        .map(|raw| unsafe { tmempool::tree::Chunk::check(raw) }.unwrap());
+    // SAFETY: one thread, live chunks.
+    unsafe { tmempool::ops::steal(Some(to), child) }.unwrap();
+    drop(root);
+    assert_eq!(taken(&notes), [1]);
+    assert!(handle.get().is_none());
+    assert_eq!(other.total_blocks(), 1);
+}

@@ -9,7 +9,7 @@ use tmempool::tree::Chunk;
 use tmempool::tree::chunk::HEADER;
 use tmempool::tree::pool::{PoolRef, Stats};
 
-use super::{Written, bare, free, is_chunk, reset, root};
+use super::{ALONE, Written, bare, free, is_chunk, reset, root};
 
 /// The pool goes to the shared context that `data` is, in the middle of an allocation.
 unsafe extern "C" fn move_away(
@@ -31,6 +31,7 @@ unsafe extern "C" fn move_away(
 
 #[test]
 fn a_pool_that_is_reset_again_and_again_keeps_its_size() {
+    let _alone = ALONE.lock();
     // SAFETY: one thread.
     let pool = unsafe { ops::growable_pool(None, 1000, 0).unwrap() };
     let held = || PoolRef::of_chunk(pool).unwrap().bytes_held();
@@ -61,6 +62,7 @@ fn a_pool_that_is_reset_again_and_again_keeps_its_size() {
 /// that was made for it goes when the pool is emptied.
 #[test]
 fn what_was_refused_leaves_nothing_behind() {
+    let _alone = ALONE.lock();
     for grows in [false, true] {
         // SAFETY: for all of it: one thread, live chunks.
         unsafe {
@@ -95,6 +97,7 @@ fn what_was_refused_leaves_nothing_behind() {
 /// A pool that a limit's function moves to another shared context is that one's, and is left alone.
 #[test]
 fn a_pool_may_move_away_while_a_limit_is_asked() {
+    let _alone = ALONE.lock();
     // SAFETY: for all of it: live chunks; what is shared is entered before.
     unsafe {
         let [from, to] = [c"from", c"to"].map(|name| ops::shared_context(None, name.as_ptr()).unwrap());
@@ -115,6 +118,7 @@ fn a_pool_may_move_away_while_a_limit_is_asked() {
 /// Members are freed down to none again and again; their room must not be given to others while bare bytes are in it.
 #[test]
 fn members_come_and_go_beside_bare_bytes() {
+    let _alone = ALONE.lock();
     // SAFETY: one thread.
     let pool = unsafe { ops::pool(None, 4096).unwrap() };
     let buffer = pool.ptr().addr()..pool.ptr().addr() + 4096;
@@ -139,6 +143,7 @@ fn members_come_and_go_beside_bare_bytes() {
 /// A copy of a live header in bare bytes, with the tag of another place, is no chunk; nor is what a member left there.
 #[test]
 fn forged_headers_are_no_chunks() {
+    let _alone = ALONE.lock();
     // SAFETY: one thread; headers are copied into bare bytes that have room for them.
     unsafe {
         let pool = ops::growable_pool(None, 4096, 0).unwrap();
@@ -164,6 +169,7 @@ fn forged_headers_are_no_chunks() {
 
 #[test]
 fn what_is_no_pool_is_refused() {
+    let _alone = ALONE.lock();
     // SAFETY: one thread, live chunks.
     unsafe {
         let plain = root();
@@ -187,6 +193,7 @@ fn what_is_no_pool_is_refused() {
 /// A pool that had bare bytes and was reset expects some again. If members come first, all its room is theirs.
 #[test]
 fn members_have_the_room_in_which_bare_bytes_were_expected() {
+    let _alone = ALONE.lock();
     // SAFETY: one thread, live chunks.
     unsafe {
         let pool = ops::growable_pool(None, 4096, 0).unwrap();
@@ -220,6 +227,7 @@ fn members_have_the_room_in_which_bare_bytes_were_expected() {
 /// Where something counts, nothing goes the short way: not even what takes no room.
 #[test]
 fn what_counts_closes_what_was_opened_ahead() {
+    let _alone = ALONE.lock();
     // SAFETY: one thread, live chunks.
     unsafe {
         let top = root();
@@ -246,6 +254,7 @@ fn what_counts_closes_what_was_opened_ahead() {
 /// New pools are prepared for what the last was used for. Whichever that was, both kinds of use find all the room.
 #[test]
 fn a_new_pool_serves_what_was_not_expected() {
+    let _alone = ALONE.lock();
     // SAFETY: one thread, live chunks.
     unsafe {
         let top = root();
@@ -273,6 +282,7 @@ fn a_new_pool_serves_what_was_not_expected() {
 /// or be said of it, is seen.
 #[test]
 fn only_what_has_nothing_else_is_emptied_the_short_way() {
+    let _alone = ALONE.lock();
     // SAFETY: for all of it: one thread, live chunks.
     unsafe {
         let top = root();

@@ -12,9 +12,14 @@ mod random;
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
+use std::sync::Mutex;
 
 use tmempool::ops;
 use tmempool::tree::Chunk;
+
+/// Pools of all threads have their places in one table, so the tests run one by one: a pool of another one would close
+/// the short way to those of which a test says that they go it.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Bytes that were written over with one value, and must have it still.
 #[derive(Clone, Copy)]

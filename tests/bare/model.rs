@@ -8,7 +8,7 @@ use tmempool::tree::chunk::MEMBER;
 use tmempool::tree::pool::{PoolRef, Stats};
 
 use super::random::Rng;
-use super::{Written, bare, free, is_chunk, reset, root};
+use super::{ALONE, Written, bare, free, is_chunk, reset, root};
 
 struct World {
     /// The pool's parent, which counts in some programs: then nothing goes the short way.
@@ -154,6 +154,7 @@ impl World {
 
 #[test]
 fn bare_bytes_stay_as_they_were_written() {
+    let _alone = ALONE.lock();
     let (seeds, steps) = if cfg!(miri) { (2, 300) } else { (60, 3000) };
     let mut quick_resets = 0;
     for seed in 1..=seeds {

@@ -288,6 +288,7 @@ mod tests {
 
     #[test]
     fn who_looks_for_a_heap_meets_none_of_shared_contexts() {
+        let _alone = shared::tests::ALONE.lock();
         let shared = Shared::create().unwrap();
         shared.leave();
         let is_among = |heap: HeapRef| HEAPS.all().any(|other| other == heap);

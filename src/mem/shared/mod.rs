@@ -330,16 +330,25 @@ pub(in crate::mem) fn is_reserved(heap: HeapRef) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::mem) mod tests {
     use super::*;
-    use std::sync::Barrier;
+    use std::sync::{Barrier, Mutex};
     use std::thread;
+
+    /// Held by tests that say of a heap that it is shared no more: others might take it for their own.
+    pub(in crate::mem) static ALONE: Mutex<()> = Mutex::new(());
 
     #[test]
     fn nobody_waits_for_threads_that_have_ended_in_a_pause() {
-        let shareds = [(); 2].map(|()| Shared::create().unwrap());
+        let _alone = ALONE.lock();
+        let create = || {
+            let shared = Shared::create().unwrap();
+            // Nobody makes one while it is in another: a fork would wait for both.
+            shared.leave();
+            shared
+        };
+        let shareds = [create(), create()];
         let heaps = shareds.map(|shared| shared.heap().as_ptr().expose_provenance());
-        shareds.into_iter().for_each(Shared::leave);
         let end_in_pauses = move || {
             for (heap, times) in heaps.into_iter().zip([1, 2]) {
                 let heap = HeapRef::from_raw(core::ptr::with_exposed_provenance_mut(heap));
@@ -382,6 +391,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "Miri knows no forks")]
     fn in_the_child_of_a_fork_nobody_waits_for_threads_that_paused() {
         const THREADS: usize = 20;
+        let _alone = ALONE.lock();
         let shared = Shared::create().unwrap();
         shared.leave();
         let paused = Barrier::new(THREADS + 1);

@@ -68,12 +68,7 @@ fn small_ones_that_follow_large_ones_keep_none_of_their_room() {
     for (grow_to, shrink_to) in [(100_000, 100_000), (60_000, 60_000), (60_000, 5_000), (20_000, 20_000)] {
         let more = held(grow_to, shrink_to);
         // Slots of twice the size, or slices of 64 KiB, and what the budget lets stay.
-        let mut most = ROUNDS * 2 * shrink_to.min(64 << 10) + (12 << 20);
-        if shrink_to < 64 << 10 {
-            // The rest of the huge page that the large one ended in, of which the budget does not know: of four guests, and of
-            // four mappings that are kept.
-            most += 8 * (2 << 20);
-        }
+        let most = ROUNDS * 2 * shrink_to.min(64 << 10) + (12 << 20);
         assert!(more < most, "{grow_to} {shrink_to}: {} MiB more are resident", more >> 20);
     }
 }

@@ -62,6 +62,11 @@ impl Budget {
         }
     }
 
+    /// `slices` are resident that nobody has asked for.
+    pub(super) fn find(&mut self, slices: usize) {
+        self.resident += slices;
+    }
+
     /// `slices` in use become free, and stay resident for now.
     pub(super) fn free(&mut self, slices: usize) {
         self.in_use -= slices;

@@ -2,10 +2,10 @@
 //!
 //! Such a mapping looks like a segment with one span, and is told from a shared one by its length. It may have
 //! address space to spare, so that the block grows without moving; when it must move, its pages move and are
-//! not copied. Here `dirty` counts the slices that may hold something else than zeros, and all of `used` is
-//! set. A few mappings that nobody uses any more are kept for the next blocks, and for small ones that grow
-//! (`guests`); so a block may begin with a *tail*, what an earlier one has left beyond its end, and grows into that for
-//! nothing. Tails count as free memory, and are given back as that is.
+//! not copied. Here `dirty` counts the slices that may be resident, and all of `used` is set. What of them lies beyond
+//! the block is its *tail*: the rest of the huge page that it ends in, or what an earlier block has left, for a few
+//! mappings that nobody uses any more are kept for the next blocks, and for small ones that grow (`guests`). A block grows
+//! into its tail for nothing. Tails count as free memory, and are given back as that is.
 
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
@@ -94,18 +94,25 @@ pub(super) fn resize(
     true
 }
 
-/// Purges what is resident behind the first `slices` of a block's own mapping of which the first `dirty` have been used. Of
-/// huge pages, all is that a used one lies in.
+/// Purges what is resident behind the first `slices` of a block's own mapping, of which the first `dirty` are.
 ///
 /// # Safety
 /// Nobody uses any of it.
 unsafe fn purge_tail(segment: SegmentRef, slices: usize, dirty: usize) {
-    let mut end = 1 + dirty;
-    if segment.huge_pages.get() {
-        end = end.next_multiple_of(HUGE_SLICES).min(segment.len.get() / SLICE);
-    }
     // SAFETY: whole slices of the mapping; the rest is the caller's.
-    unsafe { os::purge(segment.slice(1 + slices), (end - (1 + slices)) * SLICE) };
+    unsafe { os::purge(segment.slice(1 + slices), (dirty - slices) * SLICE) };
+}
+
+/// How many slices will be resident when the first `used` of a block's own mapping are, and the first `dirty` are already: of a
+/// huge page that is used for the first time, all.
+fn resident_with(segment: SegmentRef, used: usize, dirty: usize) -> usize {
+    let end_of_page = |slices: usize| (1 + slices).next_multiple_of(HUGE_SLICES) - 1;
+    let end = end_of_page(used);
+    if segment.huge_pages.get() && used > end_of_page(dirty) && (1 + end) * SLICE <= segment.len.get() {
+        end
+    } else {
+        used.max(dirty)
+    }
 }
 
 /// Moves a block with a mapping of its own to where it can be `bytes` long, without copying it.
@@ -193,15 +200,17 @@ impl Lists {
 
     /// The block with a mapping of its own that had `have` slices gets `want`, more.
     fn extend(&mut self, segment: SegmentRef, have: usize, want: usize) {
-        let dirty = segment.dirty.get() as usize;
-        self.budget.claim(want - have, dirty.clamp(have, want) - have);
-        segment.dirty.set(dirty.max(want) as u64);
-        self.set_tail(segment, dirty > want);
-        self.guests.see(have, want);
-        self.invite();
         if want >= HUGE && !segment.huge_pages.replace(true) {
             os::prefer_huge_pages(segment.bytes(), segment.len.get(), true);
         }
+        let dirty = segment.dirty.get() as usize;
+        let resident = resident_with(segment, want, dirty);
+        self.budget.claim(want - have, dirty.clamp(have, want) - have);
+        self.budget.find(resident - dirty.max(want));
+        segment.dirty.set(resident as u64);
+        self.set_tail(segment, resident > want);
+        self.guests.see(have, want);
+        self.invite();
     }
 
     /// Whether a block's own mapping is in the list of those with a tail.

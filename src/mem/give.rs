@@ -47,7 +47,7 @@ pub unsafe fn give_to(span: SpanRef, at: NonNull<u8>) {
 /// after.
 pub struct ReadySpan(SpanRef);
 
-/// `span`, if it is one of slots of the calling thread's heap, and not full. `None` says nothing.
+/// `span`, if it is one of slots of the calling thread's heap. `None` says nothing.
 #[inline(always)]
 fn ready_span(span: SpanRef) -> Option<ReadySpan> {
     HeapRef::from_raw(span.taker()).is_some_and(HeapRef::is_mine).then_some(ReadySpan(span))
@@ -141,6 +141,9 @@ pub(super) fn hand_back(span: SpanRef, slots: Chain) {
 /// What the owner does with slots that other threads freed: they come before those that are free already.
 pub(super) fn collected(span: NonNull<Span>, slots: Chain) {
     let span = SpanRef::from_mail(span);
+    if span.state() == State::Full {
+        reopen(span, span.carved());
+    }
     if let Some(free) = span.free.get() {
         // SAFETY: the slot is free, and the owner's since it was taken.
         unsafe { slots.last.as_ref() }.next.set(Some(free));
@@ -177,11 +180,84 @@ fn put_back(span: SpanRef, slot: NonNull<Slot>) {
 #[cold]
 #[inline(never)]
 fn settle(span: SpanRef) {
-    let heap = HeapRef::of_span(span);
     if span.state() == State::Full {
-        heap.lay_up(span);
+        reopen(span, span.carved() - 1);
     }
     if span.used.get() == 0 && span.state() == State::Partial {
-        heap.rest(span);
+        HeapRef::of_span(span).rest(span);
+    }
+}
+
+/// `span`, which was full, waits for use, with `used` slots in use.
+fn reopen(span: SpanRef, used: u32) {
+    span.used.set(used);
+    HeapRef::of_span(span).lay_up(span);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::mem::geometry::SLICE;
+    use crate::mem::size;
+
+    const CLASS: usize = 1;
+
+    fn take(heap: HeapRef) -> NonNull<u8> {
+        heap.take(CLASS).unwrap().0
+    }
+
+    fn span_of(slot: NonNull<u8>) -> SpanRef {
+        // SAFETY: it lies in a span in use.
+        unsafe { SpanRef::of(slot.expose_provenance().get()) }
+    }
+
+    /// All slots of a span.
+    fn fill(heap: HeapRef) -> (SpanRef, Vec<NonNull<u8>>) {
+        let slots: Vec<_> = (0..SLICE / size::slot_size(CLASS)).map(|_| take(heap)).collect();
+        (span_of(slots[0]), slots)
+    }
+
+    #[test]
+    fn who_takes_the_last_slot_leaves_another_one_at_hand() {
+        let heap = HeapRef::create(os::thread_pointer()).unwrap();
+        assert!(heap.take_ready(CLASS).is_none(), "there is no span");
+        let (span, slots) = fill(heap);
+        assert_eq!(span.state(), State::Full);
+        let (next, _) = heap.take_ready(CLASS).unwrap();
+        assert_ne!(span_of(next), span);
+        // SAFETY: taken above.
+        slots.into_iter().chain([next]).for_each(|slot| unsafe { give(slot) });
+        heap.retire_empty_spans();
+        // SAFETY: all that was taken has been given back.
+        unsafe { heap.destroy() };
+    }
+
+    #[test]
+    fn a_full_span_knows_what_is_in_use_whichever_way_slots_come_back() {
+        let heap = HeapRef::create(os::thread_pointer()).unwrap();
+        type Way = fn(SpanRef, NonNull<u8>);
+        // SAFETY: for both: what is given back below was taken, and nobody uses it.
+        let (own, slow): (Way, Way) =
+            (|_, slot| unsafe { give(slot) }, |span, slot| unsafe { give_slow(span, slot) });
+        let mailed: Way = |span, slot| {
+            hand_back(span, Chain::of(slot.cast()));
+            HeapRef::of_span(span).collect();
+        };
+        for way in [own, slow, mailed] {
+            let (span, mut slots) = fill(heap);
+            let n = slots.len() as u32;
+            assert_eq!(span.state(), State::Full);
+            way(span, slots.pop().unwrap());
+            assert_eq!((span.state(), span.used.get()), (State::Partial, n - 1));
+            while let Some(slot) = slots.pop() {
+                assert_eq!(span.used.get(), slots.len() as u32 + 1);
+                way(span, slot);
+            }
+        }
+        heap.retire_empty_spans();
+        // SAFETY: all that was taken has been given back.
+        unsafe { heap.destroy() };
     }
 }

@@ -5,7 +5,9 @@
 //! next thread (see `threads`). Heaps are unmapped only when the library is unloaded with nothing in it.
 //!
 //! Slots are taken from one span of a class until it has none left, so that what is allocated
-//! together lies together, however it was freed; spans wait for reuse first in, first out.
+//! together lies together, however it was freed; spans wait for reuse first in, first out. Who takes the last slot of a
+//! span makes another one current: so a current span always has a slot at hand, and whether it is the last is all
+//! that the short way asks.
 
 use core::cell::Cell;
 use core::ops::Deref;
@@ -158,48 +160,69 @@ impl HeapRef {
     #[inline(always)]
     pub fn take_ready(self, class: usize) -> Option<(NonNull<u8>, u32)> {
         let span = self.current[class].get();
-        let slot = span.free.get()?;
-        Some((pop(span, slot), span.tag()))
+        // SAFETY: each current span has a free slot, and so has what stands for none.
+        let slot = unsafe { span.free.get().unwrap_unchecked() };
+        // SAFETY: as in `pop`.
+        let next = unsafe { slot.as_ref() }.next.get()?;
+        Some((pop(span, slot, Some(next)), span.tag()))
     }
 
+    /// [`take`](HeapRef::take) where no other slot would be left at hand: with this one, the class gets its next ones.
     #[cold]
     #[inline(never)]
     fn take_slow(self, class: usize) -> Option<(NonNull<u8>, u32)> {
-        self.collect();
-        let current = self.current[class].get();
-        let has_some = current != SpanRef::none();
-        if has_some {
-            if current.free.get().is_some() || current.carve() {
-                return current.free.get().map(|slot| (pop(current, slot), current.tag()));
-            }
-            current.used.set(current.carved());
-            current.set_state(State::Full);
-            self.current[class].set(SpanRef::none());
+        if !self.mailbox.is_empty() {
+            self.collect();
         }
-        let span = match self.waiting[class].pop_first() {
-            Some(span) => {
-                if span.used.get() == 0 {
-                    self.idle.take_out(span);
-                }
-                span
+        if self.current[class].get() == SpanRef::none() && !self.reopen(class) {
+            self.open_new(class, false)?;
+        }
+        let span = self.current[class].get();
+        let slot = span.free.get()?;
+        // SAFETY: as in `pop`.
+        let next = unsafe { slot.as_ref() }.next.get();
+        let taken = (pop(span, slot, next), span.tag());
+        if next.is_none() && !(span.can_be_carved() && span.carve()) {
+            span.become_full();
+            if !self.reopen(class) {
+                self.current[class].set(SpanRef::none());
+                // If there is none, who comes next is told.
+                let _ = self.open_new(class, true);
             }
-            None => {
-                // Of the first span of a class, no more may ever be used than a few slots.
-                let huge_pages = has_some && self.spans.load(Relaxed) >= LARGE;
-                let span = segment::slots(self, class, huge_pages)?;
-                self.count_spans(1);
-                if !has_some {
-                    span.carve_coloured();
-                }
-                span
-            }
-        };
-        span.set_state(State::Current);
-        self.current[class].set(span);
+        }
+        Some(taken)
+    }
+
+    /// Makes a span that waits with free slots the current one of its class, for which there is none, if one waits.
+    #[inline]
+    fn reopen(self, class: usize) -> bool {
+        let Some(span) = self.waiting[class].pop_first() else { return false };
+        if span.used.get() == 0 {
+            self.idle.take_out(span);
+        }
         if span.free.get().is_none() {
             span.carve();
         }
-        span.free.get().map(|slot| (pop(span, slot), span.tag()))
+        span.set_state(State::Current);
+        self.current[class].set(span);
+        true
+    }
+
+    /// Makes a new span the current one of its class, for which there is none; `had_some` says that there was one just now.
+    #[inline(never)]
+    fn open_new(self, class: usize, had_some: bool) -> Option<()> {
+        // Of the first span of a class, no more may ever be used than a few slots.
+        let huge_pages = had_some && self.spans.load(Relaxed) >= LARGE;
+        let span = segment::slots(self, class, huge_pages)?;
+        self.count_spans(1);
+        if had_some {
+            span.carve();
+        } else {
+            span.carve_coloured();
+        }
+        span.set_state(State::Current);
+        self.current[class].set(span);
+        Some(())
     }
 
     /// A block of at least `bytes` with a span of its own, at whose start it begins, and the tag of the span. The heap is
@@ -329,9 +352,10 @@ impl HeapRef {
 
     /// `span`, of which slots are in use, waits for use; or it is full.
     fn lay_up_or_fill(self, span: SpanRef) {
-        span.set_state(State::Full);
         if span.free.get().is_some() || span.can_be_carved() {
             self.lay_up(span);
+        } else {
+            span.become_full();
         }
     }
 
@@ -414,10 +438,9 @@ impl Heap {
     }
 }
 
+/// Takes the first slot of a span's free list, which is free memory, off it; `next` comes after it.
 #[inline(always)]
-fn pop(span: SpanRef, slot: NonNull<Slot>) -> NonNull<u8> {
-    // SAFETY: a slot on the free list is free memory of the span.
-    let next = unsafe { slot.as_ref() }.next.get();
+fn pop(span: SpanRef, slot: NonNull<Slot>, next: Option<NonNull<Slot>>) -> NonNull<u8> {
     span.free.set(next);
     // Before anything is written to the slot: see `inherited`.
     compiler_fence(Release);
@@ -438,9 +461,15 @@ impl Waiting {
         self.last.set(Some(span));
     }
 
+    #[inline]
     fn pop_first(&self) -> Option<SpanRef> {
         let span = self.first.get()?;
-        self.remove(span);
+        let next = span.next.get();
+        self.first.set(next);
+        match next {
+            Some(next) => next.prev.set(None),
+            None => self.last.set(None),
+        }
         Some(span)
     }
 

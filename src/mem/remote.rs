@@ -175,6 +175,12 @@ impl<S: Mailed> Mailbox<S> {
         }
     }
 
+    /// Whether nothing is in it. The owner asks this first: an exchange waits for all stores before it.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.load(Relaxed).is_null()
+    }
+
     /// Takes all spans out, whatever has been handed back to them. No other thread uses the mailbox.
     pub(super) fn clear(&self) {
         self.0.store(ptr::null_mut(), Relaxed);

@@ -7,7 +7,8 @@
 //!
 //! Invariants of a head: `used` counts the slots handed out and not yet collected, whoever freed
 //! them, but in a current span, where nobody counts what is handed out: `used` is too small there, by any number, until the span is
-//! current no more; a span whose slots have all been collected is the only one that may be released; slots
+//! current no more; and in a full one, where it is 1, so that the first slot that comes back is told, as the last one in use
+//! is; a span whose slots have all been collected is the only one that may be released; slots
 //! from `carved` on have never been handed out since the span was made.
 //!
 //! Only the owner of the span's heap touches a `Cell`; other threads read the atomic fields and
@@ -45,11 +46,11 @@ const FEW_COLOURS: usize = COLOURS / 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
-    /// The heap takes slots of this class from it.
+    /// The heap takes slots of this class from it, and there is one at least.
     Current,
     /// It waits in its class's list with slots to give.
     Partial,
-    /// It had no slot left when last looked at, and is in no list.
+    /// It has no slot left, but for what other threads have handed back, and is in no list.
     Full,
     /// It is no heap's, but the slab of a pool: see [`slab`](super::slab).
     Slab,
@@ -70,8 +71,8 @@ pub struct Span {
     class: Cell<u8>,
     zeroed: Cell<bool>,
     heap: AtomicPtr<Heap>,
-    /// The heap, while slots that its owner gives back need no more than to be put on the free list, but for the last one
-    /// in use; none under options that change what a free does.
+    /// The heap, while slots that its owner gives back need no more than to be put on the free list, but where `used` becomes
+    /// 0; none under options that change what a free does.
     taker: AtomicPtr<Heap>,
     pub(super) free: Cell<Option<NonNull<Slot>>>,
     pub(super) used: Cell<u32>,
@@ -114,12 +115,18 @@ impl Deref for SpanRef {
 }
 
 impl SpanRef {
-    /// The span that stands for "none": it has no slot to give and is never written to.
+    /// The span that stands for "none". It has one free slot, as every current span has one at least, but nobody takes the last
+    /// one without a look at what the span is. It is never written to.
     pub const fn none() -> SpanRef {
-        struct Empty(Span);
-        // SAFETY: nobody writes to it: it is never in a list and never has a slot to take back.
-        unsafe impl Sync for Empty {}
-        static EMPTY: Empty = Empty(Span::unused());
+        struct Empty<T>(T);
+        // SAFETY: nobody writes to them: the span is never in a list and never has a slot to take back.
+        unsafe impl<T> Sync for Empty<T> {}
+        static SLOT: Empty<Slot> = Empty(Slot { stamp: 0, next: Cell::new(None) });
+        static EMPTY: Empty<Span> = {
+            let mut span = Span::unused();
+            span.free = Cell::new(Some(NonNull::from_ref(&SLOT.0)));
+            Empty(span)
+        };
         SpanRef(NonNull::from_ref(&EMPTY.0))
     }
 
@@ -282,11 +289,20 @@ impl SpanRef {
         self.set_all_states(State::Full);
     }
 
+    /// It is no heap's: nobody takes slots back.
     fn set_all_states(self, state: State) {
         for i in 0..geometry::slices_for(self.len()) {
             // SAFETY: as in `mark`.
-            unsafe { self.0.add(i).as_ref() }.set_state(state);
+            let slice = unsafe { self.0.add(i).as_ref() };
+            slice.state.store(state as u8, Relaxed);
+            slice.taker.store(core::ptr::null_mut(), Relaxed);
         }
+    }
+
+    /// The last slot of this span has been taken. It is in no list.
+    pub(super) fn become_full(self) {
+        self.used.set(1);
+        self.set_state(State::Full);
     }
 
     fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
@@ -417,14 +433,13 @@ impl Span {
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state as u8, Relaxed);
         let taker = match state {
-            State::Current | State::Partial if process::mode() == 0 => self.heap.load(Relaxed),
+            State::Current | State::Partial | State::Full if process::mode() == 0 => self.heap.load(Relaxed),
             _ => core::ptr::null_mut(),
         };
         self.taker.store(taker, Relaxed);
     }
 
-    /// The heap it belongs to, if it is [current](State::Current) or [partial](State::Partial), and no option changes what a
-    /// free does; else null.
+    /// The heap it belongs to, if it is a span of slots, and no option changes what a free does; else null.
     #[inline(always)]
     pub(super) fn taker(&self) -> *mut Heap {
         self.taker.load(Relaxed)

@@ -121,7 +121,8 @@ impl Tsan {
         cargo.args(["--package", "tmempool-capi", "--lib", "--crate-type", "staticlib"]);
         cargo.args(["--target", host.trim(), "--target-dir"]).arg(&target);
         // The libraries of the toolchain are not compiled for it; only inlined functions of theirs are used.
-        cargo.env("RUSTFLAGS", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer");
+        let watching = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg tmempool_watched";
+        cargo.env("RUSTFLAGS", watching);
         for set_by_cargo in ["RUSTC", "CARGO", "RUSTUP_TOOLCHAIN", "CARGO_ENCODED_RUSTFLAGS"] {
             cargo.env_remove(set_by_cargo);
         }

@@ -25,6 +25,7 @@ use core::sync::atomic::{
 };
 
 use super::domain;
+use super::fresh;
 use super::name::NameWord;
 use super::newest::Newest;
 use super::parent::Parent;
@@ -196,17 +197,7 @@ impl Chunk {
             None => Newest::none(),
         };
         // SAFETY: the caller's.
-        unsafe {
-            header.write(Header {
-                tag: Tag::new(tag),
-                size: Cell::new(size as u32),
-                parent: Parent::new(Some(parent)),
-                next: Cell::new(first),
-                prev: Cell::new(None),
-                child: hints,
-                name: NameWord::new(name),
-            });
-        }
+        unsafe { fresh::write_child(header, tag, size as u32, parent, first, hints, name) };
         parent.child.set(Some(child));
         child
     }

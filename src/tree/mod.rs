@@ -3,6 +3,7 @@
 
 pub mod chunk;
 pub(crate) mod domain;
+mod fresh;
 pub mod limit;
 pub(crate) mod links;
 pub mod meter;

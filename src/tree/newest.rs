@@ -51,6 +51,13 @@ impl Newest {
         Newest(AtomicPtr::new(ptr::without_provenance_mut(word)))
     }
 
+    /// What stands in the header.
+    #[allow(dead_code, reason = "where headers are written word by word")]
+    #[inline(always)]
+    pub(super) fn into_word(self) -> *mut Header {
+        self.0.into_inner()
+    }
+
     /// The newest child.
     #[inline(always)]
     pub(crate) fn get(&self) -> Option<Chunk> {

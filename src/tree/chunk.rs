@@ -25,7 +25,7 @@ use core::sync::atomic::{
 };
 
 use super::domain;
-use super::fresh;
+use super::fresh::Fresh;
 use super::name::NameWord;
 use super::newest::Newest;
 use super::parent::Parent;
@@ -186,20 +186,48 @@ impl Chunk {
         name: *const c_char,
         strewn: bool,
     ) -> Chunk {
-        let header = at.cast::<Header>();
-        let child = Chunk(header);
-        let first = parent.child.get();
-        let hints = match first {
-            Some(first) => {
-                first.prev.set(Some(child));
-                if strewn { Newest::none_before(first) } else { Newest::none() }
-            }
-            None => Newest::none(),
+        let child = Chunk(at.cast());
+        let next = child.come_before_children_of(parent);
+        let hints = match next {
+            Some(next) if strewn => Newest::none_before(next),
+            _ => Newest::none(),
         };
         // SAFETY: the caller's.
-        unsafe { fresh::write_child(header, tag, size as u32, parent, first, hints, name) };
+        unsafe { Fresh { tag, size: size as u32, parent, next, hints, name }.write(child.0) };
         parent.child.set(Some(child));
         child
+    }
+
+    /// [`create_child`](Chunk::create_child) of a member of a pool.
+    ///
+    /// # Safety
+    /// As for that.
+    #[inline(always)]
+    pub(super) unsafe fn create_member(
+        at: NonNull<u8>,
+        tag: u32,
+        size: usize,
+        parent: Chunk,
+        name: *const c_char,
+    ) -> Chunk {
+        let child = Chunk(at.cast());
+        let next = child.come_before_children_of(parent);
+        // SAFETY: the caller's.
+        unsafe {
+            Fresh { tag, size: size as u32, parent, next, hints: Newest::none(), name }.write_words(child.0);
+        }
+        parent.child.set(Some(child));
+        child
+    }
+
+    /// The first of the children of `parent`, which knows that this one, which has no header yet, comes before it.
+    #[inline(always)]
+    fn come_before_children_of(self, parent: Chunk) -> Option<Chunk> {
+        let first = parent.child.get();
+        if let Some(first) = first {
+            first.prev.set(Some(self));
+        }
+        first
     }
 
     /// The chunk whose header lies at `header`.

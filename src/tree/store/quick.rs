@@ -124,7 +124,7 @@ pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Opt
     }
     let (at, tag) = PoolRef::serving(parent)?.cut(size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
+    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
 }
 
 /// [`pool_child`] of a pool's chunk that has no other flag, only if the room is at hand. `None` says nothing.
@@ -136,7 +136,7 @@ pub(crate) fn ready_pool_child(parent: Chunk, size: usize, name: *const c_char) 
     let _change = Change::begin();
     let (at, tag) = PoolRef::of_heap_chunk(parent).cut_ready(size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
+    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
 }
 
 /// A new child of the chunk that `suspect` is, if that is a member of a pool without flags, and its pool has room. `None`
@@ -149,7 +149,7 @@ pub(crate) fn member_child(suspect: Suspect, size: usize, name: *const c_char) -
     let _change = Change::begin();
     let (parent, at, tag) = PoolRef::cut_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
+    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
 }
 
 /// [`member_child`], only if the room is at hand. `None` says nothing.
@@ -161,7 +161,7 @@ pub(crate) fn ready_member_child(suspect: Suspect, size: usize, name: *const c_c
     let _change = Change::begin();
     let (parent, at, tag) = PoolRef::cut_ready_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_child(at, tag, size, parent, name, false) })
+    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
 }
 
 /// A new child of `parent`, whose `shared` heap the calling thread has entered: the short way, with no pool and no limit.

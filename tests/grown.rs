@@ -90,6 +90,36 @@ fn what_grows_after_a_large_one_is_not_copied_on_its_way() {
     assert_ne!(next.as_ptr(), at);
 }
 
+/// Blocks that grow into what larger ones have left hold no more of that than is soon used again, though larger ones are made
+/// anew all the time.
+#[test]
+#[cfg_attr(miri, ignore = "Miri knows no resident memory")]
+fn many_that_grow_a_little_do_not_hold_what_large_ones_have_left() {
+    const BLOCKS: usize = 40;
+    const GROWN: usize = 300_000;
+    let _alone = ALONE.lock();
+    let ctx = Context::new("growth");
+    mem::threads::release_free_memory();
+    let before = resident();
+    for round in 0..10 {
+        let kept: Vec<_> = (0..BLOCKS)
+            .map(|_| {
+                let vec = grown(&ctx, GROWN);
+                for bytes in [20, 30_000, 5_000_000] {
+                    let mut one = CtxVec::new_in(&ctx);
+                    one.resize(bytes, 1_u8);
+                }
+                vec
+            })
+            .collect();
+        let more = resident() - before;
+        // Each in whole slices; what the budget lets stay; four that may yet grow.
+        let most = BLOCKS * (GROWN + (64 << 10)) + (12 << 20) + 4 * 5_000_000;
+        assert!(more < most, "round {round}: {} MiB more are resident", more >> 20);
+        drop(kept);
+    }
+}
+
 /// Guests that outgrow their mapping, at once, keep their contents.
 #[test]
 fn a_small_one_becomes_larger_than_what_it_was_given() {

@@ -43,6 +43,11 @@ impl Budget {
         BASE + self.in_use / 8
     }
 
+    /// Whether more stays resident than would without what was learned.
+    pub(super) fn uses_extra(&self) -> bool {
+        self.resident > self.ordinary()
+    }
+
     /// `slices` are put to use, of which `resident` were.
     pub(super) fn claim(&mut self, slices: usize, resident: usize) {
         let fetched = (slices - resident).min(self.given);
@@ -75,7 +80,7 @@ impl Budget {
 
     /// Whether something resident must be given back.
     pub(super) fn is_exceeded(&mut self) -> bool {
-        if self.resident <= self.ordinary() {
+        if !self.uses_extra() {
             return false;
         }
         if self.extra > 0 && os::milliseconds() - self.useful_at > MEMORY {
@@ -84,9 +89,15 @@ impl Budget {
         self.resident > self.ordinary() + self.extra
     }
 
+    /// `slices` that were resident have been given back, of what only one block could have used again: nothing is learned from
+    /// what others fetch after that.
+    pub(super) fn give_back_tail(&mut self, slices: usize) {
+        self.resident -= slices;
+    }
+
     /// `slices` that were resident have been given back.
     pub(super) fn give_back(&mut self, slices: usize) {
-        self.resident -= slices;
+        self.give_back_tail(slices);
         let now = os::milliseconds();
         if now - self.given_at > TOO_EARLY {
             self.given = 0;
@@ -128,6 +139,17 @@ mod tests {
             }
         }
         assert!(given[0] > 800 && given[1] == 0, "{given:?}");
+    }
+
+    #[test]
+    fn what_only_one_block_could_have_used_teaches_nothing() {
+        let mut budget = Budget::new();
+        for _ in 0..10 {
+            budget.claim(1000, budget.resident.min(1000));
+            budget.free(1000);
+            budget.give_back_tail(1000);
+        }
+        assert_eq!((budget.extra, budget.resident), (0, 0));
     }
 
     #[test]

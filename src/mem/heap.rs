@@ -181,11 +181,18 @@ impl HeapRef {
         let slot = span.free.get()?;
         // SAFETY: as in `pop`.
         let next = unsafe { slot.as_ref() }.next.get();
-        let taken = (pop(span, slot, next), span.tag());
-        if next.is_none() && !(span.can_be_carved() && span.carve()) {
+        if next.is_some() {
+            return Some((pop(span, slot, next), span.tag()));
+        }
+        // First: it is no current span without a slot, not even for a signal handler.
+        self.current[class].set(SpanRef::none());
+        compiler_fence(Release);
+        let taken = (pop(span, slot, None), span.tag());
+        if span.can_be_carved() && span.carve() {
+            self.current[class].set(span);
+        } else {
             span.become_full();
             if !self.reopen(class) {
-                self.current[class].set(SpanRef::none());
                 // If there is none, who comes next is told.
                 let _ = self.open_new(class, true);
             }

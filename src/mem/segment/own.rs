@@ -81,26 +81,14 @@ pub(super) fn resize(
     if want > have {
         lists.extend(segment, have, want);
     } else {
-        lists.set_tail(segment, false);
-        let dirty = segment.dirty.replace(want as u64) as usize;
         lists.budget.free(have - want);
-        lists.budget.give_back(dirty - want);
         // SAFETY: the caller has given up what is cut off.
-        unsafe { purge_tail(segment, want, dirty) };
+        unsafe { lists.purge_tail(segment, want) };
         lists.guests.see(have, want);
         lists.invite();
     }
     span.set_len(want * SLICE);
     true
-}
-
-/// Purges what is resident behind the first `slices` of a block's own mapping, of which the first `dirty` are.
-///
-/// # Safety
-/// Nobody uses any of it.
-unsafe fn purge_tail(segment: SegmentRef, slices: usize, dirty: usize) {
-    // SAFETY: whole slices of the mapping; the rest is the caller's.
-    unsafe { os::purge(segment.slice(1 + slices), (dirty - slices) * SLICE) };
 }
 
 /// How many slices will be resident when the first `used` of a block's own mapping are, and the first `dirty` are already: of a
@@ -158,6 +146,7 @@ impl Lists {
         }
         self.spares.rotate_right(1);
         self.spares[0] = Some(segment);
+        self.drop_long_tails();
         if self.budget.is_exceeded() {
             self.drop_tails();
         }
@@ -222,19 +211,50 @@ impl Lists {
         }
     }
 
+    /// Purges tails that are more than twice as long as their blocks, but for a few that came last, if more stays resident than without what
+    /// was learned: that is kept because memory was fetched again, and a tail is of use to its block alone, if it grows.
+    pub(super) fn drop_long_tails(&mut self) {
+        if self.budget.uses_extra() {
+            self.drop_tails_if(SPARES, &|block, tail| tail > 2 * block);
+        }
+    }
+
     /// Purges what blocks' own mappings hold beyond their blocks. Returns the bytes that this was.
     pub(super) fn drop_tails(&mut self) -> usize {
+        self.drop_tails_if(0, &|_, _| true)
+    }
+
+    /// Purges tails but for the `keep` that came last, if `is_to_go` with how many slices the block has, and its tail. Returns
+    /// the bytes that this was.
+    fn drop_tails_if(&mut self, keep: usize, is_to_go: &dyn Fn(usize, usize) -> bool) -> usize {
         let mut given = 0;
-        while let Some(segment) = self.tails {
-            self.set_tail(segment, false);
+        let mut next = core::iter::successors(self.tails, |segment| segment.next_open.get()).nth(keep);
+        while let Some(segment) = next {
+            next = segment.next_open.get();
             let slices = geometry::slices_for(segment.descriptor(1).len());
-            let dirty = segment.dirty.replace(slices as u64) as usize;
-            self.budget.give_back(dirty - slices);
-            given += (dirty - slices) * SLICE;
-            // SAFETY: behind the block.
-            unsafe { purge_tail(segment, slices, dirty) };
+            if is_to_go(slices, segment.dirty.get() as usize - slices) {
+                // SAFETY: behind the block.
+                given += unsafe { self.purge_tail(segment, slices) };
+            }
         }
         given
+    }
+
+    /// Purges what is resident behind the first `slices` of a block's own mapping, which has no tail then. Returns the bytes
+    /// that this was: none where the system refuses, as it does with memory that is locked; what is there is resident still.
+    ///
+    /// # Safety
+    /// Nobody uses any of it.
+    unsafe fn purge_tail(&mut self, segment: SegmentRef, slices: usize) -> usize {
+        self.set_tail(segment, false);
+        let tail = segment.dirty.get() as usize - slices;
+        // SAFETY: whole slices of the mapping; the rest is the caller's.
+        if !unsafe { os::purge(segment.slice(1 + slices), tail * SLICE) } {
+            return 0;
+        }
+        segment.dirty.set(slices as u64);
+        self.budget.give_back_tail(tail);
+        tail * SLICE
     }
 
     /// Unmaps the spare mappings. Returns the bytes that they held.

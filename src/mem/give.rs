@@ -220,15 +220,30 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_the_last_slot_leaves_another_one_at_hand() {
+    fn who_takes_the_last_slot_of_a_span_leaves_one_that_waits() {
         let heap = HeapRef::create(os::thread_pointer()).unwrap();
         assert!(heap.take_ready(CLASS).is_none(), "there is no span");
-        let (span, slots) = fill(heap);
-        assert_eq!(span.state(), State::Full);
-        let (next, _) = heap.take_ready(CLASS).unwrap();
-        assert_ne!(span_of(next), span);
-        // SAFETY: taken above.
-        slots.into_iter().chain([next]).for_each(|slot| unsafe { give(slot) });
+        let (first, mut slots) = fill(heap);
+        assert!(heap.take_ready(CLASS).is_none(), "there is none with a free slot");
+        slots.push(take(heap));
+        let second = span_of(slots[slots.len() - 1]);
+        assert_eq!((first.state(), second.state()), (State::Full, State::Current));
+        for slot in slots.drain(..3) {
+            // SAFETY: taken by `fill`.
+            unsafe { give(slot) };
+        }
+        while second.state() == State::Current {
+            slots.push(take(heap));
+        }
+        assert_eq!((first.state(), second.state()), (State::Current, State::Full));
+        for is_last in [false, false, true] {
+            let ready = heap.take_ready(CLASS).map(|(slot, _)| slot);
+            assert_eq!(ready.is_none(), is_last);
+            slots.push(ready.unwrap_or_else(|| take(heap)));
+        }
+        assert_eq!((first.state(), slots.len()), (State::Full, 2 * SLICE / size::slot_size(CLASS)));
+        // SAFETY: all were taken, and are given back once.
+        slots.into_iter().for_each(|slot| unsafe { give(slot) });
         heap.retire_empty_spans();
         // SAFETY: all that was taken has been given back.
         unsafe { heap.destroy() };

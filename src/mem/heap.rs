@@ -6,8 +6,8 @@
 //!
 //! Slots are taken from one span of a class until it has none left, so that what is allocated
 //! together lies together, however it was freed; spans wait for reuse first in, first out. Who takes the last slot of a
-//! span makes another one current: so a current span always has a slot at hand, and whether it is the last is all
-//! that the short way asks.
+//! span makes another one current, or none: so a current span always has a slot at hand, and whether it is the last is
+//! all that the short way asks.
 
 use core::cell::Cell;
 use core::ops::Deref;
@@ -174,8 +174,9 @@ impl HeapRef {
         if !self.mailbox.is_empty() {
             self.collect();
         }
-        if self.current[class].get() == SpanRef::none() && !self.reopen(class) {
-            self.open_new(class, false)?;
+        let current = self.current[class].get();
+        if !current.exists() && !self.reopen(class) {
+            self.open_new(class, current == SpanRef::spent())?;
         }
         let span = self.current[class].get();
         let slot = span.free.get()?;
@@ -185,17 +186,15 @@ impl HeapRef {
             return Some((pop(span, slot, next), span.tag()));
         }
         // First: it is no current span without a slot, not even for a signal handler.
-        self.current[class].set(SpanRef::none());
+        self.current[class].set(SpanRef::spent());
         compiler_fence(Release);
         let taken = (pop(span, slot, None), span.tag());
         if span.can_be_carved() && span.carve() {
             self.current[class].set(span);
         } else {
             span.become_full();
-            if !self.reopen(class) {
-                // If there is none, who comes next is told.
-                let _ = self.open_new(class, true);
-            }
+            // If none waits, a new one comes when it is needed.
+            self.reopen(class);
         }
         Some(taken)
     }
@@ -215,7 +214,7 @@ impl HeapRef {
         true
     }
 
-    /// Makes a new span the current one of its class, for which there is none; `had_some` says that there was one just now.
+    /// Makes a new span the current one of its class, for which there is none; `had_some` says that one was used up.
     #[inline(never)]
     fn open_new(self, class: usize, had_some: bool) -> Option<()> {
         // Of the first span of a class, no more may ever be used than a few slots.
@@ -299,7 +298,7 @@ impl HeapRef {
     pub(super) fn retire_empty_spans(self) {
         for current in &self.current {
             let span = current.get();
-            if span != SpanRef::none() && span.count_free() == span.carved() {
+            if span.exists() && span.count_free() == span.carved() {
                 current.set(SpanRef::none());
                 self.release(span);
             }
@@ -312,7 +311,7 @@ impl HeapRef {
         self.retire_empty_spans();
         for current in &self.current {
             let span = current.replace(SpanRef::none());
-            if span != SpanRef::none() {
+            if span.exists() {
                 span.used.set(span.carved() - span.count_free());
                 self.lay_up_or_fill(span);
             }

@@ -98,6 +98,19 @@ offsets! {
     SpanOffsets of Span { tag, back, state, class, carved, slot_size, len, inset, heap }
 }
 
+/// What stands for a span where there is none.
+struct Stub<T>(T);
+
+// SAFETY: nobody writes to one: the span is never in a list and never has a slot to take back.
+unsafe impl<T> Sync for Stub<T> {}
+
+const fn stub() -> Stub<Span> {
+    static SLOT: Stub<Slot> = Stub(Slot { stamp: 0, next: Cell::new(None) });
+    let mut span = Span::unused();
+    span.free = Cell::new(Some(NonNull::from_ref(&SLOT.0)));
+    Stub(span)
+}
+
 /// A span descriptor in a mapped segment. Copies are handles; the segment outlives them because a
 /// span is released only when nobody holds a slot of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,26 +121,29 @@ impl Deref for SpanRef {
 
     #[inline(always)]
     fn deref(&self) -> &Span {
-        // SAFETY: a SpanRef is made only for descriptors in mapped segments, and for the static
-        // empty span; all fields are cells or atomics.
+        // SAFETY: a SpanRef is made only for descriptors in mapped segments, and for stubs, which are
+        // static; all fields are cells or atomics.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl SpanRef {
-    /// The span that stands for "none". It has one free slot, as every current span has one at least, but nobody takes the last
-    /// one without a look at what the span is. It is never written to.
-    pub const fn none() -> SpanRef {
-        struct Empty<T>(T);
-        // SAFETY: nobody writes to them: the span is never in a list and never has a slot to take back.
-        unsafe impl<T> Sync for Empty<T> {}
-        static SLOT: Empty<Slot> = Empty(Slot { stamp: 0, next: Cell::new(None) });
-        static EMPTY: Empty<Span> = {
-            let mut span = Span::unused();
-            span.free = Cell::new(Some(NonNull::from_ref(&SLOT.0)));
-            Empty(span)
-        };
-        SpanRef(NonNull::from_ref(&EMPTY.0))
+    /// The span that stands for "none", in a class that had none yet. It has one free slot, as every current span has one at
+    /// least, but nobody takes the last one without a look at what the span is. It is never written to.
+    pub(super) const fn none() -> SpanRef {
+        static NONE: Stub<Span> = stub();
+        SpanRef(NonNull::from_ref(&NONE.0))
+    }
+
+    /// The same in a class whose last span has been used up.
+    pub(super) const fn spent() -> SpanRef {
+        static SPENT: Stub<Span> = stub();
+        SpanRef(NonNull::from_ref(&SPENT.0))
+    }
+
+    /// Whether it is a span, and does not stand for none.
+    pub(super) fn exists(self) -> bool {
+        self != SpanRef::none() && self != SpanRef::spent()
     }
 
     /// The descriptor of the slice that `address` lies in: enough to check a pointer by.

@@ -2,8 +2,9 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use tmempool::error::{AllocError, FreeError};
+use tmempool::mem::give::Unsettled;
 use tmempool::mem::span::SpanRef;
-use tmempool::ops;
+use tmempool::ops::{self, Quick};
 use tmempool::tree::chunk::Chunk;
 use tmempool::tree::sight::{Found, Look, Suspect};
 
@@ -26,16 +27,27 @@ pub unsafe extern "C" fn _talloc_free(ptr: *mut c_void, location: *const c_char)
     // SAFETY: contract.
     unsafe {
         match Chunk::look(ptr) {
-            Look::Plain(found) if ops::free_found(found, location) => 0,
-            Look::Plain(found) => {
-                let (chunk, span) = found.parts();
-                free_unready(chunk, span, location)
-            }
+            Look::Plain(found) => match ops::free_found(found, location) {
+                Quick::Yes => 0,
+                Quick::Unsettled(rest) => settled(rest),
+                Quick::No => {
+                    let (chunk, span) = found.parts();
+                    free_unready(chunk, span, location)
+                }
+            },
             Look::Member(suspect) => free_member(ptr, location, suspect),
             Look::Shared => free_shared(ptr, location),
             Look::Unknown => free_slow(ptr, location),
         }
     }
+}
+
+/// What is left of a [`_talloc_free`]: kept apart, so that the short way needs no room on the stack.
+#[cold]
+#[inline(never)]
+fn settled(rest: Unsettled) -> c_int {
+    drop(rest);
+    0
 }
 
 /// [`_talloc_free`] of what may belong to a pool.

@@ -60,6 +60,21 @@ pub fn begin_ready(span: SpanRef) -> Option<(ReadySpan, Change)> {
     Some((ReadySpan(span), change))
 }
 
+/// A span that got a slot back, at the end of a change, and is to be [settled](settle): when this is dropped, with which the
+/// change ends. Whoever got it does that last, by a call for which it needs no room on the stack.
+#[must_use]
+pub struct Unsettled {
+    span: SpanRef,
+    _change: Change,
+}
+
+impl Drop for Unsettled {
+    #[inline(always)]
+    fn drop(&mut self) {
+        settle(self.span);
+    }
+}
+
 impl ReadySpan {
     /// `span`, of whose [taker](Span::taker) the calling thread is known to be the owner.
     ///
@@ -80,6 +95,20 @@ impl ReadySpan {
         if self.0.used.get() == 0 && self.0.state() != State::Current {
             settle(self.0);
         }
+    }
+
+    /// [`give`](ReadySpan::give), which is the last of `change`. What it returns is not done yet.
+    ///
+    /// # Safety
+    /// As for that.
+    #[inline(always)]
+    pub unsafe fn give_last(self, at: NonNull<u8>, change: Change) -> Option<Unsettled> {
+        put_back(self.0, at.cast());
+        if self.0.used.get() == 0 && self.0.state() != State::Current {
+            return Some(Unsettled { span: self.0, _change: change });
+        }
+        drop(change);
+        None
     }
 }
 

@@ -7,7 +7,7 @@ use super::begin::{Unless, begin, begin_from_there};
 use super::drain::{Inner, bury, drain, drain_root, go_down, leave};
 use super::entry::{Gained, enter_one, gain};
 use super::leaves::{Outcome, free_leaves, free_with_destructor, may_have_destructor};
-use super::{reference, roots, shared};
+use super::{Quick, reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
@@ -165,7 +165,7 @@ pub unsafe fn free_quick(chunk: Chunk, location: *const c_char) -> bool {
 /// # Safety
 /// See the [module](super).
 #[inline(always)]
-pub unsafe fn free_found(chunk: Found, location: *const c_char) -> bool {
+pub unsafe fn free_found(chunk: Found, location: *const c_char) -> Quick {
     store::ready_release(chunk, location)
 }
 

@@ -46,6 +46,8 @@ pub use totals::{total_blocks, total_size};
 
 use core::ffi::c_void;
 
+pub use crate::tree::store::Quick;
+
 use crate::error::AllocError;
 use crate::mem::here::Change;
 use crate::tree::meter::{self, Say};

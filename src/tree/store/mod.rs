@@ -9,6 +9,7 @@ mod release;
 mod resize;
 
 pub(crate) use create::{chunk, pool_chunk, shared_chunk, shared_context, successor};
+pub use quick::Quick;
 pub(crate) use quick::{
     goes_quickly, larger_child, member_child, pool_child, quick_child, quick_release, quick_release_member,
     quick_root, ready_child, ready_member_child, ready_pool_child, ready_release, release_shared_leaf,

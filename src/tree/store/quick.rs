@@ -4,7 +4,7 @@
 use core::ffi::c_char;
 
 use super::{heap_near, heap_of};
-use crate::mem::give;
+use crate::mem::give::{self, Unsettled};
 use crate::mem::heap::HeapRef;
 use crate::mem::here::{self, Change};
 use crate::mem::shared::Shared;
@@ -177,32 +177,44 @@ pub(crate) fn shared_child(shared: Shared, parent: Chunk, size: usize, name: *co
     Some(unsafe { Chunk::create_child(at, tag | GUARDED, size, parent, name, heap.outgrows_caches()) })
 }
 
+/// Whether a chunk went the short way.
+pub enum Quick {
+    /// No. Nothing has happened.
+    No,
+    /// Yes.
+    Yes,
+    /// Yes, but for what ends when this is dropped.
+    Unsettled(Unsettled),
+}
+
 /// [`ready_release`] of any live chunk.
 #[inline(always)]
 pub(crate) fn quick_release(chunk: Chunk, location: *const c_char) -> bool {
-    process::mode() & MODE_MALLOC == 0 && ready_release(found(chunk), location)
+    process::mode() & MODE_MALLOC == 0 && !matches!(ready_release(found(chunk), location), Quick::No)
 }
 
 /// Takes `chunk` out of the tree and gives its bytes back, if that goes the short way: it is a plain chunk without children,
 /// of a span of the calling thread's that takes slots back (under no option that changes what a free does), in a list
 /// without a guard.
 #[inline(always)]
-pub(crate) fn ready_release(chunk: Found, location: *const c_char) -> bool {
+pub(crate) fn ready_release(chunk: Found, location: *const c_char) -> Quick {
     let Found { chunk, flags, span } = chunk;
     if flags != 0 || chunk.child.is_some() {
-        return false;
+        return Quick::No;
     }
-    let Some((slots, _change)) = give::begin_ready(span) else { return false };
+    let Some((slots, change)) = give::begin_ready(span) else { return Quick::No };
     if let Some(parent) = chunk.parent.get() {
         if parent.above_has(GUARDED) {
-            return false;
+            return Quick::No;
         }
         links::bridge(chunk, parent);
     }
     chunk.stamp_freed(location);
     // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
-    unsafe { slots.give(chunk.address()) };
-    true
+    match unsafe { slots.give_last(chunk.address(), change) } {
+        None => Quick::Yes,
+        Some(unsettled) => Quick::Unsettled(unsettled),
+    }
 }
 
 /// [`ready_release`] for a chunk of a shared context, whose domain has been entered.

@@ -120,6 +120,35 @@ fn many_that_grow_a_little_do_not_hold_what_large_ones_have_left() {
     }
 }
 
+/// The system takes no locked memory back. What is behind a block that shrinks stays there then: the block can grow into it, and
+/// it is given back later.
+#[test]
+#[cfg_attr(miri, ignore = "Miri locks no memory")]
+fn what_is_locked_behind_a_block_is_not_lost() {
+    let _alone = ALONE.lock();
+    let ctx = Context::new("growth");
+    let mut vec = grown(&ctx, 3_000_000);
+    let locked = (vec.as_ptr().cast(), vec.len());
+    // SAFETY: memory that is there; what it holds does not change.
+    if unsafe { libc::mlock(locked.0, locked.1) } != 0 {
+        eprintln!("skipped: memory that is locked (`ulimit -l`)");
+        return;
+    }
+    mem::threads::release_free_memory();
+    let before = resident();
+    set_len(&mut vec, 1_000_000);
+    assert_eq!(vec.as_ptr().cast(), locked.0);
+    assert!(resident() + (1 << 20) > before, "it is locked");
+    set_len(&mut vec, 2_500_000);
+    set_len(&mut vec, 1_000_000);
+    assert_eq!(vec.as_ptr().cast(), locked.0);
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::munlock(locked.0, locked.1) }, 0);
+    mem::threads::release_free_memory();
+    assert!(resident() + (1 << 20) < before, "it has been given back");
+    assert!(vec.iter().all(|&byte| byte == 1));
+}
+
 /// Guests that outgrow their mapping, at once, keep their contents.
 #[test]
 fn a_small_one_becomes_larger_than_what_it_was_given() {

@@ -91,8 +91,7 @@ impl ReadySpan {
     /// As for [`give_to`]; nothing was taken or given back meanwhile.
     #[inline(always)]
     pub unsafe fn give(self, at: NonNull<u8>) {
-        put_back(self.0, at.cast());
-        if self.0.used.get() == 0 && self.0.state() != State::Current {
+        if put_back(self.0, at.cast()) {
             settle(self.0);
         }
     }
@@ -103,8 +102,7 @@ impl ReadySpan {
     /// As for that.
     #[inline(always)]
     pub unsafe fn give_last(self, at: NonNull<u8>, change: Change) -> Option<Unsettled> {
-        put_back(self.0, at.cast());
-        if self.0.used.get() == 0 && self.0.state() != State::Current {
+        if put_back(self.0, at.cast()) {
             return Some(Unsettled { span: self.0, _change: change });
         }
         drop(change);
@@ -193,9 +191,10 @@ pub(super) fn collected_unowned(span: NonNull<Span>, slots: Chain) {
     heap.release_idle();
 }
 
-/// The owner's half of a free of a slot of `span`, which is then to be [settled](settle).
+/// The owner's half of a free of a slot of `span`. Says whether that must be [settled](settle) now, where no option changes
+/// what a free does.
 #[inline(always)]
-fn put_back(span: SpanRef, slot: NonNull<Slot>) {
+fn put_back(span: SpanRef, slot: NonNull<Slot>) -> bool {
     // SAFETY: the slot is free now, and slots are large enough for the link.
     unsafe { slot.as_ref() }.next.set(span.free.get());
     // In this order: see `inherited`.
@@ -203,6 +202,7 @@ fn put_back(span: SpanRef, slot: NonNull<Slot>) {
     span.free.set(Some(slot));
     debug_assert!(span.state() == State::Current || span.used.get() > 0, "it was in use");
     span.used.set(span.used.get().wrapping_sub(1));
+    span.used.get() == 0 && span.state() != State::Current
 }
 
 /// Puts a span where it belongs after it got a slot back.

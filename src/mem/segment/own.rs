@@ -211,8 +211,9 @@ impl Lists {
         }
     }
 
-    /// Purges tails that are more than twice as long as their blocks, but for a few that came last, if more stays resident than without what
-    /// was learned: that is kept because memory was fetched again, and a tail is of use to its block alone, if it grows.
+    /// Purges tails that are more than twice as long as their blocks, but for a few that came last, if more stays resident
+    /// than without what was learned: that is kept because memory was fetched again, and a tail is of use to its block
+    /// alone, if it grows.
     pub(super) fn drop_long_tails(&mut self) {
         if self.budget.uses_extra() {
             self.drop_tails_if(SPARES, &|block, tail| tail > 2 * block);
@@ -234,22 +235,27 @@ impl Lists {
             let slices = geometry::slices_for(segment.descriptor(1).len());
             if is_to_go(slices, segment.dirty.get() as usize - slices) {
                 // SAFETY: behind the block.
-                given += unsafe { self.purge_tail(segment, slices) };
+                match unsafe { self.purge_tail(segment, slices) } {
+                    // Where one is refused, all are, most likely: a program has locked all its memory.
+                    0 => break,
+                    bytes => given += bytes,
+                }
             }
         }
         given
     }
 
-    /// Purges what is resident behind the first `slices` of a block's own mapping, which has no tail then. Returns the bytes
-    /// that this was: none where the system refuses, as it does with memory that is locked; what is there is resident still.
+    /// Purges what is resident behind the first `slices` of a block's own mapping. Returns the bytes that this was: none where
+    /// the system refuses, as it does with memory that is locked; that is a tail, then.
     ///
     /// # Safety
     /// Nobody uses any of it.
     unsafe fn purge_tail(&mut self, segment: SegmentRef, slices: usize) -> usize {
-        self.set_tail(segment, false);
         let tail = segment.dirty.get() as usize - slices;
         // SAFETY: whole slices of the mapping; the rest is the caller's.
-        if !unsafe { os::purge(segment.slice(1 + slices), tail * SLICE) } {
+        let is_purged = unsafe { os::purge(segment.slice(1 + slices), tail * SLICE) };
+        self.set_tail(segment, !is_purged);
+        if !is_purged {
             return 0;
         }
         segment.dirty.set(slices as u64);

@@ -132,7 +132,7 @@ mod tests {
         // It becomes current again, and is used up.
         let rest: Vec<usize> = (1..SLICE / LINE).map(|_| take(heap, 1)).collect();
         let other = take(heap, 1);
-        assert_eq!(span.state(), State::Full);
+        assert_eq!((span.state(), span.used.get()), (State::Full, 1));
         rest.into_iter().chain([first]).for_each(give);
         assert_ne!(span.state(), State::Full);
         assert_eq!(span.used.get(), 0);

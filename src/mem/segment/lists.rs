@@ -105,7 +105,6 @@ impl Lists {
     pub(super) fn put_back(&mut self, segment: SegmentRef, start: usize, slices: usize) {
         self.set_used(segment, segment.used.get() & !geometry::run_mask(start, slices));
         self.budget.free(slices);
-        self.drop_long_tails();
         if !self.budget.is_exceeded() {
             return;
         }

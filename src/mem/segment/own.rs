@@ -7,6 +7,7 @@
 //! mappings that nobody uses any more are kept for the next blocks, and for small ones that grow (`guests`). A block grows
 //! into its tail for nothing. Tails count as free memory, and are given back as that is.
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -213,24 +214,27 @@ impl Lists {
 
     /// Purges tails that are more than twice as long as their blocks, but for a few that came last, if more stays resident
     /// than without what was learned: that is kept because memory was fetched again, and a tail is of use to its block
-    /// alone, if it grows.
-    pub(super) fn drop_long_tails(&mut self) {
+    /// alone, if it grows. A tail comes with a spare mapping, and never becomes longer: so a look at some of the next ones
+    /// for each mapping that is kept is enough.
+    fn drop_long_tails(&mut self) {
         if self.budget.uses_extra() {
-            self.drop_tails_if(SPARES, &|block, tail| tail > 2 * block);
+            self.drop_tails_if(SPARES..3 * SPARES, &|block, tail| tail > 2 * block);
         }
     }
 
     /// Purges what blocks' own mappings hold beyond their blocks. Returns the bytes that this was.
     pub(super) fn drop_tails(&mut self) -> usize {
-        self.drop_tails_if(0, &|_, _| true)
+        self.drop_tails_if(0..usize::MAX, &|_, _| true)
     }
 
-    /// Purges tails but for the `keep` that came last, if `is_to_go` with how many slices the block has, and its tail. Returns
-    /// the bytes that this was.
-    fn drop_tails_if(&mut self, keep: usize, is_to_go: &dyn Fn(usize, usize) -> bool) -> usize {
+    /// Purges those of the tails at these places, from the one that came last, that are to go, by how many slices the block
+    /// has, and its tail. Returns the bytes that this was.
+    fn drop_tails_if(&mut self, places: Range<usize>, is_to_go: &dyn Fn(usize, usize) -> bool) -> usize {
         let mut given = 0;
-        let mut next = core::iter::successors(self.tails, |segment| segment.next_open.get()).nth(keep);
-        while let Some(segment) = next {
+        let mut next =
+            core::iter::successors(self.tails, |segment| segment.next_open.get()).nth(places.start);
+        for _ in places {
+            let Some(segment) = next else { break };
             next = segment.next_open.get();
             let slices = geometry::slices_for(segment.descriptor(1).len());
             if is_to_go(slices, segment.dirty.get() as usize - slices) {

@@ -18,6 +18,7 @@
 #include <boost/pool/pool_alloc.hpp>
 #define HAVE_BOOST 1
 #endif
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <memory_resource>
@@ -308,11 +309,12 @@ template <class Way> void add_elements()
 	});
 }
 
+/* Four threads, each with elements of its own, from the one pool. */
 template <class Way> void add_threads()
 {
 	bench::add("elements/4 threads", Way::name, [] {
 		static Way way;
-		return bench::timed(4 * 101000, [&] {
+		return bench::timed(4 * 101000, [] {
 			std::vector<std::thread> all;
 			for (uint64_t i = 1; i <= 4; i++)
 				all.emplace_back([i] { replace(way, i); });
@@ -320,6 +322,68 @@ template <class Way> void add_threads()
 				thread.join();
 		});
 	});
+}
+
+/* The same from a pool for each thread. */
+void add_threads_with_pools()
+{
+	bench::add("elements/4 threads", "MemoryPool, one each", [] {
+		return bench::timed(4 * 101000, [] {
+			std::vector<std::thread> all;
+			for (uint64_t i = 1; i <= 4; i++)
+				all.emplace_back([i] {
+					PoolOfOne way;
+					replace(way, i);
+				});
+			for (std::thread &thread : all)
+				thread.join();
+		});
+	});
+}
+
+/* What a pool is shared for: one thread makes elements, another deletes them, in groups of 64. */
+template <class Way> void add_handed_over()
+{
+	bench::add("elements/handed over", Way::name, [] {
+		static Way way;
+		constexpr size_t group = 64, groups = 3000, queue = 16;
+		struct Group {
+			std::atomic<bool> is_full{false};
+			Node *nodes[group];
+		};
+		static Group places[queue];
+		auto wait_until = [](Group &place, bool is_full) {
+			while (place.is_full.load(std::memory_order_acquire) != is_full)
+				std::this_thread::yield();
+		};
+		return bench::timed(groups * group, [&] {
+			std::thread consumer([&] {
+				for (size_t n = 0; n < groups; n++) {
+					Group &place = places[n % queue];
+					wait_until(place, true);
+					for (size_t i = 0; i < group; i++) {
+						bench::check(place.nodes[i]->id == n + i, "an element is as it was left");
+						way.put(place.nodes[i]);
+					}
+					place.is_full.store(false, std::memory_order_release);
+				}
+			});
+			for (size_t n = 0; n < groups; n++) {
+				Group &place = places[n % queue];
+				wait_until(place, false);
+				for (size_t i = 0; i < group; i++)
+					place.nodes[i] = way.get(n + i);
+				place.is_full.store(true, std::memory_order_release);
+			}
+			consumer.join();
+		});
+	});
+}
+
+template <class Way> void add_shared()
+{
+	add_threads<Way>();
+	add_handed_over<Way>();
 }
 
 template <class Way> void add_requests()
@@ -354,11 +418,12 @@ void bench::add_growable_cases()
 	add_elements<PoolOfOneZeroing>();
 	add_elements<NewDelete>();
 	add_elements<PmrNodes<std::pmr::unsynchronized_pool_resource>>();
-	add_threads<PoolOfMany>();
-	add_threads<NewDelete>();
-	add_threads<PmrNodes<std::pmr::synchronized_pool_resource>>();
+	add_shared<PoolOfMany>();
+	add_threads_with_pools();
+	add_shared<NewDelete>();
+	add_shared<PmrNodes<std::pmr::synchronized_pool_resource>>();
 #ifdef HAVE_BOOST
 	add_elements<BoostNodes>();
-	add_threads<BoostFast>();
+	add_shared<BoostFast>();
 #endif
 }

@@ -612,7 +612,8 @@ template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero>
  * A pool of elements of type T: memory of elements that were given back is used for the next ones. With
  * ZeroOnDeallocate that memory is filled with zeros when it is given back. `Threads` says who may use it; a pool of
  * one thread takes blocks of BlockSize bytes, one of many those of an object cache, with slots of whole lines of the processor's
- * caches for elements of more than 32 bytes.
+ * caches for elements of more than 32 bytes. One of many is for elements that go from thread to thread; threads that keep theirs
+ * to themselves are faster with a pool each.
  *
  * The pool is a context: with a parent, its memory is gone when the parent is freed, and the pool must not be used
  * from then on, nor outlive it. Its end gives all memory back, but runs no destructor of elements that are still in

@@ -245,6 +245,7 @@ impl<K: Kind> Context<K> {
     /// let request = request.move_to(&server);
     /// assert_eq!(server.child_count(), 1);
     /// ```
+    #[track_caller]
     pub fn move_to<'to, P: Kind>(self, to: &'to Context<P>) -> Child<'to, K>
     where
         K: MovesTo<P>,

@@ -80,6 +80,7 @@ impl<K: Kind> Context<K> {
     /// let server = tmempool::Context::new("server");
     /// let numbers = server.cache::<u64>("numbers");
     /// ```
+    #[track_caller]
     pub fn cache<T>(&self, name: &str) -> Cache<'_, T> {
         or_panic(self.try_cache(name))
     }
@@ -133,6 +134,7 @@ impl<T> Cache<'_, T> {
     /// assert_eq!(*seven, 7);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn alloc(&self, value: T) -> CacheBox<'_, T> {
         or_panic(self.try_alloc(value))
     }

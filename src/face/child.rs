@@ -86,6 +86,7 @@ impl<'p, K: Kind> Child<'p, K> {
     /// drop(a);
     /// assert_eq!(child.name(), "child");
     /// ```
+    #[track_caller]
     pub fn move_to<'to, P: Kind>(self, to: &'to Context<P>) -> Child<'to, K>
     where
         K: MovesTo<P>,

@@ -50,6 +50,7 @@ impl<K: Kind> Context<K> {
     /// let buffers = device.genpool("buffers", 12);
     /// assert_eq!(buffers.size(), 0);
     /// ```
+    #[track_caller]
     pub fn genpool(&self, name: &str, order: u32) -> GenPool<'_> {
         or_panic(self.try_genpool(name, order))
     }

@@ -86,6 +86,7 @@ pub struct GlobalContext;
 /// let parser = Context::new("parser");
 /// let words: Vec<String> = with_context(&parser, || "a b c".split(' ').map(String::from).collect());
 /// ```
+#[track_caller]
 pub fn with_context<R, K: Kind>(ctx: &Context<K>, f: impl FnOnce() -> R) -> R {
     /// Ends the scope, even when it panics.
     struct Scope(Option<Chunk>);
@@ -105,6 +106,7 @@ pub fn with_context<R, K: Kind>(ctx: &Context<K>, f: impl FnOnce() -> R) -> R {
 /// ```
 /// println!("{}", tmempool::global_report(2));
 /// ```
+#[track_caller]
 pub fn global_report(max_depth: u16) -> Report {
     let root = {
         let _held = hold();

@@ -104,6 +104,7 @@ impl Context<Local> {
     /// let number = session.handle(7);
     /// assert_eq!(*number.get().unwrap(), 7);
     /// ```
+    #[track_caller]
     pub fn handle<T: 'static>(&self, value: T) -> Handle<T> {
         or_panic(self.try_handle(value))
     }
@@ -135,6 +136,7 @@ impl Context<Local> {
     /// assert!(session.free());
     /// assert!(session.get().is_none());
     /// ```
+    #[track_caller]
     pub fn handle_child(&self, name: &str) -> Handle<Context> {
         or_panic(self.try_handle_child(name))
     }

@@ -68,6 +68,7 @@ impl<K: Kind> Context<K> {
     /// let server = tmempool::Context::new("server");
     /// let writes = server.mempool::<[u8; 512]>("writes", 4);
     /// ```
+    #[track_caller]
     pub fn mempool<T>(&self, name: &str, min: usize) -> Mempool<'_, T> {
         or_panic(self.try_mempool(name, min))
     }

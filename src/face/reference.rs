@@ -67,6 +67,7 @@ impl Context<Local> {
     /// let words = ctx.share(vec!["a", "b"]);
     /// assert_eq!(words.len(), 2);
     /// ```
+    #[track_caller]
     pub fn share<T: 'static>(&self, value: T) -> CtxRef<'_, T> {
         or_panic(self.try_share(value))
     }
@@ -110,6 +111,7 @@ impl Context<Local> {
     /// assert_eq!(*ours, *theirs);
     /// assert!(b.report().to_string().contains("reference to: CtxRef"));
     /// ```
+    #[track_caller]
     pub fn reference<T: 'static>(&self, value: &CtxRef<'_, T>) -> CtxRef<'_, T> {
         or_panic(self.try_reference(value))
     }

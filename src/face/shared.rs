@@ -147,6 +147,7 @@ impl SharedContext {
     /// ```
     /// let table = tmempool::SharedContext::new("table");
     /// ```
+    #[track_caller]
     pub fn new(name: &str) -> SharedContext {
         or_panic(SharedContext::try_new(name))
     }
@@ -196,6 +197,7 @@ impl SharedContext {
     /// let table = tmempool::SharedContext::new("table");
     /// println!("{}", table.lock().report());
     /// ```
+    #[track_caller]
     pub fn lock(&self) -> SharedGuard<'_> {
         SharedGuard { inner: &self.inner, turn: or_left_behind(self.inner.turns.long()) }
     }
@@ -251,6 +253,7 @@ impl SharedContext {
     /// table.alloc(vec![1, 2]).push(3);
     /// ```
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc<T: Send + 'static>(&self, value: T) -> &mut T {
         or_panic(self.try_alloc(value))
     }
@@ -305,6 +308,7 @@ impl SharedContext {
     /// assert_eq!(*row, 3);
     /// ```
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_with<T: Send + 'static>(&self, make: impl FnOnce() -> T) -> &mut T {
         self.alloc(make())
     }
@@ -334,6 +338,7 @@ impl SharedContext {
     /// table.alloc_slice_copy(&[2, 1]).sort();
     /// ```
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_slice_copy<T: Copy>(&self, source: &[T]) -> &mut [T] {
         or_panic(self.try_alloc_slice_copy(source))
     }
@@ -368,6 +373,7 @@ impl SharedContext {
     /// assert_eq!(table.alloc_str("row"), "row");
     /// ```
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_str(&self, text: &str) -> &mut str {
         or_panic(self.try_alloc_str(text))
     }

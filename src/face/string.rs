@@ -67,6 +67,7 @@ impl<'c, K: Kind> CtxString<'c, K> {
     /// let line = tmempool::CtxString::from_str_in("GET", &ctx);
     /// assert_eq!(line, "GET");
     /// ```
+    #[track_caller]
     pub fn from_str_in(text: &str, ctx: &'c Context<K>) -> Self {
         let mut string = Self::new_in(ctx);
         string.push_str(text);
@@ -85,6 +86,7 @@ impl<'c, K: Kind> CtxString<'c, K> {
     /// assert_eq!(line, "GET");
     /// ```
     #[inline]
+    #[track_caller]
     pub fn push_str(&mut self, text: &str) {
         super::context::or_panic(self.try_push_str(text));
     }
@@ -127,6 +129,7 @@ impl<'c, K: Kind> CtxString<'c, K> {
     /// line.push('é');
     /// assert_eq!(line.len(), 2);
     /// ```
+    #[track_caller]
     pub fn push(&mut self, character: char) {
         self.push_str(character.encode_utf8(&mut [0; 4]));
     }

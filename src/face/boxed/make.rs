@@ -28,6 +28,7 @@ impl<K: Kind> Context<K> {
     /// assert_eq!(*numbers, [1, 2, 3]);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn boxed<T>(&self, value: T) -> CtxBox<'_, T> {
         or_panic(self.try_boxed(value))
     }
@@ -68,6 +69,7 @@ impl<K: Kind> Context<K> {
     /// assert!(ctx.report().to_string().contains("buffer"));
     /// ```
     #[inline]
+    #[track_caller]
     pub fn boxed_named<T>(&self, name: &'static CStr, value: T) -> CtxBox<'_, T> {
         or_panic(self.try_boxed_named(name, value))
     }
@@ -108,6 +110,7 @@ impl<K: Kind> Context<K> {
     /// assert_eq!(token, "7a3f");
     /// ```
     #[allow(clippy::mut_from_ref, reason = "the box was the only one that had it")]
+    #[track_caller]
     pub fn adopt<T: 'static>(&self, boxed: CtxBox<'_, T>) -> &mut T
     where
         K: Owns<T>,

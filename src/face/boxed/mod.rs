@@ -74,6 +74,7 @@ impl<'c, T> CtxBox<'c, T> {
     /// drop(a);
     /// assert_eq!(*number, 7);
     /// ```
+    #[track_caller]
     pub fn move_to<'to, K: Kind>(self, to: &'to Context<K>) -> CtxBox<'to, T> {
         match self.try_move_to(to) {
             Ok(moved) => moved,

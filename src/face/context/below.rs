@@ -23,6 +23,7 @@ impl<K: Kind> Context<K> {
     /// drop(request);
     /// assert_eq!(server.total_blocks(), 1);
     /// ```
+    #[track_caller]
     pub fn child(&self, name: &str) -> Child<'_, K> {
         or_panic(self.try_child(name))
     }
@@ -54,6 +55,7 @@ impl<K: Kind> Context<K> {
     /// let headers = request.child("headers"); // in the pool, too
     /// headers.alloc_str("Host: mill");
     /// ```
+    #[track_caller]
     pub fn pool(&self, bytes: usize) -> Pool<'_, K> {
         or_panic(self.try_pool(bytes))
     }
@@ -82,6 +84,7 @@ impl<K: Kind> Context<K> {
     /// let request = server.pool_named("request", 64 << 10);
     /// assert_eq!(request.name(), "request");
     /// ```
+    #[track_caller]
     pub fn pool_named(&self, name: &str, bytes: usize) -> Pool<'_, K> {
         or_panic(self.try_pool_named(name, bytes))
     }
@@ -113,6 +116,7 @@ impl<K: Kind> Context<K> {
     /// session.alloc([0u8; 3000]);
     /// session.reset();
     /// ```
+    #[track_caller]
     pub fn growing_pool(&self, first: usize, max: usize) -> Pool<'_, K> {
         or_panic(self.try_growing_pool(first, max))
     }
@@ -141,6 +145,7 @@ impl<K: Kind> Context<K> {
     /// let session = server.growing_pool_named("session", 4 << 10, 256 << 10);
     /// assert_eq!(session.name(), "session");
     /// ```
+    #[track_caller]
     pub fn growing_pool_named(&self, name: &str, first: usize, max: usize) -> Pool<'_, K> {
         or_panic(self.try_growing_pool_named(name, first, max))
     }

@@ -80,6 +80,7 @@ impl Context<Local> {
     /// let ctx = tmempool::Context::new("parser");
     /// assert_eq!(ctx.name(), "parser");
     /// ```
+    #[track_caller]
     pub fn new(name: &str) -> Self {
         or_panic(Self::try_new(name))
     }
@@ -122,6 +123,7 @@ impl Context<Sendable> {
     /// let job = tmempool::Context::new_sendable("job");
     /// job.alloc(std::rc::Rc::new(1));
     /// ```
+    #[track_caller]
     pub fn new_sendable(name: &str) -> Self {
         or_panic(Self::try_new_sendable(name))
     }
@@ -283,6 +285,7 @@ impl<K: Kind> fmt::Debug for Context<K> {
 
 /// The value, or a panic that says why there is none.
 #[inline(always)]
+#[track_caller]
 pub(in crate::face) fn or_panic<T>(result: Result<T, AllocError>) -> T {
     match result {
         Ok(value) => value,
@@ -292,6 +295,7 @@ pub(in crate::face) fn or_panic<T>(result: Result<T, AllocError>) -> T {
 
 #[cold]
 #[inline(never)]
+#[track_caller]
 fn refuse(error: AllocError) -> ! {
     panic!("tmempool: {error}")
 }

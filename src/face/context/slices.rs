@@ -22,6 +22,7 @@ impl<K: Kind> Context<K> {
     /// ```
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_slice_copy<T: Copy>(&self, source: &[T]) -> &mut [T] {
         let at = self.state.cut_or_panic(Layout::for_value(source)).cast::<T>();
         // SAFETY: cut for as many values.
@@ -72,6 +73,7 @@ impl<K: Kind> Context<K> {
     /// assert_eq!(names[2], "thread 2");
     /// ```
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_slice_with<T: 'static>(&self, len: usize, make: impl FnMut(usize) -> T) -> &mut [T]
     where
         K: Owns<T>,
@@ -135,6 +137,7 @@ impl<K: Kind> Context<K> {
     /// ```
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_str(&self, text: &str) -> &mut str {
         let bytes = self.alloc_slice_copy(text.as_bytes());
         // SAFETY: a copy of a string.

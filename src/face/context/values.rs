@@ -26,6 +26,7 @@ impl<K: Kind> Context<K> {
     /// ```
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc<T: 'static>(&self, value: T) -> &mut T
     where
         K: Owns<T>,
@@ -68,6 +69,7 @@ impl<K: Kind> Context<K> {
     /// ```
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_with<T: 'static>(&self, make: impl FnOnce() -> T) -> &mut T
     where
         K: Owns<T>,
@@ -134,6 +136,7 @@ impl<K: Kind> Context<K> {
     /// ```
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     pub fn alloc_no_drop<T>(&self, value: T) -> &mut T {
         self.alloc_no_drop_with(|| value)
     }
@@ -157,6 +160,7 @@ impl<K: Kind> Context<K> {
 
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "each call gives out memory that nobody else has")]
+    #[track_caller]
     fn alloc_no_drop_with<T>(&self, make: impl FnOnce() -> T) -> &mut T {
         let at = self.state.cut_or_panic(Layout::new::<T>());
         // SAFETY: cut for a T.

@@ -80,6 +80,7 @@ impl StateRef {
 
     /// [`cut`](Self::cut), or a panic.
     #[inline(always)]
+    #[track_caller]
     pub(in crate::face) fn cut_or_panic(self, layout: Layout) -> NonNull<u8> {
         match self.cut_quick(layout) {
             Some(at) => at,
@@ -104,6 +105,7 @@ impl StateRef {
 
     #[cold]
     #[inline(never)]
+    #[track_caller]
     fn cut_slow_or_panic(self, layout: Layout) -> NonNull<u8> {
         or_panic(self.cut_slow(layout))
     }

@@ -94,13 +94,13 @@ impl Watched {
 
 /// What ThreadSanitizer needs: the library compiled for it, and the runtime that comes with the toolchain.
 struct Tsan {
-    library: PathBuf,
+    host: String,
     runtime: PathBuf,
 }
 
 impl Tsan {
-    /// Compiles the library. Says what is missing where there is no nightly toolchain.
-    fn build() -> Result<Tsan, String> {
+    /// Looks for the toolchain. Says what is missing where there is none.
+    fn find() -> Result<Tsan, String> {
         let rustup = |arguments: &[&str]| {
             let output = Command::new("rustup").args(["run", "nightly"]).args(arguments).output();
             output
@@ -114,21 +114,31 @@ impl Tsan {
         if !runtime.exists() {
             return Err(format!("{} is missing", runtime.display()));
         }
-        let host = rustup(&["rustc", "--print", "host-tuple"]).ok_or(missing)?;
-        let target = Path::new(SCRATCH).join("tsan");
+        let host = rustup(&["rustc", "--print", "host-tuple"]).ok_or(missing)?.trim().to_owned();
+        Ok(Tsan { host, runtime })
+    }
+
+    fn target(&self) -> PathBuf {
+        Path::new(SCRATCH).join("tsan")
+    }
+
+    fn library(&self) -> PathBuf {
+        self.target().join(&self.host).join("dist/libtmempool_capi.a")
+    }
+
+    /// Compiles the library.
+    fn build(&self) -> Result<(), String> {
         let mut cargo = Command::new("rustup");
         cargo.current_dir(ROOT).args(["run", "nightly", "cargo", "rustc", "--quiet", "--profile", "dist"]);
         cargo.args(["--package", "tmempool-capi", "--lib", "--crate-type", "staticlib"]);
-        cargo.args(["--target", host.trim(), "--target-dir"]).arg(&target);
+        cargo.args(["--target", &self.host, "--target-dir"]).arg(self.target());
         // The libraries of the toolchain are not compiled for it; only inlined functions of theirs are used.
         let watching = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg tmempool_watched";
         cargo.env("RUSTFLAGS", watching);
         for set_by_cargo in ["RUSTC", "CARGO", "RUSTUP_TOOLCHAIN", "CARGO_ENCODED_RUSTFLAGS"] {
             cargo.env_remove(set_by_cargo);
         }
-        succeed(cargo)?;
-        let library = target.join(host.trim()).join("dist/libtmempool_capi.a");
-        Ok(Tsan { library, runtime })
+        succeed(cargo)
     }
 
     fn watch(&self, watched: &Watched) -> Result<Outcome, String> {
@@ -137,7 +147,7 @@ impl Tsan {
         succeed(watched.compile(&["-fsanitize=thread", "-c"], &object))?;
         let mut link = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
         link.current_dir(ROOT).arg("-o").arg(&program).arg(&object).arg("proofs/programs/tsan.c");
-        link.arg(&self.library).arg("-Wl,--whole-archive").arg(&self.runtime);
+        link.arg(self.library()).arg("-Wl,--whole-archive").arg(&self.runtime);
         link.args(["-Wl,--no-whole-archive", "-Wl,--wrap=__cxa_atexit", "-rdynamic"]);
         link.args(["-lpthread", "-ldl", "-lm", "-lrt"]);
         succeed(link)?;
@@ -196,8 +206,12 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut trials = Vec::new();
-    match Tsan::build() {
+    match Tsan::find() {
         Ok(tsan) => {
+            if let Err(error) = tsan.build() {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
+            }
             let tsan: &'static Tsan = Box::leak(Box::new(tsan));
             for watched in UNDER_TSAN {
                 trials.push(Trial::test(format!("{} under ThreadSanitizer", watched.name()), || {

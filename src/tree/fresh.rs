@@ -9,7 +9,7 @@
 
 use core::cell::Cell;
 use core::ffi::c_char;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use super::chunk::{Chunk, Header, Tag};
 use super::name::NameWord;
@@ -56,7 +56,7 @@ impl Fresh {
                 at = in(reg) at.as_ptr(),
                 tag_and_size = in(reg) u64::from(self.tag) | u64::from(self.size) << 32,
                 parent = in(reg) self.parent.address().as_ptr(),
-                next = in(reg) self.next.map_or(ptr::null_mut(), |next| next.address().as_ptr()),
+                next = in(reg) self.next.map_or(core::ptr::null_mut(), |next| next.address().as_ptr()),
                 hints = in(reg) self.hints.into_word(),
                 name = in(reg) self.name,
                 low = out(xmm_reg) _,
@@ -91,6 +91,7 @@ impl Fresh {
 #[cfg(test)]
 mod tests {
     use core::mem::MaybeUninit;
+    use core::ptr;
 
     use super::*;
 

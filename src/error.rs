@@ -90,7 +90,9 @@ pub enum StealError {
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            AllocError::TooLarge => "the size is too large: a single block must be smaller than 256 MiB",
+            AllocError::TooLarge => {
+                "the size or alignment is too large: a single block must be smaller than 256 MiB"
+            }
             AllocError::OutOfMemory => "out of memory",
             AllocError::LimitReached => "a memory limit would be passed",
             AllocError::Refused => "the block may not change now",

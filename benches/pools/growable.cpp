@@ -309,34 +309,34 @@ template <class Way> void add_elements()
 	});
 }
 
-/* Four threads, each with elements of its own, from the one pool. */
+/* Four threads, each of which replaces elements of its own: `work` gets the seed. */
+template <class Work> bench::Paid in_four_threads(Work work)
+{
+	return bench::timed(4 * 101000, [&] {
+		std::vector<std::thread> all;
+		for (uint64_t seed = 1; seed <= 4; seed++)
+			all.emplace_back([&work, seed] { work(seed); });
+		for (std::thread &thread : all)
+			thread.join();
+	});
+}
+
+/* From the one pool. */
 template <class Way> void add_threads()
 {
 	bench::add("elements/4 threads", Way::name, [] {
 		static Way way;
-		return bench::timed(4 * 101000, [] {
-			std::vector<std::thread> all;
-			for (uint64_t i = 1; i <= 4; i++)
-				all.emplace_back([i] { replace(way, i); });
-			for (std::thread &thread : all)
-				thread.join();
-		});
+		return in_four_threads([](uint64_t seed) { replace(way, seed); });
 	});
 }
 
-/* The same from a pool for each thread. */
+/* From a pool for each. */
 void add_threads_with_pools()
 {
 	bench::add("elements/4 threads", "MemoryPool, one each", [] {
-		return bench::timed(4 * 101000, [] {
-			std::vector<std::thread> all;
-			for (uint64_t i = 1; i <= 4; i++)
-				all.emplace_back([i] {
-					PoolOfOne way;
-					replace(way, i);
-				});
-			for (std::thread &thread : all)
-				thread.join();
+		return in_four_threads([](uint64_t seed) {
+			PoolOfOne way;
+			replace(way, seed);
 		});
 	});
 }
@@ -362,7 +362,7 @@ template <class Way> void add_handed_over()
 					Group &place = places[n % queue];
 					wait_until(place, true);
 					for (size_t i = 0; i < group; i++) {
-						bench::check(place.nodes[i]->id == n + i, "an element is as it was left");
+						bench::check(place.nodes[i]->id == n * group + i, "an element is as it was left");
 						way.put(place.nodes[i]);
 					}
 					place.is_full.store(false, std::memory_order_release);
@@ -372,7 +372,7 @@ template <class Way> void add_handed_over()
 				Group &place = places[n % queue];
 				wait_until(place, false);
 				for (size_t i = 0; i < group; i++)
-					place.nodes[i] = way.get(n + i);
+					place.nodes[i] = way.get(n * group + i);
 				place.is_full.store(true, std::memory_order_release);
 			}
 			consumer.join();

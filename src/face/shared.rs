@@ -111,6 +111,7 @@ impl Deref for Held<'_> {
 }
 
 #[inline(always)]
+#[track_caller]
 fn or_left_behind<T>(turn: Result<T, Lost>) -> T {
     match turn {
         Ok(turn) => turn,
@@ -120,6 +121,7 @@ fn or_left_behind<T>(turn: Result<T, Lost>) -> T {
 
 #[cold]
 #[inline(never)]
+#[track_caller]
 fn left_behind() -> ! {
     panic!("tmempool: a thread that a fork has left behind has this shared context")
 }

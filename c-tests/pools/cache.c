@@ -146,10 +146,6 @@ static void misuse(void)
 	expect_refused((tm_cache_free_bulk(c, 1, (void **)&foreign), 1), "tm_cache_free_bulk: ");
 	tm_cache_free(c, NULL);
 	expect_silence();
-	/* What the program itself refuses, be it an object or not. */
-	expect_refused((tm_cache_refuse(c, object), 1), "tm_cache_refuse: ");
-	expect_refused((tm_cache_refuse(c, local), 1), "is no object in use of cache 'objects'");
-	expect_refused((tm_cache_refuse(c, NULL), 1), "is no object in use of cache 'objects'");
 	/* An object in use. */
 	ours_log[0] = '\0';
 	errno = 0;
@@ -167,7 +163,6 @@ static void misuse(void)
 	/* What is no cache. */
 	expect_refused(tm_cache_alloc(c) == NULL, "is no cache that is alive: it was freed at tm_cache_destroy");
 	expect_refused((tm_cache_free(c, object), 1), "is no cache that is alive");
-	expect_refused((tm_cache_refuse(c, object), 1), "is no cache that is alive");
 	expect_refused(tm_cache_alloc_bulk(c, 1, (void **)&object) == 0, "is no cache");
 	expect_refused((tm_cache_free_bulk(c, 1, (void **)&object), 1), "is no cache");
 	expect_refused(tm_cache_shrink(c) == 0, "is no cache");

@@ -226,21 +226,6 @@ fn not_freed(function: &CStr, cache: CacheRef, obj: *const c_void, misuse: Misus
     );
 }
 
-/// Refuses `obj` as tm_cache_free() refuses what is no object in use, with a log line, and errno is EINVAL. For programs
-/// that keep free objects of the cache at hand themselves, as C++'s MemoryPool does, and find that one comes twice.
-///
-/// Safe to call from any thread.
-///
-/// @param c    the cache.
-/// @param obj  what came; only its address is used.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tm_cache_refuse(c: *const tm_cache, obj: *const c_void) {
-    // SAFETY: contract.
-    if let Ok(cache) = unsafe { cache(c"tm_cache_refuse", c) } {
-        not_freed(c"tm_cache_refuse", cache, obj, Misuse::Foreign);
-    }
-}
-
 /// Takes `n` objects out of the cache, or none.
 ///
 /// Safe to call from any thread.

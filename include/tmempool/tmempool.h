@@ -301,18 +301,6 @@ void tm_cache_free(tm_cache *c,
                    void *obj);
 
 /**
- * Refuses `obj` as tm_cache_free() refuses what is no object in use, with a log line, and errno is EINVAL. For programs
- * that keep free objects of the cache at hand themselves, as C++'s MemoryPool does, and find that one comes twice.
- *
- * Safe to call from any thread.
- *
- * @param c    the cache.
- * @param obj  what came; only its address is used.
- */
-void tm_cache_refuse(const tm_cache *c,
-                     const void *obj);
-
-/**
  * Takes `n` objects out of the cache, or none.
  *
  * Safe to call from any thread.

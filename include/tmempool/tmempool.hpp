@@ -22,8 +22,6 @@
 #ifndef TMEMPOOL_HPP
 #define TMEMPOOL_HPP
 
-#include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -527,14 +525,6 @@ template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero>
 		return taken;
 	}
 
-	/* Whether it is in use: not known. */
-	bool has(const void *) const noexcept
-	{
-		return true;
-	}
-
-	void refuse(const void *) const noexcept {}
-
 	void give(void *at) noexcept
 	{
 		if constexpr (Zero)
@@ -583,392 +573,47 @@ template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero>
 };
 
 /*
- * Free elements of one pool that a thread has at hand for itself. Only that thread uses it, without a lock; what is in it
- * goes to the next thread when that one ends, and back to the cache when the pool ends. A signal handler that finds it in the middle
- * of a change leaves it alone: `pool` is 0 meanwhile.
- */
-struct magazine {
-	static constexpr std::size_t room = 56;
-
-	std::uint64_t pool = 0; /* the number of the pool that it is of */
-	std::size_t count = 0;
-	void *elements[room] = {};
-	class rack *home = nullptr;
-	magazine *next = nullptr;
-	std::atomic<bool> is_taken{false};
-
-	void *pop()
-	{
-		void *last = elements[count - 1];
-		set_count(count - 1);
-		return last;
-	}
-
-	void put(void *at)
-	{
-		elements[count] = at;
-		set_count(count + 1);
-	}
-
-	/* At each moment as many elements are there as are counted: a fork may come, in whose child the thread is no more. */
-	void set_count(std::size_t to)
-	{
-		std::atomic_signal_fence(std::memory_order_seq_cst);
-		count = to;
-		std::atomic_signal_fence(std::memory_order_seq_cst);
-	}
-};
-
-/*
- * All magazines of a pool, which live as long as the pool and every thread that has one of them: so a thread may end after
- * the pool, and at the same time as it.
- */
-class rack {
-    public:
-	/* Null without memory. */
-	static rack *create()
-	{
-		void *at = tm_kmalloc(sizeof(rack));
-		return at == nullptr ? nullptr : ::new (at) rack;
-	}
-
-	/* One that no thread has, or a new one, for a pool with this number; null without memory. */
-	magazine *take(std::uint64_t pool)
-	{
-		for (magazine *one = first_.load(std::memory_order_acquire); one != nullptr; one = one->next) {
-			if (!one->is_taken.load(std::memory_order_relaxed) &&
-			    !one->is_taken.exchange(true, std::memory_order_acquire)) {
-				users_.fetch_add(1, std::memory_order_relaxed);
-				return one;
-			}
-		}
-		void *at = tm_kmalloc(sizeof(magazine));
-		if (at == nullptr)
-			return nullptr;
-		magazine *made = ::new (at) magazine;
-		made->pool = pool;
-		made->home = this;
-		made->is_taken.store(true, std::memory_order_relaxed);
-		made->next = first_.load(std::memory_order_relaxed);
-		while (!first_.compare_exchange_weak(made->next, made, std::memory_order_release,
-						     std::memory_order_relaxed)) {
-		}
-		users_.fetch_add(1, std::memory_order_relaxed);
-		return made;
-	}
-
-	/* The thread that has it is done with it. What is in it stays, for who takes it next. */
-	static void leave(magazine *one)
-	{
-		rack *all = one->home;
-		one->is_taken.store(false, std::memory_order_release);
-		all->leave();
-	}
-
-	/* The pool ends: what is in the magazines goes back to `cache`. */
-	void end(tm_cache *cache)
-	{
-		for (magazine *one = first_.load(std::memory_order_acquire); one != nullptr; one = one->next) {
-			tm_cache_free_bulk(cache, one->count, one->elements);
-			one->count = 0;
-		}
-		has_ended_.store(true, std::memory_order_relaxed);
-		leave();
-	}
-
-	bool has_ended() const
-	{
-		return has_ended_.load(std::memory_order_relaxed);
-	}
-
-    private:
-	void leave()
-	{
-		if (users_.fetch_sub(1, std::memory_order_acq_rel) != 1)
-			return;
-		for (magazine *one = first_.load(std::memory_order_relaxed); one != nullptr;) {
-			magazine *next = one->next;
-			tm_kfree(one);
-			one = next;
-		}
-		tm_kfree(this);
-	}
-
-	std::atomic<magazine *> first_{nullptr};
-	std::atomic<std::size_t> users_{1};
-	std::atomic<bool> has_ended_{false};
-};
-
-/* What stands where a thread has no magazine, so that nobody need ask for one. No pool has its number, 0. */
-inline magazine no_magazine;
-
-/* The magazines of a thread, of all its pools: each at the place that the pool's number tells. */
-struct magazines {
-	static constexpr std::size_t places = 16;
-
-	magazine *at[places] = {&no_magazine, &no_magazine, &no_magazine, &no_magazine,
-				&no_magazine, &no_magazine, &no_magazine, &no_magazine,
-				&no_magazine, &no_magazine, &no_magazine, &no_magazine,
-				&no_magazine, &no_magazine, &no_magazine, &no_magazine};
-	/* How often pools wanted a place that another one has: each 256th time they get it. */
-	std::uint8_t refused = 0;
-	/* The thread ends, and takes none any more. */
-	bool is_over = false;
-};
-
-/* Found without a call from shared objects, too: glibc has room for some such variables of what is loaded later. */
-#if defined(__GLIBC__) && defined(__GNUC__)
-__attribute__((tls_model("initial-exec")))
-#endif
-inline thread_local magazines own_magazines;
-
-/* Leaves a thread's magazines to others as it ends. Where its other objects still use a pool then, it does without. */
-struct magazines_end {
-	~magazines_end()
-	{
-		magazines &own = own_magazines;
-		own.is_over = true;
-		for (magazine *&one : own.at) {
-			if (one != &no_magazine)
-				rack::leave(std::exchange(one, &no_magazine));
-		}
-	}
-
-	void begin() {}
-};
-
-inline thread_local magazines_end own_magazines_end;
-
-/* The number of the next pool. No two have the same, not even one after the other. */
-inline std::atomic<std::uint64_t> next_pool{1};
-
-/*
- * The same from an object cache, for any number of threads, each of which has some free ones at hand. Slots of more than 32 bytes
- * share no line of the processor's caches, so that threads do not wait for each other where they use neighbours.
- *
- * The cache cannot tell what a thread has at hand from what is in use. So there is a mark behind each slot, which is right
- * only while that is in use, and for its pool and address alone: what is free already, or was never taken here, is refused.
+ * The same from an object cache, for any number of threads. Slots of more than 32 bytes share no line of the processor's caches,
+ * so that threads do not wait for each other where they use neighbours.
  */
 template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero> class slots_of_many {
     public:
 	explicit slots_of_many(const void *parent)
-		: cache_(tm_cache_create(parent, "tmempool::MemoryPool", mark_at + word, align,
-					 Size > 32 ? TM_CACHE_HWALIGN : 0, nullptr, nullptr)),
-		  rack_(cache_ == nullptr ? nullptr : rack::create())
+		: cache_(tm_cache_create(parent, "tmempool::MemoryPool", Size, Align,
+					 (Zero ? TM_CACHE_ZERO_ON_FREE : 0) |
+						 (Size > 32 ? TM_CACHE_HWALIGN : 0),
+					 nullptr, nullptr))
 	{
-		if (rack_ == nullptr) {
-			_talloc_free(cache_, "tmempool::MemoryPool");
-			throw std::bad_alloc();
-		}
+		checked(cache_);
 	}
 
 	~slots_of_many()
 	{
-		rack_->end(cache_);
 		_talloc_free(cache_, "tmempool::MemoryPool");
 	}
 
 	void *take()
 	{
-		magazine &own = *own_magazines.at[number_ % magazines::places];
-		if (own.pool == number_) {
-			change here(own);
-			if (own.count != 0)
-				return marked(own.pop());
-		}
-		return take_slow();
-	}
-
-	/* Whether it is in use, as far as its mark tells. */
-	bool has(const void *at) const noexcept
-	{
-		const std::uintptr_t address = address_of(at);
-		return address >= low_.load(std::memory_order_relaxed) &&
-		       address <= high_.load(std::memory_order_relaxed) && mark(at) == mark_of(at);
-	}
-
-	void refuse(const void *at) const noexcept
-	{
-		tm_cache_refuse(cache_, at);
+		return checked(tm_cache_alloc(cache_));
 	}
 
 	void give(void *at) noexcept
 	{
-		if constexpr (Zero)
-			std::memset(at, 0, Size);
-		set_mark(at, 0);
-		magazine &own = *own_magazines.at[number_ % magazines::places];
-		if (own.pool == number_) {
-			change here(own);
-			if (own.count < room) {
-				own.put(at);
-				return;
-			}
-		}
-		give_slow(at);
+		tm_cache_free(cache_, at);
 	}
 
     private:
-	static constexpr std::size_t word = sizeof(std::uintptr_t);
-	static constexpr std::size_t align = Align > word ? Align : word;
-	static constexpr std::size_t mark_at = (Size + word - 1) / word * word;
-	/* As many as are 32 KiB, and a few. */
-	static constexpr std::size_t room =
-		std::clamp<std::size_t>((32 << 10) / (mark_at + word), 4, magazine::room);
-	static constexpr std::size_t half = room / 2;
-
-	/* A magazine that is being changed, by its thread. */
-	class change {
-	    public:
-		explicit change(magazine &own) : own_(own), pool_(own.pool)
-		{
-			own_.pool = 0;
-			std::atomic_signal_fence(std::memory_order_seq_cst);
-		}
-
-		~change()
-		{
-			std::atomic_signal_fence(std::memory_order_seq_cst);
-			own_.pool = pool_;
-		}
-
-		change(const change &) = delete;
-		change &operator=(const change &) = delete;
-
-	    private:
-		magazine &own_;
-		std::uint64_t pool_;
-	};
-
-	static std::uintptr_t address_of(const void *at)
-	{
-		return reinterpret_cast<std::uintptr_t>(at);
-	}
-
-	/* Odd, while slots lie at even addresses: never 0. */
-	std::uintptr_t mark_of(const void *at) const
-	{
-		return address_of(at) ^ key_;
-	}
-
-	static std::uintptr_t mark(const void *at)
-	{
-		std::uintptr_t mark;
-		std::memcpy(&mark, static_cast<const char *>(at) + mark_at, word);
-		return mark;
-	}
-
-	static void set_mark(void *at, std::uintptr_t mark)
-	{
-		std::memcpy(static_cast<char *>(at) + mark_at, &mark, word);
-	}
-
-	void *marked(void *at)
-	{
-		set_mark(at, mark_of(at));
-		return at;
-	}
-
-	[[gnu::cold, gnu::noinline]] void *take_slow()
-	{
-		if (magazine *own = find()) {
-			change here(*own);
-			/* One that another thread left has some, it may be. */
-			if (own->count == 0)
-				refill(*own);
-			if (own->count != 0)
-				return marked(own->pop());
-		}
-		void *at = checked(tm_cache_alloc(cache_));
-		see(address_of(at), address_of(at));
-		return marked(at);
-	}
-
-	void refill(magazine &own)
-	{
-		own.set_count(tm_cache_alloc_bulk(cache_, half, own.elements));
-		std::uintptr_t low = address_of(own.elements[0]), high = low;
-		for (std::size_t i = 1; i < own.count; ++i) {
-			low = std::min(low, address_of(own.elements[i]));
-			high = std::max(high, address_of(own.elements[i]));
-		}
-		if (own.count != 0)
-			see(low, high);
-	}
-
-	[[gnu::cold, gnu::noinline]] void give_slow(void *at) noexcept
-	{
-		magazine *own = find();
-		if (own == nullptr)
-			return tm_cache_free(cache_, at);
-		change here(*own);
-		if (own->count == room) {
-			/* Those that have been there for the longest. */
-			void *old[half];
-			std::copy_n(own->elements, half, old);
-			own->set_count(0);
-			std::copy(own->elements + half, own->elements + room, own->elements);
-			own->set_count(room - half);
-			tm_cache_free_bulk(cache_, half, old);
-		}
-		own->put(at);
-	}
-
-	/* The thread's magazine for this pool; null where it is being changed, or is not to be had. */
-	magazine *find() noexcept
-	{
-		magazines &own = own_magazines;
-		magazine *&place = own.at[number_ % magazines::places];
-		if (place->pool == number_)
-			return place;
-		magazine *other = place;
-		if (other != &no_magazine) {
-			/* It is in the middle of a change, or another pool's. */
-			if (other->pool == 0 || (!other->home->has_ended() && ++own.refused != 0))
-				return nullptr;
-			place = &no_magazine;
-			rack::leave(other);
-		}
-		if (own.is_over)
-			return nullptr;
-		own_magazines_end.begin();
-		if (magazine *taken = rack_->take(number_))
-			place = taken;
-		return place->pool == number_ ? place : nullptr;
-	}
-
-	/* The cache gave elements from `low` to `high`. */
-	void see(std::uintptr_t low, std::uintptr_t high)
-	{
-		for (std::uintptr_t known = low_.load(std::memory_order_relaxed);
-		     low < known && !low_.compare_exchange_weak(known, low, std::memory_order_relaxed);) {
-		}
-		for (std::uintptr_t known = high_.load(std::memory_order_relaxed);
-		     high > known && !high_.compare_exchange_weak(known, high, std::memory_order_relaxed);) {
-		}
-	}
-
 	tm_cache *cache_;
-	rack *rack_;
-	const std::uint64_t number_ = next_pool.fetch_add(1, std::memory_order_relaxed);
-	const std::uintptr_t key_ = (static_cast<std::uintptr_t>(number_) * 0x9e3779b97f4a7c15) | 1;
-	std::atomic<std::uintptr_t> low_{std::numeric_limits<std::uintptr_t>::max()};
-	std::atomic<std::uintptr_t> high_{0};
 };
 
 } /* namespace detail */
 
 /*
  * A pool of elements of type T: memory of elements that were given back is used for the next ones. With
- * ZeroOnDeallocate that memory is filled with zeros when it is given back. `Threads` says who may use it.
- *
- * A pool of one thread takes blocks of BlockSize bytes, and believes what it is given back.
- *
- * One of many takes the slabs of an object cache, with slots of whole lines of the processor's caches for elements of
- * more than 32 bytes, and 8 bytes more for each. Each thread keeps up to 56 free elements at hand (32 KiB at most, but 4), which
- * count as objects in use of the cache; another thread takes them over when that one ends. What is no element in use of this pool, or was
- * written beyond its end, is refused with a log line, and errno is EINVAL: its destructor does not run. Use it for elements
- * that go from thread to thread; threads that keep theirs to themselves are faster with a pool each.
+ * ZeroOnDeallocate that memory is filled with zeros when it is given back. `Threads` says who may use it; a pool of
+ * one thread takes blocks of BlockSize bytes, one of many those of an object cache, with slots of whole lines of the processor's
+ * caches for elements of more than 32 bytes. One of many is for elements that go from thread to thread; threads that keep theirs
+ * to themselves are faster with a pool each.
  *
  * The pool is a context: with a parent, its memory is gone when the parent is freed, and the pool must not be used
  * from then on, nor outlive it. Its end gives all memory back, but runs no destructor of elements that are still in
@@ -1012,12 +657,8 @@ class MemoryPool {
 	/* Takes it back. Null is nothing. */
 	void deallocate(T *element, std::size_t = 1) noexcept
 	{
-		if (element == nullptr)
-			return;
-		if (slots_.has(element))
+		if (element != nullptr)
 			slots_.give(element);
-		else
-			slots_.refuse(element);
 	}
 
 	template <class U, class... Args> void construct(U *at, Args &&...args)
@@ -1050,13 +691,9 @@ class MemoryPool {
 	/* Destroys it, and takes its memory back. Null is nothing. */
 	void deleteElement(T *element)
 	{
-		if (element == nullptr)
-			return;
-		if (slots_.has(element)) {
+		if (element != nullptr) {
 			destroy(element);
-			slots_.give(element);
-		} else {
-			slots_.refuse(element);
+			deallocate(element);
 		}
 	}
 

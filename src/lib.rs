@@ -149,7 +149,8 @@ extern crate std;
 pub mod error;
 #[doc(hidden)]
 pub mod face;
-mod hint;
+#[doc(hidden)]
+pub mod hint;
 #[doc(hidden)]
 pub mod mem;
 #[doc(hidden)]

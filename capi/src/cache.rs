@@ -5,6 +5,7 @@ use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use core::mem::transmute;
 use core::ptr::{NonNull, null_mut};
 use tmempool::error::AllocError;
+use tmempool::hint::behind;
 use tmempool::pools::cache::{self, Cache, CacheRef, Config, CreateError, DestroyError, Hook, Misuse};
 
 use crate::fault::{self, Piece};
@@ -191,6 +192,7 @@ pub unsafe extern "C" fn tm_cache_free(c: *mut tm_cache, obj: *mut c_void) {
     // SAFETY: contract.
     unsafe {
         if !cache::free_quick(c.cast(), obj) {
+            behind();
             free_slow(c, obj);
         }
     }

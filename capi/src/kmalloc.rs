@@ -3,6 +3,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::NonNull;
 use tmempool::error::AllocError;
+use tmempool::hint::behind;
 use tmempool::mem::os;
 use tmempool::pools::cache::{self, Misuse, Row};
 use tmempool::pools::kmalloc;
@@ -46,6 +47,7 @@ fn alloc_slow(size: usize) -> *mut c_void {
 pub unsafe extern "C" fn tm_kfree(p: *mut c_void) {
     // SAFETY: contract.
     if !unsafe { kmalloc::free_quick(p) } {
+        behind();
         free_slow(p);
     }
 }

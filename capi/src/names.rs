@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr::null;
+use tmempool::hint::behind;
 use tmempool::tree::Chunk;
 
 use crate::pointer::with;
@@ -18,6 +19,7 @@ pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const 
     // SAFETY: contract.
     unsafe {
         if !Chunk::set_name_quick(ptr, name) {
+            behind();
             set_name_slow(ptr, name);
         }
     }
@@ -28,6 +30,7 @@ pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const 
 ///
 /// # Safety
 /// Contract.
+#[cold]
 #[inline(never)]
 unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
     // SAFETY: contract.

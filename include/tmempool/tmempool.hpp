@@ -533,13 +533,13 @@ template <std::size_t Size, std::size_t Align, std::size_t BlockSize, bool Zero>
 	}
 
 	/* Gives room to as many more without a further block. */
-	void reserve(std::size_t count)
+	void reserve(std::size_t more)
 	{
-		while (static_cast<std::size_t>(end_ - fresh_) / stride < count) {
+		while (static_cast<std::size_t>(end_ - fresh_) / stride < more) {
 			std::size_t rest = static_cast<std::size_t>(end_ - fresh_) / stride;
 			for (; fresh_ != end_; fresh_ += stride)
 				free_ = ::new (static_cast<void *>(fresh_)) slot{free_};
-			count -= rest;
+			more -= rest;
 			add_block();
 		}
 	}
@@ -828,9 +828,9 @@ class mempool : public detail::owner<tm_mempool> {
 	}
 
 	/* Elements from a source of one's own. */
-	mempool(std::size_t min_nr, tm_mempool_alloc_fn alloc, tm_mempool_free_fn free, void *data,
+	mempool(std::size_t min_nr, tm_mempool_alloc_fn take, tm_mempool_free_fn give, void *data,
 		const void *parent = nullptr)
-		: owner(tm_mempool_create(parent, min_nr, alloc, free, data))
+		: owner(tm_mempool_create(parent, min_nr, take, give, data))
 	{
 	}
 

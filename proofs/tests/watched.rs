@@ -50,6 +50,7 @@ const UNDER_TSAN: &[Watched] = &[
     Watched { source: "c-tests/pools/shared_moves.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/shared_limits.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/cache_threads.c", arguments: &[], environment: &[] },
+    Watched { source: "c-tests/pools/memory_pool.cpp", arguments: &[], environment: &[("SHORT", "1")] },
     Watched { source: "c-tests/pools/genpool.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched { source: "c-tests/pools/mempool_waiters.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched { source: "proofs/programs/soak.c", arguments: &["6"], environment: &[] },
@@ -149,6 +150,9 @@ impl Tsan {
         link.current_dir(ROOT).arg("-o").arg(&program).arg(&object).arg("proofs/programs/tsan.c");
         link.arg(self.library()).arg("-Wl,--whole-archive").arg(&self.runtime);
         link.args(["-Wl,--no-whole-archive", "-Wl,--wrap=__cxa_atexit", "-rdynamic"]);
+        if watched.source.ends_with(".cpp") {
+            link.arg("-lstdc++");
+        }
         link.args(["-lpthread", "-ldl", "-lm", "-lrt"]);
         succeed(link)?;
         let mut command = Command::new(&program);

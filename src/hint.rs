@@ -11,7 +11,7 @@ pub(crate) const fn seldom() {}
 /// where a call takes ten or twenty, and fits into less by it (`docs/performance.md`).
 #[inline(always)]
 pub fn behind() {
-    #[cfg(not(miri))]
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     // SAFETY: no instruction at all.
     unsafe {
         core::arch::asm!("", options(nomem, nostack, preserves_flags));

@@ -1,4 +1,7 @@
-/* Programs that are compiled with more warnings than most. The C header is left out: its structures have functions of their names. */
+/*
+ * Programs that are compiled with more warnings than most. The C header comes before: its structures have functions of
+ * their names, which g++ counts as shadows.
+ */
 #include <tmempool.h>
 
 #pragma GCC diagnostic error "-Wshadow"

@@ -57,6 +57,7 @@ void in_another_thread(const std::function<void()> &work)
 	std::thread(work).join();
 }
 
+/* Wants it refused. */
 void expect_no_element(pool &from, void *at)
 {
 	expect_refused((from.deallocate(static_cast<node *>(at)), true), REFUSED);
@@ -78,7 +79,7 @@ void expect_distinct(pool &from, std::size_t count, std::set<void *> in_use = {}
 
 void free_elements_are_refused()
 {
-	pool all, other;
+	pool all;
 	node *element = all.newElement(1u);
 	all.deleteElement(element);
 	/* With this thread. */
@@ -178,7 +179,7 @@ void what_its_destructor_gave_back_is_refused()
 
 /*
  * Two threads give the same elements back at the same moment. One of them is refused, or it goes unseen; but nobody gets one
- * twice. ThreadSanitizer, to which the race belongs, does not run this.
+ * twice. A race of the program's own: not with NO_RACES, where one is looked for.
  */
 void two_threads_delete_the_same()
 {
@@ -253,8 +254,7 @@ void use(std::vector<std::unique_ptr<pool>> &pools, unsigned seed, int steps)
 	}
 }
 
-/* Many pools at once. */
-void a_thread_uses_many_pools()
+void threads_use_many_pools_at_once()
 {
 	std::vector<std::unique_ptr<pool>> pools;
 	for (int i = 0; i < 70; ++i) {
@@ -266,13 +266,6 @@ void a_thread_uses_many_pools()
 	}
 	for (std::thread &thread : threads) {
 		thread.join();
-	}
-	/* Two in turns. */
-	for (int i = 0; i < 2000; ++i) {
-		node *one = pools[0]->newElement(1u), *other = pools[64]->newElement(2u);
-		check(one->is(1) && other->is(2));
-		pools[0]->deleteElement(one);
-		pools[64]->deleteElement(other);
 	}
 	pools.clear();
 	expect_silence();
@@ -518,13 +511,13 @@ int main()
 	must_pass("free elements are refused", free_elements_are_refused);
 	must_pass("foreign pointers are refused", foreign_pointers_are_refused);
 	must_pass("what its destructor gave back is refused", what_its_destructor_gave_back_is_refused);
-#ifndef __SANITIZE_THREAD__
-	must_pass("two threads delete the same", two_threads_delete_the_same);
-#else
-	(void)two_threads_delete_the_same;
-#endif
+	if (getenv("NO_RACES") == nullptr) {
+		must_pass("two threads delete the same", two_threads_delete_the_same);
+	} else {
+		puts("skipped: two threads delete the same, a race of the program's own");
+	}
 	must_pass("what is in use at the end is told", what_is_in_use_at_the_end_is_told);
-	must_pass("a thread uses many pools", a_thread_uses_many_pools);
+	must_pass("threads use many pools at once", threads_use_many_pools_at_once);
 	must_pass("pools end before their threads", pools_end_before_their_threads);
 	must_pass("threads come and go", threads_come_and_go);
 	must_pass("a thread uses a pool as it ends", a_thread_uses_a_pool_as_it_ends);

@@ -50,7 +50,11 @@ const UNDER_TSAN: &[Watched] = &[
     Watched { source: "c-tests/pools/shared_moves.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/shared_limits.c", arguments: &[], environment: &[] },
     Watched { source: "c-tests/pools/cache_threads.c", arguments: &[], environment: &[] },
-    Watched { source: "c-tests/pools/memory_pool.cpp", arguments: &[], environment: &[("SHORT", "1")] },
+    Watched {
+        source: "c-tests/pools/memory_pool.cpp",
+        arguments: &[],
+        environment: &[("SHORT", "1"), ("NO_RACES", "1")],
+    },
     Watched { source: "c-tests/pools/genpool.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched { source: "c-tests/pools/mempool_waiters.c", arguments: &[], environment: &[("SHORT", "1")] },
     Watched { source: "proofs/programs/soak.c", arguments: &["6"], environment: &[] },

@@ -6,6 +6,12 @@
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
+static int keep(char *p)
+{
+	(void)p;
+	return -1;
+}
+
 int main(void)
 {
 	char *root, *p, *s;
@@ -34,6 +40,28 @@ int main(void)
 	expect_fault(UNKNOWN);
 	check(talloc_set_memlimit(NULL, 100) != 0);
 	expect_fault(UNKNOWN);
+
+	puts("NULL for a name: none was given");
+	p = node(root, "below it");
+	char *chunks[] = {
+		talloc_named_const(p, 1, NULL),
+		talloc_named_const(talloc_pool(p, 1000), 1, NULL),
+		talloc_named_const(p, 1, NULL),
+	};
+	talloc_set_destructor(chunks[2], keep);
+	for (size_t i = 0; i < 3; i++) {
+		check(strcmp(talloc_get_name(chunks[i]), "UNNAMED") == 0);
+		check(talloc_check_name(chunks[i], NULL) == chunks[i]);
+		check(talloc_check_name(chunks[i], "UNNAMED") == chunks[i]);
+		check(_talloc_get_type_abort(chunks[i], NULL, "here") == chunks[i]);
+		check(talloc_check_name(chunks[i], "x") == NULL);
+		talloc_set_name_const(chunks[i], "x");
+		check(talloc_check_name(chunks[i], NULL) == NULL);
+		check(talloc_check_name(chunks[i], "x") == chunks[i]);
+	}
+	talloc_set_destructor(chunks[2], NULL);
+	check(talloc_free(p) == 0);
+	expect_no_fault();
 
 	puts("elements of no size");
 	check(_talloc_array(root, 0, 0, "x") == NULL);

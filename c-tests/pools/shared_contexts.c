@@ -168,6 +168,9 @@ static void step(struct worker *w)
 		talloc_set_name_const(o->p, "a new name");
 		check(strcmp(talloc_get_name(o->p), "a new name") == 0);
 		check(talloc_check_name(o->p, "a new name") == o->p);
+		check(talloc_check_name(o->p, NULL) == NULL);
+		talloc_set_name_const(o->p, NULL);
+		check(talloc_check_name(o->p, NULL) == o->p);
 		break;
 	case 6:
 		check(talloc_strdup(o->p, "below") != NULL);

@@ -42,10 +42,11 @@ unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
 pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
     unsafe {
-        match Chunk::name_quick(ptr) {
-            Some(name) => name,
-            None => get_name_slow(ptr),
+        if let Some(name) = Chunk::name_quick(ptr) {
+            return name;
         }
+        behind();
+        get_name_slow(ptr)
     }
 }
 
@@ -53,6 +54,7 @@ pub unsafe extern "C" fn talloc_get_name(ptr: *const c_void) -> *const c_char {
 ///
 /// # Safety
 /// Contract.
+#[cold]
 #[inline(never)]
 unsafe fn get_name_slow(ptr: *const c_void) -> *const c_char {
     // SAFETY: contract.
@@ -64,6 +66,15 @@ unsafe fn get_name_slow(ptr: *const c_void) -> *const c_char {
 pub(crate) fn name_of(chunk: Chunk) -> *const c_char {
     let name = chunk.name();
     if name.is_null() { UNNAMED.as_ptr() } else { name }
+}
+
+/// Whether `chunk` is named `name`, or has none and `name` is null.
+///
+/// # Safety
+/// `name` is a C string or null.
+pub(crate) unsafe fn is_named(chunk: Chunk, name: *const c_char) -> bool {
+    // SAFETY: the caller's.
+    chunk.name() == name || unsafe { same(name_of(chunk), name) }
 }
 
 /// Whether two names are the same, bytes for bytes; null is no name.

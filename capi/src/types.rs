@@ -3,23 +3,33 @@
 use core::ffi::{c_char, c_void};
 use core::ptr::null_mut;
 
+use tmempool::hint::behind;
 use tmempool::tree::Chunk;
 
 use crate::fault;
-use crate::names::{name_of, same};
+use crate::names::{is_named, name_of};
 use crate::pointer::with;
 
 /// Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
+///
+/// @param name  NULL stands for no name: what was given none has it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
-    unsafe { if Chunk::check_name(ptr, name) { ptr.cast_mut() } else { check_name_slow(ptr, name) } }
+    unsafe {
+        if Chunk::check_name(ptr, name) {
+            return ptr.cast_mut();
+        }
+        behind();
+        check_name_slow(ptr, name)
+    }
 }
 
 /// [`talloc_check_name`] where the two names are not at one address.
 ///
 /// # Safety
 /// Contract.
+#[cold]
 #[inline(never)]
 unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_void {
     if ptr.is_null() {
@@ -27,7 +37,7 @@ unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_voi
     }
     // SAFETY: contract.
     unsafe {
-        match with(ptr, |chunk| same(name_of(chunk), name)) {
+        match with(ptr, |chunk| is_named(chunk, name)) {
             Ok(true) => ptr.cast_mut(),
             _ => null_mut(),
         }
@@ -47,19 +57,26 @@ pub unsafe extern "C" fn _talloc_get_type_abort(
     location: *const c_char,
 ) -> *mut c_void {
     // SAFETY: contract.
-    unsafe { if Chunk::check_name(ptr, name) { ptr.cast_mut() } else { get_type_slow(ptr, name, location) } }
+    unsafe {
+        if Chunk::check_name(ptr, name) {
+            return ptr.cast_mut();
+        }
+        behind();
+        get_type_slow(ptr, name, location)
+    }
 }
 
 /// [`_talloc_get_type_abort`] where the two names are not at one address.
 ///
 /// # Safety
 /// Contract.
+#[cold]
 #[inline(never)]
 unsafe fn get_type_slow(ptr: *const c_void, name: *const c_char, location: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
         if !ptr.is_null() {
-            match with(ptr, |chunk| same(name_of(chunk), name)) {
+            match with(ptr, |chunk| is_named(chunk, name)) {
                 Ok(true) => return ptr.cast_mut(),
                 Ok(false) => {}
                 Err(_) => return null_mut(),

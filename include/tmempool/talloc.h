@@ -327,6 +327,8 @@ const char *talloc_get_name(const void *ptr);
 
 /**
  * Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
+ *
+ * @param name  NULL stands for no name: what was given none has it.
  */
 void *talloc_check_name(const void *ptr, const char *name);
 

@@ -44,13 +44,13 @@ pub const DYING: u32 = 0x04;
 pub const LIMITED: u32 = 0x08;
 /// It is a reference: a hidden child that keeps another chunk alive.
 pub const REFERENCE: u32 = 0x10;
-/// Threads share it: it belongs to a shared context (`domain`), or is the null context, whose list of children has a
-/// lock.
-pub const GUARDED: u32 = 0x20;
+/// The root of a free in progress had it as its parent: see `ops::dying`.
+pub const ANCHOR: u32 = 0x20;
 /// It lies in a block of a pool.
 pub const MEMBER: u32 = 0x40;
-/// The root of a free in progress had it as its parent: see `ops::dying`.
-pub const ANCHOR: u32 = 0x80;
+/// Threads share it: it belongs to a shared context (`domain`), or is the null context, whose list of children has a
+/// lock.
+pub const GUARDED: u32 = 0x80;
 /// All flags.
 pub const FLAGS: u32 = 0xff;
 

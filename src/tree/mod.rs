@@ -2,6 +2,7 @@
 //! `store` is the one crossing to the memory below.
 
 pub mod chunk;
+mod compare;
 pub(crate) mod domain;
 mod fresh;
 pub mod limit;

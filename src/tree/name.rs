@@ -43,12 +43,6 @@ impl NameWord {
         self.0.store(from.0.load(Relaxed), Relaxed);
     }
 
-    /// Whether it holds this very name. No says nothing if there is a side record.
-    #[inline(always)]
-    pub(super) fn holds(&self, name: *const c_char) -> bool {
-        self.held() == name
-    }
-
     /// The name that it holds. It leads to no side record.
     #[inline(always)]
     pub(super) fn held(&self) -> *const c_char {

@@ -9,6 +9,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 
 use super::chunk::{Chunk, FLAGS, GUARDED, HEADER, Header, MEMBER, NO_PLAIN_PARENT, POOL, REFERENCE, SIDE};
+use super::compare;
 use super::pool::Block;
 use crate::error::Fault;
 use crate::hint::seldom;
@@ -19,6 +20,8 @@ use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
 /// Those of a chunk for which the short way of a check is.
 const QUICK: u32 = FLAGS & !(MEMBER | GUARDED);
+// So that there are no others is one compare with a small number.
+const _: () = assert!(QUICK == 0x3f);
 
 /// What lies before a payload: see [`Chunk::look`].
 #[derive(Clone, Copy, Debug)]
@@ -198,21 +201,21 @@ impl Chunk {
         unsafe { Chunk::sight(payload) }.map_or(Look::Unknown, Sight::look)
     }
 
-    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name`, which is not
-    /// null, the very name that it was given. `false` says nothing.
+    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name` the very name that it was
+    /// given, or null where it was given none. `false` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let Some(sight) = (unsafe { Chunk::sight(payload) }) else { return false };
-        let Some(found) = sight.found(QUICK) else { return false };
-        let has_it = found.chunk.name.holds(name) || {
+        let Some(found) = (unsafe { Chunk::find_short(payload, QUICK) }) else { return false };
+        // SAFETY: a chunk's.
+        let is_held = unsafe { compare::name_is(payload, name) };
+        is_held || {
             seldom();
             found.chunk.name.side().is_some_and(|side| side.name() == name)
-        };
-        has_it && !name.is_null()
+        }
     }
 
     /// The name of the chunk that [`find`](Chunk::find) finds, if it has one and no side record. `None` says nothing.
@@ -222,7 +225,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn name_quick(payload: *const c_void) -> Option<*const c_char> {
         // SAFETY: the caller's.
-        unsafe { Chunk::find(payload) }?.chunk.name.given()
+        unsafe { Chunk::find_short(payload, QUICK) }?.chunk.name.given()
     }
 
     /// Gives the chunk that [`find`](Chunk::find) finds a name, if it has no side record; says whether it has it. No says nothing.
@@ -232,7 +235,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn set_name_quick(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let found = unsafe { Chunk::sight(payload) }.and_then(|sight| sight.found(QUICK & !SIDE));
+        let found = unsafe { Chunk::find_short(payload, QUICK & !SIDE) };
         if let Some(found) = found {
             found.chunk.name.set(name);
         }
@@ -245,15 +248,39 @@ impl Chunk {
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn sight(payload: *const c_void) -> Option<Sight> {
+        // SAFETY: the caller's; the header can be read.
+        unsafe { Chunk::sight_by(payload, |header, tag| (*header).tag.peek() ^ tag) }
+    }
+
+    /// A live chunk of the heap with no other flags than those of `allowed`, in fewer bytes of code: for functions that
+    /// do no more than read or write a word then. `None` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    unsafe fn find_short(payload: *const c_void, allowed: u32) -> Option<Found> {
+        // SAFETY: the caller's; the header can be read.
+        unsafe { Chunk::sight_by(payload, |_, tag| compare::tag_differs(payload, tag)) }?.found(allowed)
+    }
+
+    /// [`sight`](Chunk::sight), where `differs` says how the tag of a header, which can be read, differs from another.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    unsafe fn sight_by(
+        payload: *const c_void,
+        differs: impl FnOnce(*const Header, u32) -> u32,
+    ) -> Option<Sight> {
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         // A header that lies right before the slice of its payload is in the same span, if there is one.
         let Some(span) = SpanRef::known_at(payload.addr()) else {
             seldom();
             return None;
         };
-        // SAFETY: aligned, as the payload is. What is before a slice in use can be read, too: no span begins at the start of
-        // a segment.
-        let differs = unsafe { (*header).tag.peek() } ^ span.tag();
+        // It can be read, being aligned as the payload is: what is before a slice in use, too, for no span begins at the
+        // start of a segment.
+        let differs = differs(header, span.tag());
         // SAFETY: an address in a segment is not null.
         Some(Sight { chunk: Chunk(unsafe { NonNull::new_unchecked(header) }), differs, span })
     }

@@ -145,6 +145,7 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod compare;
 #[doc(hidden)]
 pub mod error;
 #[doc(hidden)]

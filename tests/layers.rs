@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A layer may use itself and those before it.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "hint", "offsets"],
+    &["compare", "error", "hint", "offsets"],
     &["process"],
     &["mem"],
     &["tree"],

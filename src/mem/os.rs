@@ -263,6 +263,20 @@ pub fn thread_pointer_plus(number: usize) -> usize {
     number.wrapping_add(thread_pointer())
 }
 
+/// [`thread_pointer`] without its last byte, plus `number`, modulo 2^32.
+#[inline(always)]
+pub fn thread_pointer_without_last_byte_plus(number: u32) -> u32 {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let mut sum = number;
+        // SAFETY: as in `thread_pointer`: the bytes of that word behind the first one, and on.
+        unsafe { core::arch::asm!("add {:e}, fs:1", inout(reg) sum, options(nostack, readonly)) };
+        sum
+    }
+    #[cfg(any(miri, not(target_arch = "x86_64")))]
+    number.wrapping_add((thread_pointer() >> 8) as u32)
+}
+
 /// Sleeps until [`wake_all`] is called for `word`, or something else wakes the thread; not at all if the word
 /// is no longer `while_it_is`.
 pub fn wait(word: &AtomicU32, while_it_is: u32) {
@@ -383,5 +397,7 @@ mod tests {
         let other = std::thread::spawn(thread_pointer).join().unwrap();
         assert_ne!(mine, other);
         assert!(mine > 1);
+        assert_eq!(thread_pointer_without_last_byte_plus(7), ((mine >> 8) as u32).wrapping_add(7));
+        assert_eq!(thread_pointer_plus(7), mine + 7);
     }
 }

@@ -2,7 +2,6 @@
 //! `store` is the one crossing to the memory below.
 
 pub mod chunk;
-mod compare;
 pub(crate) mod domain;
 mod fresh;
 pub mod limit;

@@ -6,11 +6,12 @@
 //! does not have, and says of all else what it is instead. Nothing is read but memory that is known to be mapped.
 
 use core::ffi::{c_char, c_void};
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use super::chunk::{Chunk, FLAGS, GUARDED, HEADER, Header, MEMBER, NO_PLAIN_PARENT, POOL, REFERENCE, SIDE};
-use super::compare;
 use super::pool::Block;
+use crate::compare;
 use crate::error::Fault;
 use crate::hint::seldom;
 use crate::mem::geometry::{SEGMENT, SLICE};
@@ -22,6 +23,10 @@ use crate::process::{self, MODE_MALLOC, TAG_FREED};
 const QUICK: u32 = FLAGS & !(MEMBER | GUARDED);
 // So that there are no others is one compare with a small number.
 const _: () = assert!(QUICK == 0x3f);
+
+/// Where the tag and the name lie, seen from the payload.
+const TAG_AT: isize = offset_of!(Header, tag) as isize - HEADER as isize;
+const NAME_AT: isize = offset_of!(Header, name) as isize - HEADER as isize;
 
 /// What lies before a payload: see [`Chunk::look`].
 #[derive(Clone, Copy, Debug)]
@@ -211,7 +216,7 @@ impl Chunk {
         // SAFETY: the caller's.
         let Some(found) = (unsafe { Chunk::find_short(payload, QUICK) }) else { return false };
         // SAFETY: a chunk's.
-        let is_held = unsafe { compare::name_is(payload, name) };
+        let is_held = unsafe { compare::is_at::<NAME_AT>(payload, name.addr()) };
         is_held || {
             seldom();
             found.chunk.name.side().is_some_and(|side| side.name() == name)
@@ -260,7 +265,8 @@ impl Chunk {
     #[inline(always)]
     unsafe fn find_short(payload: *const c_void, allowed: u32) -> Option<Found> {
         // SAFETY: the caller's; the header can be read.
-        unsafe { Chunk::sight_by(payload, |_, tag| compare::tag_differs(payload, tag)) }?.found(allowed)
+        unsafe { Chunk::sight_by(payload, |_, tag| compare::differs_at::<TAG_AT>(payload, tag)) }?
+            .found(allowed)
     }
 
     /// [`sight`](Chunk::sight), where `differs` says how the tag of a header, which can be read, differs from another.

@@ -74,20 +74,25 @@ mod tests {
     /// The word that is meant, and no other; whichever bit is another one.
     #[test]
     fn a_compare_is_that_of_the_word() {
-        let words = [!0, 0x8123_4567_89ab_cdef_u64, !0];
-        let base: *const c_void = (&raw const words).cast();
-        // SAFETY: words of that array.
+        const WORD: isize = size_of::<usize>() as isize;
+        let (word, half) = (0x8123_4567_89ab_cdef_usize, 0x89ab_cdef_u32);
+        let (words, halves) = ([!0, word, !0], [!0, half, !0]);
+        let (first, last): (*const c_void, *const c_void) =
+            ((&raw const words[0]).cast(), (&raw const words[2]).cast());
+        let (first_half, last_half): (*const c_void, *const c_void) =
+            ((&raw const halves[0]).cast(), (&raw const halves[2]).cast());
+        // SAFETY: words of these arrays.
         unsafe {
-            assert!(is_at::<8>(base, words[1] as usize));
-            assert!(is_at::<-8>(base.wrapping_byte_add(16), words[1] as usize));
-            assert!(!is_at::<0>(base, words[1] as usize) && !is_at::<16>(base, words[1] as usize));
-            assert_eq!(differs_at::<8>(base, 0x89ab_cdef), 0);
-            assert_eq!(differs_at::<-4>(base.wrapping_byte_add(16), 0x8123_4567), 0);
-            for bit in 0..64 {
-                assert!(!is_at::<8>(base, (words[1] ^ 1 << bit) as usize), "{bit}");
+            assert!(is_at::<WORD>(first, word) && is_at::<{ -WORD }>(last, word));
+            assert!(!is_at::<0>(first, word) && !is_at::<0>(last, word));
+            assert_eq!(differs_at::<4>(first_half, half), 0);
+            assert_eq!(differs_at::<-4>(last_half, half), 0);
+            assert_eq!(differs_at::<0>(first_half, half), !half);
+            for bit in 0..usize::BITS {
+                assert!(!is_at::<WORD>(first, word ^ 1 << bit), "{bit}");
             }
-            for bit in 0..32 {
-                assert_eq!(differs_at::<8>(base, 0x89ab_cdef ^ 1 << bit), 1 << bit);
+            for bit in 0..u32::BITS {
+                assert_eq!(differs_at::<4>(first_half, half ^ 1 << bit), 1 << bit);
             }
         }
     }

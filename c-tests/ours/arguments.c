@@ -58,6 +58,9 @@ int main(void)
 		talloc_set_name_const(chunks[i], "x");
 		check(talloc_check_name(chunks[i], NULL) == NULL);
 		check(talloc_check_name(chunks[i], "x") == chunks[i]);
+		expect_no_fault();
+		check(_talloc_get_type_abort(chunks[i], NULL, "here") == NULL);
+		expect_fault("here: Type mismatch: name[x] expected[(null)]");
 	}
 	talloc_set_destructor(chunks[2], NULL);
 	check(talloc_free(p) == 0);

@@ -33,7 +33,8 @@ fn under_valgrind(program: &str, compiler: Compiler, dist: &Dist, test: &str) ->
     let includes = [dist.include(), directory("programs"), directory("ours")];
     compiler.build(&source, &includes, &[dist.shared()], &binary)?;
     let mut command = with_library(Path::new("valgrind"), Some(&dist.shared()), &at.join("witness"));
-    command.args(["--quiet", "--error-exitcode=9"]).arg(&binary).env("NO_LIMITS", "1");
+    // In turns: a thread that waits for Valgrind's lock may else wait for minutes.
+    command.args(["--quiet", "--error-exitcode=9", "--fair-sched=try"]).arg(&binary).env("NO_LIMITS", "1");
     command.env("TMEMPOOL_OPTIONS", "backend=slots");
     run(command)?.clean()?;
     fs::remove_dir_all(&at).map_err(|e| e.to_string())

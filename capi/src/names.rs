@@ -77,7 +77,7 @@ pub(crate) unsafe fn is_named(chunk: Chunk, name: *const c_char) -> bool {
     chunk.name() == name || unsafe { same(name_of(chunk), name) }
 }
 
-/// Whether two names are the same, bytes for bytes; null is no name.
+/// Whether two names are the same, bytes for bytes; null is the same as none.
 ///
 /// # Safety
 /// Both are C strings or null.

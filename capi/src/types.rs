@@ -12,7 +12,7 @@ use crate::pointer::with;
 
 /// Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
 ///
-/// @param name  NULL stands for no name: what was given none has it.
+/// @param name  the name wanted; NULL for what was given none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
@@ -48,7 +48,7 @@ unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_voi
 /// where the user's abort function returns, gives NULL.
 ///
 /// @param ptr       a chunk, or NULL.
-/// @param name      the name wanted.
+/// @param name      the name wanted; NULL for what was given none.
 /// @param location  where the caller stands, "file:line", for the message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _talloc_get_type_abort(

@@ -74,7 +74,7 @@ impl Key {
     }
 }
 
-const FACTOR: usize = 0x09f9_295f;
+const FACTOR: usize = 0x0a10_172d;
 
 // The bit of caches that zero is half of all that there is, modulo 2^64.
 const _: () =
@@ -98,12 +98,11 @@ fn shared_badge(key: Key) -> Badge {
 }
 
 /// The number of the place of the magazine with a badge: out of the sum of this and of the thread pointer without its last
-/// byte. In that, what tells threads from one another stands twice, for they lie at multiples of whatever a stack takes, a page
-/// beyond a power of two or not; and the product tells caches. Of many factors
-/// this is one with the fewest magazines that want the same place.
+/// byte, so that stacks of 16 KiB have a say in it as well as those of megabytes, a page beyond a power of two or not. The
+/// product in the badge tells caches. Of many factors this is one with the fewest magazines that want the same place.
 #[inline(always)]
 const fn place_number(sum: u32) -> usize {
-    (sum >> 15) as usize % PLACES
+    (sum >> 13) as usize % PLACES
 }
 
 /// The place of the calling thread's magazine with this badge.
@@ -162,9 +161,9 @@ mod tests {
     use std::collections::HashSet;
 
     /// What threads lie apart: with a page that guards their stacks, with two, and without one.
-    const STACKS: [usize; 14] = [
-        0x4_1000, 0x10_1000, 0x20_1000, 0x80_1000, 0x100_1000, 0x1_1000, 0x2_1000, 0x2_2000, 0x80_2000,
-        0x4_0000, 0x10_0000, 0x20_0000, 0x80_0000, 0x100_0000,
+    const STACKS: [usize; 20] = [
+        0x5000, 0x7000, 0x9000, 0x1_1000, 0x2_1000, 0x4_1000, 0x10_1000, 0x20_1000, 0x80_1000, 0x100_1000,
+        0x6000, 0x2_2000, 0x80_2000, 0x4000, 0x8000, 0x4_0000, 0x10_0000, 0x20_0000, 0x80_0000, 0x100_0000,
     ];
 
     /// Where caches lie side by side in their spans, and threads too, few of them want a place that another has, whatever they

@@ -41,7 +41,7 @@ int main(void)
 	check(talloc_set_memlimit(NULL, 100) != 0);
 	expect_fault(UNKNOWN);
 
-	puts("NULL for a name: none was given");
+	puts("nothing is named NULL");
 	p = node(root, "below it");
 	char *chunks[] = {
 		talloc_named_const(p, 1, NULL),
@@ -51,9 +51,11 @@ int main(void)
 	talloc_set_destructor(chunks[2], keep);
 	for (size_t i = 0; i < 3; i++) {
 		check(strcmp(talloc_get_name(chunks[i]), "UNNAMED") == 0);
-		check(talloc_check_name(chunks[i], NULL) == chunks[i]);
+		check(talloc_check_name(chunks[i], NULL) == NULL);
 		check(talloc_check_name(chunks[i], "UNNAMED") == chunks[i]);
-		check(_talloc_get_type_abort(chunks[i], NULL, "here") == chunks[i]);
+		expect_no_fault();
+		check(_talloc_get_type_abort(chunks[i], NULL, "here") == NULL);
+		expect_fault("here: Type mismatch: name[UNNAMED] expected[(null)]");
 		check(talloc_check_name(chunks[i], "x") == NULL);
 		talloc_set_name_const(chunks[i], "x");
 		check(talloc_check_name(chunks[i], NULL) == NULL);

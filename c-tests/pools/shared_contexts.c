@@ -170,7 +170,7 @@ static void step(struct worker *w)
 		check(talloc_check_name(o->p, "a new name") == o->p);
 		check(talloc_check_name(o->p, NULL) == NULL);
 		talloc_set_name_const(o->p, NULL);
-		check(talloc_check_name(o->p, NULL) == o->p);
+		check(talloc_check_name(o->p, NULL) == NULL);
 		break;
 	case 6:
 		check(talloc_strdup(o->p, "below") != NULL);

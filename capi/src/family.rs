@@ -71,7 +71,7 @@ pub unsafe extern "C" fn talloc_parent_name(ptr: *const c_void) -> *const c_char
     unsafe { parent(ptr, Chunk::name) }.unwrap_or(null())
 }
 
-/// The nearest chunk named `name` at `ctx` or above it; NULL where there is none, and where either is NULL.
+/// The nearest chunk named `name` at `ctx` or above it; NULL where there is none, and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_find_parent_byname(ctx: *const c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.

@@ -68,16 +68,7 @@ pub(crate) fn name_of(chunk: Chunk) -> *const c_char {
     if name.is_null() { UNNAMED.as_ptr() } else { name }
 }
 
-/// Whether `chunk` is named `name`, or has none and `name` is null.
-///
-/// # Safety
-/// `name` is a C string or null.
-pub(crate) unsafe fn is_named(chunk: Chunk, name: *const c_char) -> bool {
-    // SAFETY: the caller's.
-    chunk.name() == name || unsafe { same(name_of(chunk), name) }
-}
-
-/// Whether two names are the same, bytes for bytes; null is the same as none.
+/// Whether two names are the same, bytes for bytes; null is no name.
 ///
 /// # Safety
 /// Both are C strings or null.

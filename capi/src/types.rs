@@ -7,12 +7,12 @@ use tmempool::hint::behind;
 use tmempool::tree::Chunk;
 
 use crate::fault;
-use crate::names::{is_named, name_of};
+use crate::names::{name_of, same};
 use crate::pointer::with;
 
 /// Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
 ///
-/// @param name  the name wanted; NULL for what was given none.
+/// @param name  the name wanted; nothing is named NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: contract.
@@ -37,7 +37,7 @@ unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_voi
     }
     // SAFETY: contract.
     unsafe {
-        match with(ptr, |chunk| is_named(chunk, name)) {
+        match with(ptr, |chunk| same(name_of(chunk), name)) {
             Ok(true) => ptr.cast_mut(),
             _ => null_mut(),
         }
@@ -48,7 +48,7 @@ unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_voi
 /// where the user's abort function returns, gives NULL.
 ///
 /// @param ptr       a chunk, or NULL.
-/// @param name      the name wanted; NULL for what was given none.
+/// @param name      the name wanted; nothing is named NULL.
 /// @param location  where the caller stands, "file:line", for the message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _talloc_get_type_abort(
@@ -76,7 +76,7 @@ unsafe fn get_type_slow(ptr: *const c_void, name: *const c_char, location: *cons
     // SAFETY: contract.
     unsafe {
         if !ptr.is_null() {
-            match with(ptr, |chunk| is_named(chunk, name)) {
+            match with(ptr, |chunk| same(name_of(chunk), name)) {
                 Ok(true) => return ptr.cast_mut(),
                 Ok(false) => {}
                 Err(_) => return null_mut(),

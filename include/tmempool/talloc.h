@@ -328,7 +328,7 @@ const char *talloc_get_name(const void *ptr);
 /**
  * Gives `ptr` back if it is named `name`, else NULL; NULL for NULL.
  *
- * @param name  the name wanted; NULL for what was given none.
+ * @param name  the name wanted; nothing is named NULL.
  */
 void *talloc_check_name(const void *ptr, const char *name);
 
@@ -337,7 +337,7 @@ void *talloc_check_name(const void *ptr, const char *name);
  * where the user's abort function returns, gives NULL.
  *
  * @param ptr       a chunk, or NULL.
- * @param name      the name wanted; NULL for what was given none.
+ * @param name      the name wanted; nothing is named NULL.
  * @param location  where the caller stands, "file:line", for the message.
  */
 void *_talloc_get_type_abort(const void *ptr, const char *name, const char *location);
@@ -353,10 +353,9 @@ void *talloc_parent(const void *ptr);
 const char *talloc_parent_name(const void *ptr);
 
 /**
- * The nearest chunk named `name` at `ctx` or above it; NULL where there is none, and where either is NULL.
+ * The nearest chunk named `name` at `ctx` or above it; NULL where there is none, and for NULL.
  */
-void *talloc_find_parent_byname(const void *ctx,
-                                const char *name);
+void *talloc_find_parent_byname(const void *ctx, const char *name);
 
 /**
  * Whether `ptr` is `context` itself or lies above it: 1 or 0. 0 where either is NULL.

@@ -43,7 +43,7 @@ impl NameWord {
         self.0.store(from.0.load(Relaxed), Relaxed);
     }
 
-    /// The name that it holds. It leads to no side record.
+    /// The name that it holds. Where it leads to a side record, what no name is.
     #[inline(always)]
     pub(super) fn held(&self) -> *const c_char {
         self.0.load(Relaxed).cast_const().cast()

@@ -24,9 +24,8 @@ const QUICK: u32 = FLAGS & !(MEMBER | GUARDED);
 // So that there are no others is one compare with a small number.
 const _: () = assert!(QUICK == 0x3f);
 
-/// Where the tag and the name lie, seen from the payload.
+/// Where the tag lies, seen from the payload.
 const TAG_AT: isize = offset_of!(Header, tag) as isize - HEADER as isize;
-const NAME_AT: isize = offset_of!(Header, name) as isize - HEADER as isize;
 
 /// What lies before a payload: see [`Chunk::look`].
 #[derive(Clone, Copy, Debug)]
@@ -206,8 +205,8 @@ impl Chunk {
         unsafe { Chunk::sight(payload) }.map_or(Look::Unknown, Sight::look)
     }
 
-    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name` the very name that it was
-    /// given, or null where it was given none. `false` says nothing.
+    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name`, which is not
+    /// null, the very name that it was given. `false` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
@@ -215,12 +214,11 @@ impl Chunk {
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
         let Some(found) = (unsafe { Chunk::find_short(payload, QUICK) }) else { return false };
-        // SAFETY: a chunk's.
-        let is_held = unsafe { compare::is_at::<NAME_AT>(payload, name.addr()) };
-        is_held || {
+        let has_it = found.chunk.name.held() == name || {
             seldom();
             found.chunk.name.side().is_some_and(|side| side.name() == name)
-        }
+        };
+        has_it && !name.is_null()
     }
 
     /// The name of the chunk that [`find`](Chunk::find) finds, if it has one and no side record. `None` says nothing.

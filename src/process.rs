@@ -146,12 +146,12 @@ pub fn lasting_tag() -> u32 {
     SECRET.load(Relaxed) << FLAG_BITS
 }
 
-/// Whether `tag`, which is not the one expected, is one that this process gave out at some time, or
-/// one that it was forked from.
-pub fn is_stale_tag(tag: u32) -> bool {
+/// Whether `tag` is of one of the first `generations`, in this process or in one that it was forked from.
+pub fn is_tag_of_first(generations: usize, tag: u32) -> bool {
     [&TAG_SECRET, &SECRET].into_iter().chain(&FORMER).any(|secret| {
         let secret = secret.load(Relaxed);
-        secret != 0 && (tag >> FLAG_BITS) ^ secret < GENERATIONS
+        let generation = (tag >> FLAG_BITS) ^ secret;
+        secret != 0 && generation < GENERATIONS && (generation as usize) < generations
     })
 }
 
@@ -199,15 +199,17 @@ fn setup_once() {
 /// Random bits, of which the lower 24 will do as a secret.
 fn draw() -> u64 {
     let mut bits = os::entropy();
-    // Neither an empty header nor one of the marks may look like a tag.
-    while [NO_TAG >> FLAG_BITS, FREED_VALUE].iter().any(|&value| near(bits as u32, value)) {
+    while !is_fit(bits as u32) {
         bits = bits.rotate_left(13).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     }
     bits
 }
 
-fn near(secret: u32, value: u32) -> bool {
-    (secret & 0x00ff_ffff) ^ value < GENERATIONS
+/// Whether no tag made by `secret` looks like the mark of a freed header, or like memory that is full of one byte, whichever
+/// that is: zeros, ones, or what freed payloads are filled with.
+fn is_fit(secret: u32) -> bool {
+    let value = secret & 0x00ff_ffff;
+    value ^ FREED_VALUE >= GENERATIONS && value >> 20 != value >> 12 & 0xf
 }
 
 fn read_environment() {
@@ -275,13 +277,26 @@ mod tests {
     fn tags_are_told_from_garbage_and_from_each_other() {
         setup();
         assert_ne!(tag_of_generation(1), tag_of_generation(2));
-        assert!(is_stale_tag(tag_of_generation(77)));
-        assert!(is_stale_tag(tag_of_generation(77) | 0x15));
-        assert!(!is_stale_tag(0));
-        assert!(!is_stale_tag(TAG_FREED));
+        let any = usize::MAX;
+        assert!(is_tag_of_first(any, tag_of_generation(77)));
+        assert!(is_tag_of_first(any, tag_of_generation(77) | 0x15));
+        assert!(is_tag_of_first(78, tag_of_generation(77)));
+        assert!(!is_tag_of_first(77, tag_of_generation(77)));
+        assert!(!is_tag_of_first(any, TAG_FREED));
         let before = tag_of_generation(5);
         renew_secret();
         assert_ne!(tag_of_generation(5), before);
-        assert!(is_stale_tag(before));
+        assert!(is_tag_of_first(any, before));
+    }
+
+    #[test]
+    fn memory_full_of_one_byte_looks_like_no_tag() {
+        for _ in 0..1000 {
+            let secret = draw() as u32 & 0x00ff_ffff;
+            for byte in 0..=u8::MAX {
+                let value = u32::from_ne_bytes([byte; 4]) >> FLAG_BITS;
+                assert!(secret ^ value >= GENERATIONS, "{secret:#x} is near {value:#x}");
+            }
+        }
     }
 }

@@ -46,7 +46,6 @@ pub struct Heap {
     pub(super) owner: Owner,
     /// How many spans of slots it has: the owner's to change, anybody's to read.
     spans: AtomicU32,
-    uses: Cell<u32>,
     /// The spans that slots are taken from, one for each size class.
     current: [Cell<SpanRef>; CLASSES],
     waiting: [Waiting; CLASSES],
@@ -98,7 +97,6 @@ impl HeapRef {
             next: AtomicPtr::new(core::ptr::null_mut()),
             annex: Cell::new(None),
             pauses: Cell::new(0),
-            uses: Cell::new(0),
             spans: AtomicU32::new(0),
             idle: Idle::new(),
             generations: Generations::new(),
@@ -436,11 +434,9 @@ impl Heap {
         &self.annex
     }
 
-    /// A number that differs each time.
-    pub fn next_use(&self) -> u32 {
-        let uses = self.uses.get().wrapping_add(1);
-        self.uses.set(uses);
-        uses
+    /// A tag that memory of this heap had not of late.
+    pub fn new_tag(&self) -> u32 {
+        self.generations.new_tag()
     }
 }
 

@@ -13,7 +13,7 @@ mod budget;
 pub mod bulk;
 mod carve;
 mod exit;
-mod generations;
+pub mod generations;
 pub mod geometry;
 pub mod give;
 pub mod heads;

@@ -14,6 +14,7 @@ use super::pool::Block;
 use crate::compare;
 use crate::error::Fault;
 use crate::hint::seldom;
+use crate::mem::generations;
 use crate::mem::geometry::{SEGMENT, SLICE};
 use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
@@ -346,7 +347,7 @@ impl Chunk {
             // SAFETY: the start of a slot, in mapped memory.
             match unsafe { Block::tag_at(start, span.tag()) } {
                 Ok(members) if (tag ^ members) & !(FLAGS & !MEMBER) == 0 => return Ok(chunk),
-                Err(location) if process::is_stale_tag(tag) => return Err(Fault::Freed { location }),
+                Err(location) if generations::is_stale(tag) => return Err(Fault::Freed { location }),
                 _ => {}
             }
         }
@@ -358,7 +359,7 @@ impl Chunk {
         let tag = self.tag.peek();
         if tag == TAG_FREED {
             Fault::Freed { location: self.name.plain().unwrap_or(ptr::null()) }
-        } else if process::is_stale_tag(tag) {
+        } else if generations::is_stale(tag) {
             Fault::Freed { location: ptr::null() }
         } else {
             Fault::Unknown

@@ -135,7 +135,7 @@ impl PoolRef {
         unsafe {
             let record = at.add(BLOCK).cast::<Pool>();
             let first = at.addr().get() + front;
-            let block = Block::create(at, tag, record, store::new_tag(heap) | MEMBER, first, in_first);
+            let block = Block::create(at, tag, record, heap.new_tag() | MEMBER, first, in_first);
             let pool = Pool {
                 irregular: Cell::new(false),
                 shared: Cell::new(false),

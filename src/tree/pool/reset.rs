@@ -6,7 +6,6 @@ use core::ptr::NonNull;
 use super::block::room_for;
 use super::{BLOCK, Block, PoolRef, Stats, for_each_block};
 use crate::tree::chunk::{Chunk, HEADER, MEMBER};
-use crate::tree::store;
 
 impl PoolRef {
     /// Forgets all members of a regular pool, but for `name`, if that is the first in its room. Says whether it
@@ -23,7 +22,7 @@ impl PoolRef {
         self.lay_by(self.announced.clear(), location);
         self.lay_by(self.overflow.clear_all(), location);
         // Pointers to members that were lead to a tag that is not theirs.
-        first.set_tag(store::new_tag(heap) | MEMBER);
+        first.set_tag(heap.new_tag() | MEMBER);
         if let Some(name) = name {
             let room = room_for(name.size());
             name.retag(first.tag());

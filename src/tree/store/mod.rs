@@ -141,11 +141,6 @@ pub(super) unsafe fn bytes_of(at: NonNull<u8>) -> usize {
     unsafe { heap::bytes_of(at) }
 }
 
-/// A tag for members of pools that `heap`, the calling thread's, has not given out for long.
-pub(super) fn new_tag(heap: HeapRef) -> u32 {
-    process::tag_of_generation(heap.next_use())
-}
-
 /// Visits the chunks that are alive in `span`, in pools too.
 ///
 /// # Safety

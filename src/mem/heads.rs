@@ -17,8 +17,8 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::geometry::{SLICE, SLICES};
 use super::span::Span;
 
-/// As many slices as lie side by side in 8 GiB.
-const ENTRIES: usize = 1 << 17;
+/// As many slices as lie side by side in 4 GiB: 32 bits of an address say which entry is its.
+const ENTRIES: usize = 1 << 16;
 
 /// Entries are two words: where the slice starts, less than 0 by as much, and where the descriptor of the head lies. An
 /// entry without a slice has 0 for a start, which is right for no slice but those of entry 0.
@@ -31,10 +31,10 @@ static HEADS: Heads = Heads([const { AtomicUsize::new(0) }; 2 * ENTRIES]);
 /// segment.
 #[inline(always)]
 const fn entry(address: usize) -> usize {
-    (address / (SLICE / 2) % (2 * ENTRIES)) & !1
+    ((address as u32 / (SLICE / 2) as u32) & !1) as usize
 }
 
-const _: () = assert!(ENTRIES.is_power_of_two() && ENTRIES >= SLICES);
+const _: () = assert!(ENTRIES * SLICE == 1 << u32::BITS && ENTRIES >= SLICES);
 
 /// The head of the span that `address` lies in, if it is a multiple of 16 and the table knows its slice. `None` says
 /// nothing.

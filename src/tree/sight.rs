@@ -25,8 +25,9 @@ const QUICK: u32 = FLAGS & !(MEMBER | GUARDED);
 // So that there are no others is one compare with a small number.
 const _: () = assert!(QUICK == 0x3f);
 
-/// Where the tag lies, seen from the payload.
+/// Where the tag and the name lie, seen from the payload.
 const TAG_AT: isize = offset_of!(Header, tag) as isize - HEADER as isize;
+const NAME_AT: isize = offset_of!(Header, name) as isize - HEADER as isize;
 
 /// What lies before a payload: see [`Chunk::look`].
 #[derive(Clone, Copy, Debug)]
@@ -215,7 +216,8 @@ impl Chunk {
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
         let Some(found) = (unsafe { Chunk::find_short(payload, QUICK) }) else { return false };
-        let has_it = found.chunk.name.held() == name || {
+        // SAFETY: a chunk's.
+        let has_it = unsafe { compare::is_at::<NAME_AT>(payload, name.addr()) } || {
             seldom();
             found.chunk.name.side().is_some_and(|side| side.name() == name)
         };

@@ -148,7 +148,7 @@ impl Scanner<'_> {
         if state == self.shape.state_slab || state == self.shape.state_bare {
             return Ok(None);
         }
-        let len = number(descriptor, fields.len);
+        let len = number(descriptor, fields.slices) * u64::from(self.shape.slice);
         let (slot, slots, most) = if state == self.shape.state_single {
             let inset = number(descriptor, fields.inset);
             start += inset;

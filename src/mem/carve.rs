@@ -42,7 +42,7 @@ impl SpanRef {
         let from = self.carved.get();
         let slot = self.stride();
         let batch = (PAGE / slot).clamp(1, most) as u32;
-        let to = self.capacity.get().min(from + batch);
+        let to = self.capacity().min(from + batch);
         let middle = from + (colour * (to - from) as usize / PAGE) as u32;
         let mut list = self.free.get();
         for i in (from..middle).rev().chain((middle..to).rev()) {

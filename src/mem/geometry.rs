@@ -4,11 +4,14 @@
 //! segment (4 MiB, aligned to 4 MiB)
 //! 0          64 KiB      128 KiB                                         4 MiB
 //! ├ slice 0 ─┼─ slice 1 ─┼─ slice 2 ─┼─ …                     ┼─ slice 63 ─┤
-//!   state and   spans: one or more slices each
-//!   span descriptors, 128 bytes a slice
+//!   state,      spans: one or more slices each
+//!   span descriptors, 64 bytes a slice, and,
+//!   from 4 KiB on, their ties, 64 bytes a slice
 //! ```
-//! A descriptor lies at `segment + 128 * slice`, so that any address leads to the descriptor of its
+//! A descriptor lies at `segment + 64 * slice`, so that any address leads to the descriptor of its
 //! slice by two masks and a shift. Slice 0 holds the descriptors and no span.
+
+use super::size::MIN_SLOT;
 
 /// Bytes of a slice, and its alignment.
 pub const SLICE: usize = 64 << 10;
@@ -19,7 +22,9 @@ pub const SLICES: usize = SEGMENT / SLICE;
 /// Slices of a segment that spans can use.
 pub const USABLE_SLICES: usize = SLICES - 1;
 /// Bytes of a span descriptor.
-pub const DESCRIPTOR: usize = 128;
+pub const DESCRIPTOR: usize = 64;
+/// Bytes from a descriptor to the span's ties: those lie behind all descriptors.
+pub const TO_TIES: usize = SLICES * DESCRIPTOR;
 /// Bits of a user address on the supported systems.
 pub const ADDRESS_BITS: u32 = if cfg!(target_arch = "x86_64") { 47 } else { 48 };
 
@@ -90,17 +95,21 @@ pub const fn run_mask(start: usize, n: usize) -> u64 {
     (if n >= 64 { u64::MAX } else { (1 << n) - 1 }) << start
 }
 
+/// So many that a reciprocal of the smallest slot has 32.
+const RECIPROCAL_BITS: u32 = 37;
+const _: () = assert!((1u64 << RECIPROCAL_BITS).div_ceil(MIN_SLOT as u64) <= u32::MAX as u64);
+
 /// For `slot_index`: the reciprocal of a slot size.
 #[inline]
-pub const fn reciprocal(slot_size: usize) -> u64 {
-    (1u64 << 40).div_ceil(slot_size as u64)
+pub const fn reciprocal(slot_size: usize) -> u32 {
+    (1u64 << RECIPROCAL_BITS).div_ceil(slot_size as u64) as u32
 }
 
 /// Which slot the byte at `offset` of a span lies in, by the reciprocal of the slot size.
-/// Exact while offset times slot size stays below 2^40, as it does in a span of slots.
+/// Exact while offset times slot size stays below 2^37, as it does in a span of slots.
 #[inline]
-pub const fn slot_index(offset: usize, reciprocal: u64) -> usize {
-    ((offset as u64 * reciprocal) >> 40) as usize
+pub const fn slot_index(offset: usize, reciprocal: u32) -> usize {
+    ((offset as u64 * reciprocal as u64) >> RECIPROCAL_BITS) as usize
 }
 
 #[cfg(test)]
@@ -142,6 +151,7 @@ mod tests {
             let slot = crate::mem::size::stride(class);
             let r = reciprocal(slot);
             let span = crate::mem::size::span_slices(class) * SLICE;
+            assert_eq!(slot_index(span, r), span / slot);
             for i in 0..span / slot {
                 assert_eq!(slot_index(i * slot, r), i);
                 assert_eq!(slot_index(i * slot + slot - 1, r), i);

@@ -15,7 +15,8 @@ use super::os;
 use super::owner::LOST;
 use super::remote::{Chain, Mailed, Slot};
 use super::segment;
-use super::span::{Span, SpanRef, State};
+use super::span::{SpanRef, State};
+use super::ties::Ties;
 
 /// Gives a slot, or a block with a span of its own, back to its heap, from any thread.
 ///
@@ -155,8 +156,8 @@ pub(super) fn hand_back(span: SpanRef, slots: Chain) {
     inherited::note_remote_free();
     // SAFETY: the caller's: nobody uses the slots any more; until they are collected, they keep the span in use.
     unsafe {
-        if span.remote().push(slots) {
-            heap.mailbox.mail(span.as_non_null(), &heap.owner, os::thread_pointer(), &mut collected_unowned);
+        if span.ties().remote().push(slots) {
+            heap.mailbox.mail(span.mail(), &heap.owner, os::thread_pointer(), &mut collected_unowned);
         }
     }
     if heap.owner.is(LOST) && heap.adopt_lost() {
@@ -166,8 +167,8 @@ pub(super) fn hand_back(span: SpanRef, slots: Chain) {
 }
 
 /// What the owner does with slots that other threads freed: they come before those that are free already.
-pub(super) fn collected(span: NonNull<Span>, slots: Chain) {
-    let span = SpanRef::from_mail(span);
+pub(super) fn collected(ties: NonNull<Ties>, slots: Chain) {
+    let span = SpanRef::from_mail(ties);
     if span.state() == State::Full {
         reopen(span, span.carved());
     }
@@ -184,10 +185,10 @@ pub(super) fn collected(span: NonNull<Span>, slots: Chain) {
 }
 
 /// The same in a heap that nobody owns, which keeps no span with nothing in it.
-pub(super) fn collected_unowned(span: NonNull<Span>, slots: Chain) {
+pub(super) fn collected_unowned(ties: NonNull<Ties>, slots: Chain) {
     // Asked first: the span may be gone after that.
-    let heap = HeapRef::of_span(SpanRef::from_mail(span));
-    collected(span, slots);
+    let heap = HeapRef::of_span(SpanRef::from_mail(ties));
+    collected(ties, slots);
     heap.release_idle();
 }
 

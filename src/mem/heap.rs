@@ -29,7 +29,8 @@ use super::remote::{Mailbox, Slot};
 use super::segment;
 use super::shared::{self, Gate};
 use super::size::CLASSES;
-use super::span::{Span, SpanRef, State};
+use super::span::{SpanRef, State};
+use super::ties::Ties;
 
 /// The spans of one size class that wait with free slots.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub struct Heap {
     pub(super) next: AtomicPtr<Heap>,
     /// What a shared heap has more: see `shared`.
     pub(super) gate: Gate,
-    pub(super) mailbox: Mailbox<Span>,
+    pub(super) mailbox: Mailbox<Ties>,
 }
 
 // What a process, and each of its threads, has of it is resident.
@@ -332,7 +333,7 @@ impl HeapRef {
 
     /// Puts a span into the mailbox.
     pub(super) fn post(self, span: SpanRef) {
-        self.mailbox.post(span.as_non_null());
+        self.mailbox.post(span.mail());
     }
 
     /// The heap has no span, until it takes them up one by one.
@@ -454,10 +455,10 @@ fn pop(span: SpanRef, slot: NonNull<Slot>, next: Option<NonNull<Slot>>) -> NonNu
 
 impl Waiting {
     fn push_last(&self, span: SpanRef) {
-        span.next.set(None);
-        span.prev.set(self.last.get());
+        span.ties().next.set(None);
+        span.ties().prev.set(self.last.get());
         match self.last.get() {
-            Some(last) => last.next.set(Some(span)),
+            Some(last) => last.ties().next.set(Some(span)),
             None => self.first.set(Some(span)),
         }
         self.last.set(Some(span));
@@ -466,23 +467,23 @@ impl Waiting {
     #[inline]
     fn pop_first(&self) -> Option<SpanRef> {
         let span = self.first.get()?;
-        let next = span.next.get();
+        let next = span.ties().next.get();
         self.first.set(next);
         match next {
-            Some(next) => next.prev.set(None),
+            Some(next) => next.ties().prev.set(None),
             None => self.last.set(None),
         }
         Some(span)
     }
 
     fn remove(&self, span: SpanRef) {
-        match span.prev.get() {
-            Some(prev) => prev.next.set(span.next.get()),
-            None => self.first.set(span.next.get()),
+        match span.ties().prev.get() {
+            Some(prev) => prev.ties().next.set(span.ties().next.get()),
+            None => self.first.set(span.ties().next.get()),
         }
-        match span.next.get() {
-            Some(next) => next.prev.set(span.prev.get()),
-            None => self.last.set(span.prev.get()),
+        match span.ties().next.get() {
+            Some(next) => next.ties().prev.set(span.ties().prev.get()),
+            None => self.last.set(span.ties().prev.get()),
         }
     }
 }

@@ -81,7 +81,9 @@ impl Entry {
     }
 
     fn kept(self) -> Option<Kept> {
-        let span = NonNull::new(self.0.map_addr(|at| at & !(DESCRIPTOR - 1))).map(SpanRef::from_mail)?;
+        let descriptor = NonNull::new(self.0.map_addr(|at| at & !(DESCRIPTOR - 1)))?;
+        // SAFETY: a span is kept as long as it stands here.
+        let span = unsafe { SpanRef::from_descriptor(descriptor) };
         Some(if self.block() == 0 { Kept::Slots(span) } else { Kept::Block(span, self.block()) })
     }
 }

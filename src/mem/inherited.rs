@@ -70,14 +70,14 @@ pub(super) fn recover(heap: HeapRef) {
         count(span);
         if span.used.get() == 0 {
             // Given back when the lock is free again.
-            span.next.set(empty);
+            span.ties().next.set(empty);
             empty = Some(span);
         } else {
             heap.take_up(span);
         }
     });
     while let Some(span) = empty {
-        empty = span.next.get();
+        empty = span.ties().next.get();
         segment::release_from(heap, span);
     }
 }

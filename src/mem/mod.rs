@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: [`os`] and [`lock`] stand on the kernel; [`geometry`] and [`size`] are
 //! arithmetic; [`queue`] is where threads wait; [`heads`] says what a pointer is checked by, and [`known`] what is known
-//! without a check; [`span`] describes a run of slices, [`segment`] hands them out (and `budget` says which go back to the
+//! without a check; [`span`] describes a run of slices (and `ties` what it has to do with others), [`segment`] hands them out (and `budget` says which go back to the
 //! kernel), [`heap`] gives their slots to one thread (`carve` cuts them; whose that is stands in its `owner`; [`give`] takes them back, from others
 //! by `remote`, many at once by [`bulk`]; which spans it keeps with nothing in them says `idle`; tags are made of
 //! `generations`), [`slab`] into objects for a pool, and [`threads`] says whose heap is whose (all are in a list of `heaps`; a thread finds its own, and marks what it
@@ -36,4 +36,5 @@ pub mod slab;
 pub mod span;
 mod sync;
 pub mod threads;
+mod ties;
 pub mod turns;

@@ -3,7 +3,7 @@
 //! Descriptors lie outside the spans, side by side at the head of their segment, so that looking
 //! one up touches no payload and neighbours share pages. Every slice of a span carries a copy of
 //! what a pointer check needs (tag, heap, distance to the first slice); all else is kept in the
-//! first slice's descriptor, the *head*.
+//! first slice's descriptor, the *head*, and what has to do with other spans or threads in its [`ties`](super::ties).
 //!
 //! Invariants of a head: `used` counts the slots handed out and not yet collected, whoever freed
 //! them, but in a current span, where nobody counts what is handed out: `used` is too small there, by any number, until the span is
@@ -11,14 +11,13 @@
 //! is; a span whose slots have all been collected is the only one that may be released; slots
 //! from `carved` on have never been handed out since the span was made.
 //!
-//! Only the owner of the span's heap touches a `Cell`; other threads read the atomic fields and
-//! push to `remote`.
+//! Only the owner of the span's heap touches a `Cell`; other threads read the atomic fields.
 
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
+    AtomicPtr, AtomicU8, AtomicU32,
     Ordering::{Relaxed, Release},
     compiler_fence,
 };
@@ -26,7 +25,7 @@ use core::sync::atomic::{
 use super::geometry::{self, DESCRIPTOR, SLICE, USABLE_SLICES};
 use super::heap::Heap;
 use super::os::{self, PAGE};
-use super::remote::{Mailed, Remote, Slot};
+use super::remote::Slot;
 use super::size::LINE;
 use super::{heads, size};
 use crate::offsets::offsets;
@@ -60,8 +59,8 @@ pub enum State {
     Single,
 }
 
-/// The descriptor of a slice, and of the span that starts there. 128 bytes; see the module.
-#[repr(C, align(128))]
+/// The descriptor of a slice, and of the span that starts there: a line of the cache. See the module.
+#[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Span {
     /// [`NO_TAG`] in a slice of no span, and so in descriptors of zeros.
@@ -77,25 +76,22 @@ pub struct Span {
     pub(super) free: Cell<Option<NonNull<Slot>>>,
     pub(super) used: Cell<u32>,
     pub(super) carved: Cell<u32>,
-    pub(super) capacity: Cell<u32>,
     slot_size: Cell<u32>,
-    reciprocal: Cell<u64>,
-    pub(super) next: Cell<Option<SpanRef>>,
-    pub(super) prev: Cell<Option<SpanRef>>,
-    len: AtomicUsize,
-    /// Bytes between its start and the block, if it is one.
-    inset: Cell<u32>,
+    /// 0 of what is no slots.
+    reciprocal: Cell<u32>,
     /// Bytes that one user of it gets.
     room: Cell<usize>,
-    // A line of its own: other threads write here.
-    remote: Remote<Span>,
+    /// How many it has.
+    slices: AtomicU32,
+    /// Bytes between its start and the block, if it is one.
+    inset: Cell<u32>,
 }
 
 const _: () = assert!(size_of::<Span>() == DESCRIPTOR);
 
 offsets! {
     /// Where the fields of a span descriptor lie that say what is in the span.
-    SpanOffsets of Span { tag, back, state, class, carved, slot_size, len, inset, heap }
+    SpanOffsets of Span { tag, back, state, class, carved, slot_size, slices, inset, heap }
 }
 
 /// What stands for a span where there is none.
@@ -174,14 +170,12 @@ impl SpanRef {
         unsafe { SpanRef::slice_of(address) }.head()
     }
 
-    /// A descriptor that lies in a segment being set up.
-    pub(super) fn from_descriptor(span: &Span) -> SpanRef {
-        SpanRef(NonNull::from_ref(span))
-    }
-
-    /// A descriptor that was mailed.
-    pub(super) fn from_mail(span: NonNull<Span>) -> SpanRef {
-        SpanRef(span)
+    /// The span with the descriptor at `at`.
+    ///
+    /// # Safety
+    /// That lies in a mapped segment.
+    pub(super) unsafe fn from_descriptor(at: NonNull<Span>) -> SpanRef {
+        SpanRef(at)
     }
 
     pub(super) fn as_non_null(self) -> NonNull<Span> {
@@ -248,11 +242,10 @@ impl SpanRef {
     ) {
         let slot = size::stride(class);
         self.become_span(heap, tag, slices, zeroed);
-        self.room.set(size::slot_size(class));
         self.class.set(class as u8);
         self.slot_size.set(slot as u32);
         self.reciprocal.set(geometry::reciprocal(slot));
-        self.capacity.set((slices * SLICE / slot) as u32);
+        self.room.set(size::slot_size(class));
         self.carved.set(0);
         self.used.set(0);
         self.set_state(State::Full);
@@ -281,14 +274,14 @@ impl SpanRef {
     /// Makes this, which was [emptied](SpanRef::empty), one block again.
     pub(super) fn refill(self) {
         self.inset.set(0);
-        self.set_len(self.len());
+        self.room.set(self.len());
         self.set_state(State::Single);
     }
 
-    /// Makes this the head of a span that is one block of `len` bytes with a mapping of its own.
-    pub(super) fn become_alone(self, heap: NonNull<Heap>, tag: u32, len: usize, zeroed: bool) {
+    /// Makes this the head of a span that is one block of `slices` slices with a mapping of its own.
+    pub(super) fn become_alone(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
         self.reset(zeroed);
-        self.set_len(len);
+        self.set_slices(slices);
         self.reciprocal.set(0);
         self.set_state(State::Single);
         self.cover_alone(heap, tag);
@@ -297,6 +290,7 @@ impl SpanRef {
     /// Makes this the head of a slab, of which somebody keeps `record`. Each of its slices says so.
     pub(super) fn become_slab(self, record: NonNull<()>, tag: u32, slices: usize) {
         self.become_span(record.cast(), tag, slices, false);
+        self.reciprocal.set(0);
         self.set_all_states(State::Slab);
     }
 
@@ -323,7 +317,7 @@ impl SpanRef {
 
     fn become_span(self, heap: NonNull<Heap>, tag: u32, slices: usize, zeroed: bool) {
         self.reset(zeroed);
-        self.set_len(slices * SLICE);
+        self.set_slices(slices);
         self.cover(heap, tag, 0, slices);
     }
 
@@ -372,25 +366,14 @@ impl SpanRef {
         self.carved.get()
     }
 
+    /// How many slots it has room for.
+    pub(super) fn capacity(self) -> u32 {
+        geometry::slot_index(self.len(), self.reciprocal.get()) as u32
+    }
+
     /// Whether there are slots that were never used.
     pub(super) fn can_be_carved(self) -> bool {
-        self.carved.get() < self.capacity.get()
-    }
-
-    /// Whether other threads have handed slots back.
-    pub(super) fn has_remote(self) -> bool {
-        !self.remote.is_empty()
-    }
-
-    /// Looks for the last one of them. The process has one thread.
-    pub(super) fn find_last_remote(self) {
-        self.remote.find_last();
-    }
-}
-
-impl Mailed for Span {
-    fn remote(&self) -> &Remote<Span> {
-        &self.remote
+        self.carved() < self.capacity()
     }
 }
 
@@ -407,15 +390,11 @@ impl Span {
             free: Cell::new(None),
             used: Cell::new(0),
             carved: Cell::new(0),
-            capacity: Cell::new(0),
             slot_size: Cell::new(48),
             reciprocal: Cell::new(0),
-            next: Cell::new(None),
-            prev: Cell::new(None),
-            len: AtomicUsize::new(0),
-            inset: Cell::new(0),
             room: Cell::new(0),
-            remote: Remote::new(),
+            slices: AtomicU32::new(0),
+            inset: Cell::new(0),
         }
     }
 
@@ -494,7 +473,7 @@ impl Span {
     /// Bytes of the whole span.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len.load(Relaxed)
+        self.slices.load(Relaxed) as usize * SLICE
     }
 
     /// Bytes between its start and the block that it is.
@@ -514,10 +493,11 @@ impl Span {
         self.room.set(self.len() - self.inset());
     }
 
-    /// The block that it is reaches to `len` bytes behind its start.
-    pub(super) fn set_len(&self, len: usize) {
-        self.len.store(len, Relaxed);
-        self.room.set(len - self.inset());
+    /// The block that it is reaches to the end of so many slices.
+    pub(super) fn set_slices(&self, slices: usize) {
+        self.slices
+            .store(u32::try_from(slices).expect("a span lies in an address space of 48 bits"), Relaxed);
+        self.room.set(self.len() - self.inset());
     }
 
     /// Whether it has no bytes: true of no span in use.

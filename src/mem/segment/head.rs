@@ -11,19 +11,19 @@ use crate::offsets::offsets;
 
 /// What stands at the head of a segment, in the place of the first slice's descriptor. Its first
 /// word is where a descriptor has its key, and is always 0: no pointer into slice 0 passes a check.
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 pub(super) struct Segment {
     no_key: AtomicU32,
+    /// It is made of huge pages.
+    pub(super) huge_pages: Cell<bool>,
+    /// A block's own mapping: there is more of it dirty than the block has, and it is in the list of such.
+    pub(super) has_tail: Cell<bool>,
     /// Bytes mapped.
     pub(super) len: Cell<usize>,
     /// Slices that belong to a span, and slice 0.
     pub(super) used: Cell<u64>,
     /// Slices that may hold something else than zeros; of a block's own mapping, how many may.
     pub(super) dirty: Cell<u64>,
-    /// It is made of huge pages.
-    pub(super) huge_pages: Cell<bool>,
-    /// A block's own mapping: there is more of it dirty than the block has, and it is in the list of such.
-    pub(super) has_tail: Cell<bool>,
     /// All segments.
     pub(super) next: Cell<Option<SegmentRef>>,
     pub(super) prev: Cell<Option<SegmentRef>>,
@@ -74,7 +74,7 @@ impl SegmentRef {
     pub(super) fn descriptor(self, slice: usize) -> SpanRef {
         // SAFETY: descriptors 1..64 lie behind the head, zeroed when the segment was mapped, which
         // is a valid descriptor.
-        SpanRef::from_descriptor(unsafe { self.0.cast::<Span>().add(slice).as_ref() })
+        unsafe { SpanRef::from_descriptor(self.0.cast::<Span>().add(slice)) }
     }
 
     pub(super) fn is_shared(self) -> bool {

@@ -193,7 +193,7 @@ fn resize_slices(lists: &mut Lists, segment: SegmentRef, span: SpanRef, want: us
         lists.claim(segment, start + have, more);
         span.cover(span.heap(), span.tag(), have, want);
     }
-    span.set_len(want * SLICE);
+    span.set_slices(want);
     true
 }
 

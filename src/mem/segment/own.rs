@@ -88,7 +88,7 @@ pub(super) fn resize(
         lists.guests.see(have, want);
         lists.invite();
     }
-    span.set_len(want * SLICE);
+    span.set_slices(want);
     true
 }
 
@@ -134,7 +134,7 @@ pub(in crate::mem) fn move_own(span: SpanRef, bytes: usize) -> Option<SpanRef> {
     let span = now.descriptor(1);
     let slices = geometry::slices_for(bytes);
     lists.extend(now, geometry::slices_for(span.len()), slices);
-    span.set_len(slices * SLICE);
+    span.set_slices(slices);
     Some(span)
 }
 
@@ -184,7 +184,7 @@ impl Lists {
         segment.used.set(u64::MAX);
         self.extend(segment, 0, slices);
         let span = segment.descriptor(1);
-        span.become_alone(heap, self.generations.new_tag(), slices * SLICE, zeroed);
+        span.become_alone(heap, self.generations.new_tag(), slices, zeroed);
         span
     }
 

@@ -18,7 +18,7 @@ use core::sync::atomic::{
     compiler_fence,
 };
 
-use super::generations::Generations;
+use super::generations::{Generations, Uses};
 use super::geometry;
 use super::give::{collected, collected_unowned};
 use super::idle::{self, Idle, Kept};
@@ -47,6 +47,7 @@ pub struct Heap {
     pub(super) owner: Owner,
     /// How many spans of slots it has: the owner's to change, anybody's to read.
     spans: AtomicU32,
+    uses: Uses,
     /// The spans that slots are taken from, one for each size class.
     current: [Cell<SpanRef>; CLASSES],
     waiting: [Waiting; CLASSES],
@@ -99,6 +100,7 @@ impl HeapRef {
             annex: Cell::new(None),
             pauses: Cell::new(0),
             spans: AtomicU32::new(0),
+            uses: Uses::new(),
             idle: Idle::new(),
             generations: Generations::new(),
             current: [const { Cell::new(SpanRef::none()) }; CLASSES],
@@ -435,9 +437,9 @@ impl Heap {
         &self.annex
     }
 
-    /// A tag that memory of this heap had not of late.
+    /// A tag for the members of a pool, or of one that is used anew.
     pub fn new_tag(&self) -> u32 {
-        self.generations.new_tag()
+        self.uses.new_tag()
     }
 }
 

@@ -11,7 +11,8 @@
 //! is; a span whose slots have all been collected is the only one that may be released; slots
 //! from `carved` on have never been handed out since the span was made.
 //!
-//! Only the owner of the span's heap touches a `Cell`; other threads read the atomic fields.
+//! Only the owner of the span's heap writes to a `Cell`; other threads read the atomic fields, and, while they have a slot of
+//! the span, those that do not change as long as one is out (`back`, `slot_size`, `reciprocal`, `room`).
 
 use core::cell::Cell;
 use core::ops::Deref;

@@ -2,7 +2,7 @@
 //!
 //! They lie apart from the descriptor ([`geometry`](super::geometry)), in another page. Other threads write to them, and so
 //! to no line that the owner looks at in each allocation. And a span that is one block needs none while its
-//! owner has it: a segment of blocks has one page of descriptors, and the other one is never touched.
+//! owner has it: a segment of blocks has one page of descriptors, and the other one is never written to.
 //!
 //! Zeros are the ties of a span that has none.
 

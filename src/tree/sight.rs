@@ -207,8 +207,8 @@ impl Chunk {
         unsafe { Chunk::sight(payload) }.map_or(Look::Unknown, Sight::look)
     }
 
-    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name`, which is not
-    /// null, the very name that it was given. `false` says nothing.
+    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name` the very name
+    /// that it was given. Nothing is named null. `false` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).

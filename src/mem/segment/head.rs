@@ -1,19 +1,22 @@
 //! The head of a segment: what is known of it.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU8, AtomicU32};
 
 use crate::mem::geometry::{self, DESCRIPTOR, SEGMENT, SLICE};
-use crate::mem::span::{Span, SpanRef};
+use crate::mem::span::{Span, SpanOffsets, SpanRef};
 use crate::offsets::offsets;
 
-/// What stands at the head of a segment, in the place of the first slice's descriptor. Its first
-/// word is where a descriptor has its key, and is always 0: no pointer into slice 0 passes a check.
+/// What stands at the head of a segment, in the place of the first slice's descriptor. Where a descriptor has its tag,
+/// its way back and its state it has zeros, always: no pointer into slice 0 passes a check.
 #[repr(C, align(64))]
 pub(super) struct Segment {
-    no_key: AtomicU32,
+    no_tag: AtomicU32,
+    no_back: u8,
+    no_state: AtomicU8,
     /// It is made of huge pages.
     pub(super) huge_pages: Cell<bool>,
     /// A block's own mapping: there is more of it dirty than the block has, and it is in the list of such.
@@ -33,6 +36,12 @@ pub(super) struct Segment {
 }
 
 const _: () = assert!(size_of::<Segment>() == DESCRIPTOR);
+const _: () = {
+    let span = SpanOffsets::HERE;
+    assert!(span.tag.offset as usize == offset_of!(Segment, no_tag));
+    assert!(span.back.offset as usize == offset_of!(Segment, no_back));
+    assert!(span.state.offset as usize == offset_of!(Segment, no_state));
+};
 
 offsets! {
     /// Where the fields of a segment's head lie that say how much of it is mapped and in use.

@@ -6,10 +6,10 @@ use tmempool::error::Fault;
 use tmempool::ops;
 use tmempool::process::tag_of_generation;
 use tmempool::tree::Chunk;
+use tmempool::tree::chunk::HEADER;
 
 /// What would have the header of a chunk right before it, if a chunk began with `word` there.
 fn look_at(chunk: Chunk, word: u32) -> Result<Chunk, Fault> {
-    const HEADER: usize = 48;
     let header = chunk.ptr().cast::<u32>();
     // SAFETY: the chunk's first bytes; any pointer may be asked about.
     unsafe {

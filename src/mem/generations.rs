@@ -61,7 +61,7 @@ impl Uses {
         Uses { last: Cell::new(0) }
     }
 
-    /// A tag that no pool of the heap has had for some thousands.
+    /// A tag that no pool of the heap has had for as long as there were others, some thousands.
     pub(super) fn new_tag(&self) -> u32 {
         let generation = self.last.get().wrapping_add(1);
         self.last.set(generation);

@@ -11,8 +11,6 @@
 //! A descriptor lies at `segment + 64 * slice`, so that any address leads to the descriptor of its
 //! slice by two masks and a shift. Slice 0 holds the descriptors and no span.
 
-use super::size::MIN_SLOT;
-
 /// Bytes of a slice, and its alignment.
 pub const SLICE: usize = 64 << 10;
 /// Bytes of a segment, and its alignment.
@@ -95,13 +93,13 @@ pub const fn run_mask(start: usize, n: usize) -> u64 {
     (if n >= 64 { u64::MAX } else { (1 << n) - 1 }) << start
 }
 
-/// So many that a reciprocal of the smallest slot has 32.
+/// Bits of a reciprocal times its slot size. So the reciprocal of a slot of more than 32 bytes has 32 itself.
 const RECIPROCAL_BITS: u32 = 37;
-const _: () = assert!((1u64 << RECIPROCAL_BITS).div_ceil(MIN_SLOT as u64) <= u32::MAX as u64);
 
-/// For `slot_index`: the reciprocal of a slot size.
+/// For `slot_index`: the reciprocal of a slot size, more than 32.
 #[inline]
 pub const fn reciprocal(slot_size: usize) -> u32 {
+    debug_assert!(slot_size > 32);
     (1u64 << RECIPROCAL_BITS).div_ceil(slot_size as u64) as u32
 }
 

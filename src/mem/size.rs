@@ -9,6 +9,7 @@ use super::geometry::SLICE;
 pub const GRAIN: usize = 16;
 /// The smallest slot.
 pub const MIN_SLOT: usize = 48;
+const _: () = assert!(MIN_SLOT > 32, "as `geometry::reciprocal` wants it");
 /// The largest slot of the evenly spaced classes.
 pub const SMALL_MAX: usize = 1024;
 /// The largest slot of all.

@@ -55,7 +55,7 @@ pub(crate) static NULL_LIMIT: Lock = Lock::new();
 /// Held while a table of handles to chunks, which lies above all this, is read or changed.
 pub static HANDLES: Lock = Lock::new();
 
-/// Held while a pool is used that two trees draw on: which one, its address says.
+/// Held while a pool is used that two trees draw on: which one, each of its blocks says.
 static POOLS: [Lock; 16] = [const { Lock::new() }; 16];
 
 /// Held while the lists of what lives in trees (caches, mempools, …) change.
@@ -86,9 +86,15 @@ pub fn births() -> u32 {
     BIRTHS.load(Relaxed)
 }
 
-/// The lock of the pool whose record lies at `address`.
-pub(crate) fn pool_lock(address: usize) -> &'static Lock {
-    &POOLS[(address >> 6) % POOLS.len()]
+/// The number of the lock of a pool that is made at `address`.
+#[inline(always)]
+pub(crate) fn pool_lock_number(address: usize) -> u8 {
+    ((address >> 6) % POOLS.len()) as u8
+}
+
+/// The lock of pools with this number.
+pub(crate) fn pool_lock(number: u8) -> &'static Lock {
+    &POOLS[usize::from(number) % POOLS.len()]
 }
 
 /// The locks above, in the order in which they are taken: a fork takes them all, so that its child

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::memory::{Memory, read_exactly};
 
 /// The versions of the layout that this reader understands. They have the shape that this build has.
-const KNOWN: [u32; 1] = [9];
+const KNOWN: [u32; 1] = [10];
 
 /// Bytes of a description.
 const BYTES: usize = size_of::<Layout>();

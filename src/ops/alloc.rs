@@ -228,7 +228,7 @@ pub unsafe fn alloc_zeroed(parent: Option<Chunk>, size: usize) -> Result<Chunk, 
 /// See the [module](super).
 pub unsafe fn pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, AllocError> {
     let _change = Change::begin();
-    make_pool(parent, 0, size, Growth::OVERFLOW)
+    make_pool(parent, 0, size, Growth::overflow(size))
 }
 
 /// A pool that begins with a block of `first` bytes and grows by blocks of twice the size of the one before, up to
@@ -283,7 +283,7 @@ pub unsafe fn pooled_object(
         .and_then(|headers| headers.checked_add(subobjects_size))
         .ok_or(AllocError::TooLarge)?;
     let _change = Change::begin();
-    make_pool(parent, size, room, Growth::OVERFLOW)
+    make_pool(parent, size, room, Growth::overflow(room))
 }
 
 /// A chunk of `size` bytes that is also a pool with a first block of `room` bytes.

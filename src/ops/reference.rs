@@ -10,7 +10,7 @@ use super::{reparent, roots, say};
 use crate::error::{AllocError, FreeError};
 use crate::mem::here::Change;
 use crate::tree::chunk::{DYING, MEMBER, SIDE};
-use crate::tree::pool::PoolRef;
+use crate::tree::pool::Origin;
 use crate::tree::sight::Found;
 use crate::tree::{Chunk, domain, links, refs, store};
 
@@ -38,7 +38,7 @@ pub unsafe fn reference(
         alloc_shielding(context, chunk, location)?
     };
     if handle.has(MEMBER) {
-        PoolRef::of_member(handle).set_irregular();
+        Origin::of_member(handle).set_irregular();
     }
     // The function of a limit may have been called, and have begun to free what is below.
     let hooked =

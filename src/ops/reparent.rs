@@ -5,7 +5,7 @@ use crate::error::StealError;
 use crate::mem::here::Change;
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, LIMITED, MEMBER, POOL};
 use crate::tree::limit::Moving;
-use crate::tree::pool::PoolRef;
+use crate::tree::pool::Origin;
 use crate::tree::sight::Found;
 use crate::tree::{Chunk, domain, links, refs};
 
@@ -206,9 +206,13 @@ fn relink_special(chunk: Chunk, to: Option<Chunk>) {
 
 /// Pools are told, and limits if it is `counted`.
 fn relink_within_rules(chunk: Chunk, to: Option<Chunk>, counted: bool) {
-    let home = chunk.has(MEMBER).then(|| PoolRef::of_member(chunk));
-    let target = to.and_then(PoolRef::serving);
-    if home != target {
+    let home = chunk.has(MEMBER).then(|| Origin::of_member(chunk));
+    let target = to.and_then(Origin::serving);
+    let stays = match (home, target) {
+        (Some(home), Some(target)) => home.is_that_of(target),
+        (home, target) => home.is_none() && target.is_none(),
+    };
+    if !stays {
         if let Some(home) = home {
             home.set_shared();
         }

@@ -10,7 +10,7 @@ use crate::error::AllocError;
 use crate::mem::here;
 use crate::tree::chunk::DYING;
 use crate::tree::meter::{self, Meter};
-use crate::tree::pool::PoolRef;
+use crate::tree::pool::Origin;
 use crate::tree::side::{Running, SideRef};
 use crate::tree::{Chunk, domain};
 
@@ -145,7 +145,7 @@ pub(super) fn failed(parent: Option<Chunk>, error: AllocError) {
     if error == AllocError::Refused {
         return;
     }
-    if let Some(pool) = parent.and_then(PoolRef::serving) {
+    if let Some(pool) = parent.and_then(Origin::serving) {
         pool.fail();
     }
     meter::failed(parent);

@@ -13,7 +13,7 @@ use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process;
 use crate::tree::chunk::SIDE;
-use crate::tree::pool::{Growth, PoolRef};
+use crate::tree::pool::{Growth, Origin};
 use crate::tree::{Chunk, domain, links, store};
 
 /// A shared context named `name`, with a lock of its own. Below another shared context it is an ordinary context of that
@@ -50,10 +50,10 @@ pub unsafe fn shared_pool(parent: Option<Chunk>, size: usize) -> Result<Chunk, A
     }
     let _change = Change::begin();
     if parent.and_then(domain::of).is_some() {
-        return make_pool(parent, 0, size, Growth::OVERFLOW);
+        return make_pool(parent, 0, size, Growth::overflow(size));
     }
     create(parent, core::ptr::null(), |shared| {
-        store::pool_chunk(None, Some(shared), 0, size, Growth::OVERFLOW)
+        store::pool_chunk(None, Some(shared), 0, size, Growth::overflow(size))
     })
     .map(counting)
 }
@@ -113,7 +113,7 @@ fn create(
     });
     match (made, parent) {
         (Some(context), Some(parent)) => {
-            if let Some(pool) = PoolRef::serving(parent) {
+            if let Some(pool) = Origin::serving(parent) {
                 pool.set_irregular();
             }
             links::attach(context, parent);

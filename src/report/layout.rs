@@ -27,7 +27,7 @@ use crate::tree::side::SideOffsets;
 pub const MAGIC: [u8; 16] = *b"tmempool layout\n";
 
 /// The version of the layout.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// An address in the process that is described.
 #[repr(transparent)]

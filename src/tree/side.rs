@@ -12,7 +12,7 @@ use core::sync::atomic::{
 
 use super::chunk::{Chunk, MEMBER, SIDE};
 use super::meter::{self, Meter};
-use super::pool::PoolRef;
+use super::pool::Origin;
 use super::refs::Reference;
 use super::store;
 use crate::error::AllocError;
@@ -170,7 +170,7 @@ impl Chunk {
         self.name.lead_to(at);
         self.set_flags(SIDE);
         if self.has(MEMBER) {
-            PoolRef::of_member(self).set_irregular();
+            Origin::of_member(self).set_irregular();
         }
         Some(SideRef(at))
     }

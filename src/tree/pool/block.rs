@@ -14,9 +14,10 @@ use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use super::Pool;
+use crate::mem::lock::Held;
 use crate::mem::span::SpanRef;
 use crate::offsets::offsets;
-use crate::process::TAG_FREED;
+use crate::process::{self, TAG_FREED};
 use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, Tag};
 use crate::tree::sight::Suspect;
 use crate::tree::store;
@@ -45,6 +46,10 @@ pub(crate) struct Block {
     pub(super) overflow: Cell<bool>,
     /// It is beyond the room that the pool announced.
     pub(super) beyond: Cell<bool>,
+    /// Trees of two threads may draw on its pool.
+    pub(super) shared: Cell<bool>,
+    /// The number of the lock that is held while one of them does.
+    lock: Cell<u8>,
     /// Bytes of its room, for members and bare bytes together.
     capacity: Cell<u32>,
 }
@@ -176,6 +181,8 @@ impl Block {
             first: Cell::new(first),
             overflow: Cell::new(false),
             beyond: Cell::new(false),
+            shared: Cell::new(false),
+            lock: Cell::new(process::pool_lock_number(at.addr().get())),
             capacity: Cell::new(room as u32),
         };
         // SAFETY: as above.
@@ -193,9 +200,27 @@ impl Block {
         }
     }
 
+    /// The record of its pool. Where the pool is shared, only with its lock: an orphan's may move.
     #[inline(always)]
     pub(super) fn pool(&self) -> NonNull<Pool> {
         self.pool.get()
+    }
+
+    /// Its pool's record lies there now.
+    pub(super) fn lead_to(&self, pool: NonNull<Pool>) {
+        self.pool.set(pool);
+    }
+
+    /// The lock of its pool, if that is shared.
+    #[inline(always)]
+    pub(super) fn hold(&self) -> Option<Held<'static>> {
+        if self.shared.get() { Some(process::pool_lock(self.lock.get()).hold()) } else { None }
+    }
+
+    /// It becomes a block of the pool whose first block is `first`.
+    pub(super) fn join(&self, first: &Block) {
+        self.shared.set(first.shared.get());
+        self.lock.set(first.lock.get());
     }
 
     #[inline(always)]
@@ -211,6 +236,13 @@ impl Block {
     #[inline(always)]
     pub(super) fn is_marked(&self, span_tag: u32) -> bool {
         self.mark.peek() == !span_tag
+    }
+
+    /// Whether a member in it is alive.
+    pub(super) fn has_live_members(&self) -> bool {
+        let mut has = false;
+        self.for_each_part(&mut |_, _, free| has |= !free);
+        has
     }
 
     /// Whether members were cut off it that have not all come back to its end.
@@ -300,11 +332,12 @@ impl Block {
         self.freed_at.set(location);
     }
 
-    /// It is used again; its members get `tag`.
-    pub(super) fn take_up(&self, tag: u32) {
+    /// It is used again in the pool whose first block is `first`.
+    pub(super) fn take_up(&self, first: &Block) {
         // SAFETY: the block lies in a span in use.
         self.mark.set(!unsafe { SpanRef::of(ptr::from_ref(self).addr()) }.tag());
-        self.set_tag(tag);
+        self.set_tag(first.tag());
+        self.join(first);
     }
 
     /// Nothing in it is alive; members that come get `tag`.

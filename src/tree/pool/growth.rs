@@ -1,7 +1,9 @@
 //! How pools go on when the room that they announced is used up.
 
-/// The smallest overflow block, in bytes.
-const OVERFLOW_FIRST: usize = 2 << 10;
+use core::ops::RangeInclusive;
+
+/// The first overflow block is half as large as the announced room, within these bounds, in bytes.
+const OVERFLOW_FIRST: RangeInclusive<usize> = GROWTH_MIN..=2 << 10;
 /// The largest overflow block.
 const OVERFLOW_LAST: usize = 1 << 20;
 /// The largest room that a member gets in the overflow. What needs more comes from the heap.
@@ -9,7 +11,7 @@ const OVERFLOW_MEMBER_MAX: usize = 32 << 10;
 /// The largest block of announced room. Larger pools have several.
 pub(super) const ANNOUNCED_BLOCK_MAX: usize = 3 << 20;
 
-/// The smallest block that a growable pool adds.
+/// The smallest block that a pool adds.
 const GROWTH_MIN: usize = 256;
 
 /// How a pool goes on when its announced room is used up, in bytes.
@@ -28,14 +30,11 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
-    /// A pool with a buffer that is meant to be enough.
-    pub(crate) const OVERFLOW: Growth = Growth {
-        keep: 0,
-        first: OVERFLOW_FIRST as u32,
-        next: OVERFLOW_FIRST as u32,
-        last: OVERFLOW_LAST as u32,
-        grows: false,
-    };
+    /// A pool with `room` bytes, which are meant to be enough.
+    pub(crate) fn overflow(room: usize) -> Growth {
+        let first = (room / 2).clamp(*OVERFLOW_FIRST.start(), *OVERFLOW_FIRST.end()) as u32;
+        Growth { keep: 0, first, next: first, last: OVERFLOW_LAST as u32, grows: false }
+    }
 
     /// A growable pool, whose first block has `first` bytes and its largest `max`; 0 for the default. It keeps
     /// what it has.

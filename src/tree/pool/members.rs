@@ -9,9 +9,8 @@ use core::ptr::NonNull;
 
 use super::block::{BLOCK, Block, room_for};
 use super::growth::{ANNOUNCED_BLOCK_MAX, Growth};
-use super::{PoolRef, zone};
+use super::{Origin, PoolRef, zone};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
-use crate::mem::shared::Shared;
 use crate::tree::chunk::{Chunk, GUARDED};
 use crate::tree::sight::Suspect;
 use crate::tree::{links, store};
@@ -20,27 +19,26 @@ use crate::tree::{links, store};
 const BLOCK_ROOM_MAX: usize = USABLE_SLICES * SLICE - BLOCK;
 
 impl PoolRef {
-    /// Room for a member of `size` bytes, and its tag, if only one tree draws on the pool, which threads do not share. There
-    /// is no header yet, and nobody looks before there is one.
-    #[inline(always)]
-    pub(in crate::tree) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        if self.shared.get() { None } else { self.cut_held(size) }
-    }
-
-    /// [`cut`](PoolRef::cut), only from what is left of the newest block of the announced zone. `None` says nothing.
+    /// Room for a member of `size` bytes, and its tag, only from what is left of the newest block of the announced zone, if
+    /// only one tree draws on the pool, which threads do not share. `None` says nothing. There is no header yet, and nobody
+    /// looks before there is one.
     #[inline(always)]
     pub(in crate::tree) fn cut_ready(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        if self.shared.get() {
-            return None;
-        }
+        if self.is_shared() { None } else { self.cut_ready_held(size) }
+    }
+
+    /// [`cut_ready`](PoolRef::cut_ready), for those who have the pool for themselves.
+    #[inline(always)]
+    fn cut_ready_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         let at = self.announced.cut(room_for(size))?;
         self.tally.add(size);
         // SAFETY: room of a block is not at address 0.
         Some((unsafe { NonNull::new_unchecked(at as *mut u8) }, self.first().tag()))
     }
 
+    /// The same from wherever the pool has room.
     #[inline(always)]
-    fn cut_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
+    pub(super) fn cut_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         let room = room_for(size);
         let at = match self.announced.cut(room) {
             Some(at) => at,
@@ -49,19 +47,6 @@ impl PoolRef {
         self.tally.add(size);
         // All blocks of a pool have one tag.
         Some((NonNull::new(at as *mut u8)?, self.first().tag()))
-    }
-
-    /// A new member of `size` bytes for a tree of the domain `shared`, not in the tree yet. A member may have left for
-    /// another domain than the pool's; then it is not served.
-    pub(in crate::tree) fn member(self, size: usize, shared: Option<Shared>) -> Option<Chunk> {
-        // Until the header is written: others walk from one to the next.
-        let _held = self.hold();
-        if self.home.get() != shared {
-            return None;
-        }
-        let (at, tag) = self.cut_held(size)?;
-        // SAFETY: the room is free and nobody else's.
-        Some(unsafe { Chunk::create(at, tag, size) })
     }
 
     #[inline(never)]
@@ -87,6 +72,9 @@ impl PoolRef {
         let part = if growth.grows { zone::HALF } else { zone::EIGHTH };
         if let Some(at) = self.announced.reuse(room, part, self.chunk()) {
             return Some(at);
+        }
+        if self.orphaned.get() {
+            return self.overflow.cut(room).or_else(|| self.overflow.reuse(room, part, self.chunk()));
         }
         if self.promised.get() as usize >= room {
             self.announced.add(self.promised_block(room)?);
@@ -139,6 +127,7 @@ impl PoolRef {
             let block = Block::create(at, tag, self.0, self.first().tag(), at.addr().get() + BLOCK, room);
             block.as_ref().overflow.set(beyond && !self.growth.get().grows);
             block.as_ref().beyond.set(beyond);
+            block.as_ref().join(self.first());
             Some(block)
         }
     }
@@ -151,8 +140,8 @@ impl PoolRef {
 
     #[inline(always)]
     fn put_back_into(block: &Block, member: Chunk, location: *const c_char) {
+        let held = block.hold();
         let pool = PoolRef(block.pool());
-        let held = pool.hold();
         let zone = pool.zone(block);
         let room = room_for(member.size());
         pool.tally.remove(member.size());
@@ -175,7 +164,7 @@ impl PoolRef {
     #[inline]
     pub(in crate::tree) fn cut_below(suspect: Suspect, size: usize) -> Option<(Chunk, NonNull<u8>, u32)> {
         let (block, member) = Block::of_plain_member(suspect)?;
-        let (at, tag) = PoolRef(block.pool()).cut(size)?;
+        let (at, tag) = Origin::of_block(block).cut(size)?;
         Some((member, at, tag))
     }
 
@@ -186,7 +175,10 @@ impl PoolRef {
         size: usize,
     ) -> Option<(Chunk, NonNull<u8>, u32)> {
         let (block, member) = Block::of_plain_member(suspect)?;
-        let (at, tag) = PoolRef(block.pool()).cut_ready(size)?;
+        if block.shared.get() {
+            return None;
+        }
+        let (at, tag) = PoolRef(block.pool()).cut_ready_held(size)?;
         Some((member, at, tag))
     }
 

@@ -20,7 +20,8 @@
 //! freed by giving its blocks back: its members need not be visited.
 //!
 //! A pool is used by whoever owns the tree it lies in, without a lock, until a member is moved out of
-//! that tree: from then on, trees of two threads may draw on it, and it takes a lock.
+//! that tree: from then on, trees of two threads may draw on it, and it takes a lock (`origin.rs`). If its own chunk is
+//! freed while members live on elsewhere, it is an *orphan* (`orphan.rs`).
 
 pub(crate) mod bare;
 mod bins;
@@ -28,6 +29,8 @@ mod block;
 mod growth;
 mod large;
 mod members;
+mod origin;
+mod orphan;
 mod reset;
 mod resize;
 mod tally;
@@ -45,6 +48,7 @@ pub use block::{BlockOffsets, PADDING, PaddingOffsets};
 use growth::ANNOUNCED_BLOCK_MAX;
 pub(crate) use growth::Growth;
 use large::{LARGES, Larges};
+pub(crate) use origin::Origin;
 pub use tally::Stats;
 use tally::Tally;
 use window::Window;
@@ -64,8 +68,6 @@ use crate::process::{self, MODE_MALLOC};
 #[derive(Debug)]
 pub struct Pool {
     irregular: Cell<bool>,
-    /// Trees of two threads may draw on it.
-    shared: Cell<bool>,
     /// Its own chunk has been freed; the pool goes with the last member.
     orphaned: Cell<bool>,
     /// Its window was opened ahead, and is open: nothing but bare bytes from there has been taken since.
@@ -138,7 +140,6 @@ impl PoolRef {
             let block = Block::create(at, tag, record, heap.new_tag() | MEMBER, first, in_first);
             let pool = Pool {
                 irregular: Cell::new(false),
-                shared: Cell::new(false),
                 home: Cell::new(home),
                 orphaned: Cell::new(false),
                 ahead: Cell::new(false),
@@ -177,22 +178,9 @@ impl PoolRef {
         PoolRef(unsafe { chunk.address().sub(POOL_RECORD).cast() })
     }
 
-    /// The pool that `member` was cut from.
-    #[inline(always)]
-    pub fn of_member(member: Chunk) -> PoolRef {
-        debug_assert!(member.has(MEMBER));
-        PoolRef(Block::of_member(member).pool())
-    }
-
-    /// The pool that new children of `parent` are served from.
-    #[inline(always)]
-    pub fn serving(parent: Chunk) -> Option<PoolRef> {
-        if parent.above_has(MEMBER) { Some(PoolRef::of_member(parent)) } else { PoolRef::of_chunk(parent) }
-    }
-
     /// A free of this pool must visit what lies below it.
     #[inline]
-    pub fn set_irregular(self) {
+    fn set_irregular(self) {
         // Once other threads draw on the pool, this is set, and is only read.
         if !self.irregular.get() {
             self.irregular.set(true);
@@ -206,12 +194,24 @@ impl PoolRef {
 
     /// A member leaves the tree that the pool lies in. The first to do so is still in the only tree that
     /// draws on the pool; those to come only read what is set here.
-    pub fn set_shared(self) {
+    fn set_shared(self) {
         self.set_irregular();
-        if !self.shared.get() {
+        if !self.is_shared() {
             self.close_window();
-            self.shared.set(true);
+            self.mark_shared(true);
         }
+    }
+
+    /// Whether trees of two threads may draw on it.
+    #[inline(always)]
+    fn is_shared(self) -> bool {
+        self.first().shared.get()
+    }
+
+    /// All blocks of its zones say whether it is shared.
+    fn mark_shared(self, shared: bool) {
+        self.announced.for_each_block(&mut |block| block.shared.set(shared));
+        self.overflow.for_each_block(&mut |block| block.shared.set(shared));
     }
 
     /// Its chunk belongs to `home` now.
@@ -223,15 +223,17 @@ impl PoolRef {
 
     #[inline(always)]
     fn hold(self) -> Option<Held<'static>> {
-        if self.shared.get() { Some(process::pool_lock(self.0.addr().get()).hold()) } else { None }
+        self.first().hold()
     }
 
+    #[inline(always)]
     fn first_block(self) -> NonNull<Block> {
         // SAFETY: the record lies right behind the head of the first block.
         unsafe { self.0.cast::<u8>().sub(BLOCK).cast() }
     }
 
-    fn first(&self) -> &Block {
+    #[inline(always)]
+    fn first(self) -> &'static Block {
         // SAFETY: the first block lives as long as the pool.
         unsafe { self.first_block().as_ref() }
     }
@@ -252,29 +254,16 @@ impl PoolRef {
         store::heap_for(self.home.get(), Some(self.chunk()))
     }
 
-    /// The pool's own chunk is gone; its members may live on elsewhere.
-    pub(super) fn chunk_freed(self, location: *const c_char) {
-        let held = self.hold();
-        self.drop_bare();
-        self.forget_window();
-        self.set_irregular();
-        self.orphaned.set(true);
-        self.zone_emptied(held, location);
-    }
-
-    /// Nothing in a zone is alive: its room comes back. With nothing alive at all, the pool goes: who
-    /// holds the lock when the last of it dies sees that, and nobody else.
+    /// Nothing in a zone is alive: its room comes back.
     #[cold]
     fn zone_emptied(self, held: Option<Held<'static>>, location: *const c_char) {
-        let (announced, overflow) = (self.announced.live.get(), self.overflow.live.get());
-        if announced + overflow == 0 && self.orphaned.get() {
-            drop(held);
-            return self.give_back(location);
+        if self.orphaned.get() {
+            return self.shrink(held, location);
         }
-        if announced == 0 {
+        if self.announced.live.get() == 0 {
             self.lay_by(self.announced.clear(), location);
         }
-        if overflow == 0 {
+        if self.overflow.live.get() == 0 {
             self.lay_by(self.overflow.clear_all(), location);
         }
     }

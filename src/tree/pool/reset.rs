@@ -40,7 +40,7 @@ impl PoolRef {
         let _held = self.hold();
         if self.members() == 0 {
             self.irregular.set(false);
-            self.shared.set(false);
+            self.mark_shared(false);
         }
     }
 
@@ -70,12 +70,6 @@ impl PoolRef {
     pub fn stats(self) -> Stats {
         let _held = self.hold();
         self.tally.stats(self.members())
-    }
-
-    /// An allocation that it should have served was refused.
-    pub(crate) fn fail(self) {
-        let _held = self.hold();
-        self.tally.fail();
     }
 
     /// Sets how many bytes it keeps when it is emptied; the first block always stays.
@@ -152,7 +146,7 @@ impl PoolRef {
                     None => self.spare.set(next),
                 }
                 self.spare_bytes.set(self.spare_bytes.get() - BLOCK - head.capacity());
-                head.take_up(self.first().tag());
+                head.take_up(self.first());
                 return Some(block);
             }
             before = Some(block);

@@ -8,11 +8,9 @@ use super::block::{Block, room_for};
 use crate::tree::chunk::{Chunk, HEADER};
 
 impl PoolRef {
-    /// Makes `member` `size` bytes long without moving it, if it is the last of its block and there is
+    /// Makes `member`, which lies in `block`, `size` bytes long without moving it, if it is the last of its block and there is
     /// room, or if it shrinks. What it no longer needs comes back.
-    pub(in crate::tree) fn resize_in_place(self, member: Chunk, size: usize) -> bool {
-        let _held = self.hold();
-        let block = Block::of_member(member);
+    pub(super) fn resize_in_place(self, block: &Block, member: Chunk, size: usize) -> bool {
         let (old, new) = (room_for(member.size()), room_for(size));
         if new > old {
             self.close_window();
@@ -25,11 +23,16 @@ impl PoolRef {
         done
     }
 
-    /// Slides `member`, if it is the only one in the announced room and not at its start already, to
+    /// Slides `member`, which lies in `block`, if it is the only one in the announced room and not at its start already, to
     /// the start, where it gets `size` bytes. The links still lead to the old place.
-    pub(in crate::tree) fn slide(self, member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {
-        let _held = self.hold();
-        let (first, block) = (self.first(), Block::of_member(member));
+    pub(super) fn slide(
+        self,
+        block: &Block,
+        member: Chunk,
+        size: usize,
+        location: *const c_char,
+    ) -> Option<Chunk> {
+        let first = self.first();
         let (from, to) = (member.address(), NonNull::new(first.first() as *mut u8)?);
         let fits = first.end.get() - first.first() >= room_for(size);
         if !ptr::eq(first, block) || self.announced.live.get() != 1 || from == to || !fits {

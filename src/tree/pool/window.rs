@@ -179,7 +179,7 @@ impl PoolRef {
 
     #[inline(always)]
     fn may_open(self) -> bool {
-        !self.shared.get() && !self.chunk().has(LIMITED | GUARDED)
+        !self.is_shared() && !self.chunk().has(LIMITED | GUARDED)
     }
 
     #[inline(always)]

@@ -162,7 +162,7 @@ impl Zone {
                 others = Some(block);
             }
         }
-        self.forget_pieces();
+        self.forget_all();
         others
     }
 
@@ -176,9 +176,37 @@ impl Zone {
         Some(oldest)
     }
 
-    fn forget_pieces(&self) {
+    /// Takes out the blocks in which no member is alive: returns them. Free pieces are forgotten. There are no bare bytes.
+    pub(super) fn take_dead(&self) -> Option<NonNull<Block>> {
+        debug_assert!(!self.bare.get());
+        let (mut dead, mut live) = (None, None);
+        let mut next = self.blocks.take();
+        while let Some(block) = next {
+            // SAFETY: the blocks in the list were the zone's.
+            let head = unsafe { block.as_ref() };
+            next = head.next.get();
+            let list = if head.has_live_members() { &mut live } else { &mut dead };
+            head.next.set(list.replace(block));
+        }
+        // The other way round than they were found.
+        self.capacity.set(0);
+        while let Some(block) = live {
+            // SAFETY: as above.
+            let head = unsafe { block.as_ref() };
+            live = head.next.replace(self.blocks.replace(Some(block)));
+            self.capacity.set(self.capacity.get() + head.capacity());
+        }
+        self.forget_pieces();
+        dead
+    }
+
+    fn forget_all(&self) {
         self.live.set(0);
         self.bare.set(false);
+        self.forget_pieces();
+    }
+
+    fn forget_pieces(&self) {
         self.scattered.set(0);
         self.swept.set(UNSWEPT);
     }

@@ -11,7 +11,7 @@ use crate::mem::threads;
 use crate::process::{self, MODE_MALLOC};
 use crate::tree::chunk::{Chunk, HEADER, MEMBER, POOL};
 use crate::tree::domain;
-use crate::tree::pool::{Growth, PoolRef, bare};
+use crate::tree::pool::{Growth, Origin, PoolRef, bare};
 
 /// A chunk for a child of `parent`, wherever it comes from; not in the tree yet, and not charged to any
 /// limit. The parent is not shared.
@@ -47,7 +47,7 @@ pub(crate) fn shared_chunk(parent: Chunk, shared: Shared, size: usize) -> Option
 /// below it is not all its own.
 #[inline]
 fn member_for(parent: Option<Chunk>, shared: Option<Shared>, size: usize) -> Option<Chunk> {
-    let pool = PoolRef::serving(parent?)?;
+    let pool = Origin::serving(parent?)?;
     let member = pool.member(size, shared);
     if member.is_none() {
         pool.set_irregular();
@@ -86,7 +86,7 @@ pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
         return shared_successor(chunk, shared, size);
     }
     if chunk.has(MEMBER)
-        && let Some(member) = PoolRef::of_member(chunk).member(size, None)
+        && let Some(member) = Origin::of_member(chunk).member(size, None)
     {
         return Some(member);
     }
@@ -103,7 +103,7 @@ pub(crate) fn successor(chunk: Chunk, size: usize) -> Option<Chunk> {
 #[cold]
 fn shared_successor(chunk: Chunk, shared: Option<Shared>, size: usize) -> Option<Chunk> {
     if chunk.has(MEMBER)
-        && let Some(member) = PoolRef::of_member(chunk).member(size, shared)
+        && let Some(member) = Origin::of_member(chunk).member(size, shared)
     {
         return enrolled(member, shared);
     }
@@ -142,7 +142,7 @@ pub(crate) fn pool_chunk(
     if process::mode() & MODE_MALLOC != 0 {
         return enrolled(malloc_pool(size)?, shared);
     }
-    if let Some(pool) = parent.and_then(PoolRef::serving) {
+    if let Some(pool) = parent.and_then(Origin::serving) {
         pool.set_irregular();
     }
     enrolled(PoolRef::create(heap_for(shared, parent)?, size, room, shared, growth)?, shared)

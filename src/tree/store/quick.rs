@@ -14,7 +14,7 @@ use crate::mem::threads;
 use crate::process::{self, MODE_MALLOC};
 use crate::tree::chunk::{Chunk, GUARDED, HEADER, LIMITED, MEMBER, POOL, is_plain_parent};
 use crate::tree::links;
-use crate::tree::pool::PoolRef;
+use crate::tree::pool::{Origin, PoolRef};
 use crate::tree::sight::{Found, Suspect};
 
 /// The largest payload of the short way.
@@ -122,7 +122,7 @@ pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Opt
     if parent.has(LIMITED | GUARDED) {
         return None;
     }
-    let (at, tag) = PoolRef::serving(parent)?.cut(size)?;
+    let (at, tag) = Origin::serving(parent)?.cut(size)?;
     // SAFETY: room for a member, taken just now.
     Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
 }

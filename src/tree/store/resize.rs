@@ -7,7 +7,7 @@ use crate::mem::heap;
 use crate::mem::size::SLOT_MAX;
 use crate::process::{self, MODE_MALLOC};
 use crate::tree::chunk::{Chunk, HEADER, MEMBER, POOL, SIDE};
-use crate::tree::pool::PoolRef;
+use crate::tree::pool::Origin;
 
 /// Bytes of payload that `chunk` can have where it stands.
 pub(crate) fn capacity(chunk: Chunk) -> usize {
@@ -45,7 +45,7 @@ pub(crate) fn resize_in_place(chunk: Chunk, size: usize) -> bool {
         return false;
     }
     if chunk.has(MEMBER) {
-        return PoolRef::of_member(chunk).resize_in_place(chunk, size);
+        return Origin::of_member(chunk).resize_in_place(chunk, size);
     }
     // SAFETY: a chunk that is no member starts at its slot; the caller gives up what is cut off.
     let fits = unsafe { heap::resize(chunk.address(), HEADER + size) };
@@ -77,7 +77,7 @@ pub(crate) fn move_pages(chunk: Chunk, size: usize) -> Option<Chunk> {
 /// Slides the only member of a pool to the start of its room, where it gets `size` bytes, if it can.
 /// The links still lead to the old place.
 pub(crate) fn slide(member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {
-    PoolRef::of_member(member).slide(member, size, location)
+    Origin::of_member(member).slide(member, size, location)
 }
 
 /// Whether fresh memory for `chunk`, made just now, is known to be zero.
@@ -91,6 +91,6 @@ pub(crate) fn is_zeroed(chunk: Chunk) -> bool {
 pub(crate) fn take_identity(to: Chunk, from: Chunk) {
     to.take_identity(from);
     if to.has(SIDE) && to.has(MEMBER) {
-        PoolRef::of_member(to).set_irregular();
+        Origin::of_member(to).set_irregular();
     }
 }

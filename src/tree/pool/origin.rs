@@ -1,0 +1,109 @@
+//! Where a member comes from: the pool that it was cut from, or that serves new children of a chunk, as it is known to
+//! those who have a chunk and not the pool.
+//!
+//! It is known by one of its blocks. Once trees of two threads may draw on a pool, nothing is asked of its record before its
+//! lock is held, and which record that is, neither: that of an orphan may move (`orphan.rs`). So each block says whether the
+//! pool is shared, and which lock is its. That it is shared is said before a member gets to another thread, and stays as long
+//! as one is there.
+
+use core::ffi::c_char;
+use core::ptr::{self, NonNull};
+
+use super::PoolRef;
+use super::block::Block;
+use crate::mem::shared::Shared;
+use crate::tree::chunk::{Chunk, MEMBER};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin(&'static Block);
+
+impl Origin {
+    /// The pool that `member` was cut from.
+    #[inline(always)]
+    pub(crate) fn of_member(member: Chunk) -> Origin {
+        debug_assert!(member.has(MEMBER));
+        Origin(Block::of_member(member))
+    }
+
+    /// The pool that has `block`.
+    #[inline(always)]
+    pub(super) fn of_block(block: &'static Block) -> Origin {
+        Origin(block)
+    }
+
+    /// The pool that new children of `parent` are served from.
+    #[inline(always)]
+    pub(crate) fn serving(parent: Chunk) -> Option<Origin> {
+        if parent.above_has(MEMBER) {
+            Some(Origin::of_member(parent))
+        } else {
+            PoolRef::of_chunk(parent).map(|pool| Origin(pool.first()))
+        }
+    }
+
+    /// Whether both are one pool.
+    pub(crate) fn is_that_of(self, other: Origin) -> bool {
+        ptr::eq(self.0, other.0) || self.with(|pool| pool) == other.with(|pool| pool)
+    }
+
+    /// A free of this pool must visit what lies below it.
+    #[inline]
+    pub(crate) fn set_irregular(self) {
+        // What is shared is irregular already.
+        if !self.0.shared.get() {
+            PoolRef(self.0.pool()).set_irregular();
+        }
+    }
+
+    /// A member leaves the tree that the pool lies in. The first to do so is still in the only tree that
+    /// draws on the pool; those to come only read what is said then.
+    pub(crate) fn set_shared(self) {
+        if !self.0.shared.get() {
+            PoolRef(self.0.pool()).set_shared();
+        }
+    }
+
+    /// Room for a member of `size` bytes, and its tag, if only one tree draws on the pool, which threads do not share. There
+    /// is no header yet, and nobody looks before there is one.
+    #[inline(always)]
+    pub(in crate::tree) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
+        if self.0.shared.get() { None } else { PoolRef(self.0.pool()).cut_held(size) }
+    }
+
+    /// A new member of `size` bytes for a tree of the domain `shared`, not in the tree yet. A member may have left for
+    /// another domain than the pool's; then it is not served.
+    pub(in crate::tree) fn member(self, size: usize, shared: Option<Shared>) -> Option<Chunk> {
+        self.with(|pool| {
+            if pool.home.get() != shared {
+                return None;
+            }
+            let (at, tag) = pool.cut_held(size)?;
+            // Before the lock is free again, as others walk from one to the next.
+            // SAFETY: the room is free and nobody else's.
+            Some(unsafe { Chunk::create(at, tag, size) })
+        })
+    }
+
+    /// Makes `member` `size` bytes long without moving it: see [`PoolRef::resize_in_place`].
+    pub(in crate::tree) fn resize_in_place(self, member: Chunk, size: usize) -> bool {
+        self.with(|pool| pool.resize_in_place(self.0, member, size))
+    }
+
+    /// Slides `member` to the start of its pool's room: see [`PoolRef::slide`].
+    pub(in crate::tree) fn slide(self, member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {
+        self.with(|pool| pool.slide(self.0, member, size, location))
+    }
+
+    /// An allocation that it should have served was refused.
+    pub(crate) fn fail(self) {
+        self.with(|pool| pool.tally.fail());
+    }
+
+    /// What `act` says, with the lock of the pool if it is shared.
+    #[inline(always)]
+    fn with<R>(self, act: impl FnOnce(PoolRef) -> R) -> R {
+        let _held = self.0.hold();
+        act(PoolRef(self.0.pool()))
+    }
+}

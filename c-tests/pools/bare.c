@@ -128,7 +128,7 @@ static void every_kind_of_pool(void)
 	void *pools[] = { talloc_pool(root, 0),
 			  talloc_pool(root, 100),
 			  talloc_pool(root, 10 << 20),
-			  talloc_pooled_object(root, uint64_t, 3, 100),
+			  talloc_pooled_object(root, uint64_t, 9, 100),
 			  tm_pool_growable(root, 0, 0),
 			  tm_pool_growable(root, 100, 1000),
 			  tm_pool_growable(root, 64 * KIB, 0),

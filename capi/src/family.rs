@@ -61,7 +61,12 @@ pub unsafe extern "C" fn talloc_parent(ptr: *const c_void) -> *mut c_void {
 #[inline(never)]
 unsafe fn parent_slow(ptr: *const c_void) -> *mut c_void {
     // SAFETY: contract.
-    unsafe { parent(ptr, Chunk::ptr) }.unwrap_or(null_mut())
+    unsafe {
+        match Chunk::check_member(ptr) {
+            Some(member) => member.parent().map_or(null_mut(), Chunk::ptr),
+            None => parent(ptr, Chunk::ptr).unwrap_or(null_mut()),
+        }
+    }
 }
 
 /// The name of the parent of `ptr`; NULL where it has no parent or that has no name, and for NULL.

@@ -46,14 +46,17 @@ pub(crate) unsafe fn with_slow<R>(
     use_it: impl FnOnce(Chunk) -> R,
 ) -> Result<R, Reported> {
     // SAFETY: contract.
-    match unsafe { ops::enter_one(ptr) } {
-        Ok((entry, chunk)) => {
-            let result = use_it(chunk);
-            drop(entry);
-            Ok(result)
-        }
-        Err(fault) => Err(report(fault)),
-    }
+    let (entry, chunk) = match unsafe { Chunk::check_member(ptr) } {
+        Some(member) => (None, member),
+        // SAFETY: contract.
+        None => match unsafe { ops::enter_one(ptr) } {
+            Ok((entry, chunk)) => (Some(entry), chunk),
+            Err(fault) => return Err(report(fault)),
+        },
+    };
+    let result = use_it(chunk);
+    drop(entry);
+    Ok(result)
 }
 
 /// [`with`], where NULL stands for "no parent".

@@ -21,6 +21,10 @@ pub unsafe extern "C" fn talloc_pool(context: *const c_void, size: usize) -> *mu
 /// Allocates an object that is at the same time a pool for what belongs to it. There is room for
 /// the announced number of descendants with their headers.
 ///
+/// Where no more than 8 are announced, with 4 KiB of room at most, and no limit is above, it is a pool
+/// in name only: it cannot be resized, as no pool can, but its descendants come from the heap, which
+/// takes less time and memory for so few.
+///
 /// @param ctx                    the parent; NULL for none.
 /// @param type_size              bytes in the object itself.
 /// @param type_name              its name, kept as a pointer.
@@ -39,7 +43,7 @@ pub unsafe extern "C" fn _talloc_pooled_object(
     // SAFETY: contract.
     unsafe {
         with_context(ctx, |parent| {
-            match ops::pooled_object(parent, type_size, num_subobjects as usize, total_subobjects_size) {
+            match ops::object_with_room(parent, type_size, num_subobjects as usize, total_subobjects_size) {
                 Ok(chunk) => {
                     chunk.set_name(type_name);
                     chunk.ptr()

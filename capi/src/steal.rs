@@ -1,7 +1,7 @@
 //! Moving a tree to another parent.
 
 use core::ffi::{c_char, c_void};
-use core::ptr::null_mut;
+use core::ptr::{null, null_mut};
 use tmempool::error::{AllocError, StealError};
 use tmempool::ops;
 use tmempool::tree::Chunk;
@@ -50,15 +50,19 @@ unsafe fn steal_slow(new_ctx: *const c_void, ptr: *const c_void, location: *cons
     }
     // SAFETY: contract.
     unsafe {
-        let referenced = with_both(new_ctx, ptr, |parent, chunk| {
-            ops::reference_count(chunk) > 0 && chunk.parent() != parent
+        let stolen = with_three(new_ctx, null(), ptr, |parent, _, chunk| {
+            let warns = ops::reference_count(chunk) > 0 && chunk.parent() != parent;
+            (!warns).then(|| steal(parent, chunk))
         });
-        match referenced {
-            Ok(true) => fault::still_referenced(c"WARNING: talloc_steal", ptr, location),
-            Ok(false) => {}
-            Err(_) => return null_mut(),
-        }
-        match with_both(new_ctx, ptr, |parent, chunk| steal(parent, chunk)) {
+        let stolen = match stolen {
+            Ok(None) => {
+                fault::still_referenced(c"WARNING: talloc_steal", ptr, location);
+                with_both(new_ctx, ptr, |parent, chunk| steal(parent, chunk))
+            }
+            Ok(Some(result)) => Ok(result),
+            Err(reported) => Err(reported),
+        };
+        match stolen {
             Ok(result) => moved(ptr, result, location),
             Err(_) => null_mut(),
         }

@@ -37,6 +37,9 @@ unsafe fn check_name_slow(ptr: *const c_void, name: *const c_char) -> *mut c_voi
     }
     // SAFETY: contract.
     unsafe {
+        if Chunk::check_member_name(ptr, name) {
+            return ptr.cast_mut();
+        }
         match with(ptr, |chunk| same(name_of(chunk), name)) {
             Ok(true) => ptr.cast_mut(),
             _ => null_mut(),
@@ -75,6 +78,9 @@ pub unsafe extern "C" fn _talloc_get_type_abort(
 unsafe fn get_type_slow(ptr: *const c_void, name: *const c_char, location: *const c_char) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
+        if Chunk::check_member_name(ptr, name) {
+            return ptr.cast_mut();
+        }
         if !ptr.is_null() {
             match with(ptr, |chunk| same(name_of(chunk), name)) {
                 Ok(true) => return ptr.cast_mut(),

@@ -245,7 +245,7 @@ impl Scanner<'_> {
             let room = if mark == self.shape.tag_padding {
                 number(member, self.shape.padding.room)
             } else {
-                let room = header + number(member, self.shape.header.size);
+                let room = header + (number(member, self.shape.header.size) & u64::from(self.shape.size_bits));
                 room.next_multiple_of(u64::from(self.shape.member_alignment))
             };
             if room == 0 || room > to - at {
@@ -296,7 +296,7 @@ impl Scanner<'_> {
             next: number(bytes, fields.next),
             child,
             name,
-            size: number(bytes, fields.size) as u32,
+            size: number(bytes, fields.size) as u32 & shape.size_bits,
             flags: flags as u8,
             leaving: flags & shape.flag_dying != 0 && number(bytes, fields.prev) == header,
         });

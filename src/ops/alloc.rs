@@ -9,13 +9,18 @@ use crate::error::AllocError;
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{HEADER, LIMITED};
+use crate::tree::chunk::{HEADER, LIMITED, SIZE};
 use crate::tree::pool::{Growth, bare};
 use crate::tree::sight::{Found, Look, Suspect};
 use crate::tree::{Chunk, domain, limit, links, meter, store};
 
 /// Sizes at or above this, in bytes, are refused.
 pub const MAX_SIZE: usize = 0x1000_0000;
+const _: () = assert!(MAX_SIZE == SIZE as usize + 1);
+
+/// So many chunks at most, with so many bytes of room, are served no better by a pool of their own than by the heap.
+const FEW: usize = 8;
+const LITTLE: usize = 4 << 10;
 
 /// A chunk of `size` bytes, aligned to 16, as the newest child of `parent`; without a parent, below
 /// the null context if there is one. It has no name; its contents are undefined.
@@ -278,12 +283,42 @@ pub unsafe fn pooled_object(
     subobjects: usize,
     subobjects_size: usize,
 ) -> Result<Chunk, AllocError> {
-    let room = subobjects
-        .checked_mul(HEADER + 15)
-        .and_then(|headers| headers.checked_add(subobjects_size))
-        .ok_or(AllocError::TooLarge)?;
+    let room = room_for(subobjects, subobjects_size)?;
     let _change = Change::begin();
     make_pool(parent, size, room, Growth::overflow(room))
+}
+
+/// A chunk of `size` bytes below which `subobjects` chunks of `subobjects_size` bytes together are expected: a [pooled
+/// object](pooled_object), or, if these are few and small and count against no limit, a pool in name only, whose
+/// children come from the heap.
+///
+/// # Errors
+/// As for [`alloc`].
+///
+/// # Safety
+/// See the [module](super).
+pub unsafe fn object_with_room(
+    parent: Option<Chunk>,
+    size: usize,
+    subobjects: usize,
+    subobjects_size: usize,
+) -> Result<Chunk, AllocError> {
+    let room = room_for(subobjects, subobjects_size)?;
+    let is_limited = parent.or_else(roots::null_context).is_some_and(|parent| parent.above_has(LIMITED));
+    if subobjects > FEW || room > LITTLE || is_limited {
+        let _change = Change::begin();
+        return make_pool(parent, size, room, Growth::overflow(room));
+    }
+    // SAFETY: the caller's.
+    let object = unsafe { alloc(parent, size) }?;
+    object.make_nominal();
+    Ok(object)
+}
+
+/// What these chunks take of a pool, whatever their order and alignment.
+fn room_for(subobjects: usize, subobjects_size: usize) -> Result<usize, AllocError> {
+    let headers = subobjects.checked_mul(HEADER + 15);
+    headers.and_then(|headers| headers.checked_add(subobjects_size)).ok_or(AllocError::TooLarge)
 }
 
 /// A chunk of `size` bytes that is also a pool with a first block of `room` bytes.

@@ -79,16 +79,20 @@ pub unsafe fn enter<const N: usize>(
     const { assert!(N <= MOST) };
     let mut wanted: [Option<Shared>; N] = [None; N];
     loop {
-        for (wanted, &payload) in wanted.iter_mut().zip(&payloads) {
-            if wanted.is_none() && !payload.is_null() {
+        let mut found = [None; N];
+        let mut needs_none = true;
+        for i in 0..N {
+            if wanted[i].is_none() && !payloads[i].is_null() {
                 // SAFETY: the caller's.
-                *wanted = domain::guess(unsafe { Chunk::check(payload) }?);
+                let chunk = unsafe { Chunk::check_own_first(payloads[i]) }?;
+                found[i] = Some(chunk);
+                wanted[i] = domain::guess(chunk);
             }
+            needs_none &= wanted[i].is_none();
         }
-        if wanted.iter().all(Option::is_none) {
-            // SAFETY: they were just checked, and nobody else uses them.
-            let chunks = payloads.map(|payload| unsafe { Chunk::check(payload) }.ok());
-            return Ok((Entry::of(None), chunks));
+        if needs_none {
+            // All were just found, and nobody else uses them.
+            return Ok((Entry::of(None), found));
         }
         let Some(entry) = Entry::all(wanted)? else {
             wanted = [None; N];

@@ -29,7 +29,7 @@ pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
 /// [`resize_in_place`] in the middle of a change.
 #[inline(always)]
 fn resize_there(chunk: Chunk, size: usize) -> bool {
-    if chunk.has(POOL) || size >= MAX_SIZE {
+    if chunk.is_called_pool() || size >= MAX_SIZE {
         return false;
     }
     if !chunk.has(MEMBER | LIMITED)
@@ -138,7 +138,7 @@ fn may_change(chunk: Chunk) -> bool {
             || chunk.has_finalizer()
             || domain::is_root(chunk)
     };
-    !chunk.has(POOL | DYING | REFERENCE) && !fixed()
+    !chunk.has(DYING | REFERENCE) && !chunk.is_called_pool() && !fixed()
 }
 
 /// The only member of a pool goes to the start of the room before it grows.

@@ -110,6 +110,8 @@ pub struct Shape {
     pub tag_freed: u32,
     /// The tag of padding in a block.
     pub tag_padding: u32,
+    /// The bits of a chunk's size; the others say something else.
+    pub size_bits: u32,
     /// Members start, and their room ends, at multiples of this.
     pub member_alignment: u32,
     /// What lives in the tree and is more than memory begins with a seal of 64 bits, and its chunk has a
@@ -160,6 +162,7 @@ impl Shape {
         flag_member: chunk::MEMBER,
         tag_freed: process::TAG_FREED,
         tag_padding: pool::PADDING,
+        size_bits: chunk::SIZE,
         member_alignment: 16,
         kind_cache: Kind::Cache as u32,
         kind_mempool: Kind::Mempool as u32,

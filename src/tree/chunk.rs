@@ -7,7 +7,7 @@
 //! - `tag`: 24 bits that say that this is a live chunk, and 8 flags. The 24 bits come from the span
 //!   that the chunk lies in (or the block of its pool), and are renewed when that memory is used
 //!   anew; so pointers to chunks that were freed all at once are still recognised.
-//! - `size`: bytes of the payload, as the caller asked.
+//! - `size`: bytes of the payload, as the caller asked, in 28 bits, and [`NOMINAL`].
 //! - `parent`, `next`, `prev`, `child`: the tree. Each child knows its parent; `child` is the newest; in a chunk without
 //!   children it holds hints for who walks its siblings (`newest`), and is odd.
 //! - `name`: the name, or, with [`SIDE`], the side record that holds it and all that few chunks have (see `name`).
@@ -53,6 +53,12 @@ pub const MEMBER: u32 = 0x40;
 pub const GUARDED: u32 = 0x80;
 /// All flags.
 pub const FLAGS: u32 = 0xff;
+
+/// Beside the size: the chunk is a pool in name only. Nothing but a change of its size is different from other chunks, which
+/// is refused, as it is of a pool.
+pub const NOMINAL: u32 = 1 << 31;
+/// The bits of the size.
+pub const SIZE: u32 = (1 << 28) - 1;
 
 /// Whether children of a chunk with these flags come from the heap, and count against no limit.
 #[inline(always)]
@@ -311,7 +317,18 @@ impl Chunk {
     /// Bytes of the payload: what was asked for; 0 for a plain pool.
     #[inline(always)]
     pub fn size(self) -> usize {
-        self.size.get() as usize
+        (self.size.get() & SIZE) as usize
+    }
+
+    /// Makes it a pool in name only.
+    pub(crate) fn make_nominal(self) {
+        self.size.set(self.size.get() | NOMINAL);
+    }
+
+    /// Whether it is a pool, be it in name only.
+    #[inline(always)]
+    pub(crate) fn is_called_pool(self) -> bool {
+        self.has(POOL) || self.size.get() & NOMINAL != 0
     }
 
     /// The parent. A chunk that is being freed still shows the one it had.

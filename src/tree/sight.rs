@@ -116,6 +116,22 @@ impl Sight {
         self.found(QUICK & !(POOL | REFERENCE)).is_some()
     }
 
+    /// What may be a member of a pool.
+    #[inline(always)]
+    fn suspect(self) -> Option<Suspect> {
+        let may_be = self.differs & MEMBER != 0 && self.chunk.ptr().addr() % SLICE >= HEADER;
+        may_be.then(|| Suspect { header: self.chunk.0, span_tag: self.span.tag() })
+    }
+
+    /// A live chunk that threads do not share: of the heap, or a member of a pool. `None` says nothing.
+    #[inline(always)]
+    fn own(self) -> Option<Chunk> {
+        match self.found(QUICK) {
+            Some(found) => Some(found.chunk),
+            None => Block::of_live_member(self.suspect()?, QUICK).map(|(_, member)| member),
+        }
+    }
+
     /// What it is, as far as the tags say it.
     #[inline(always)]
     pub fn look(self) -> Look {
@@ -123,8 +139,8 @@ impl Sight {
             Look::Plain(found)
         } else if let Some(found) = self.found(QUICK) {
             Look::Plain(found)
-        } else if self.differs & MEMBER != 0 && self.chunk.ptr().addr() % SLICE >= HEADER {
-            Look::Member(Suspect { header: self.chunk.0, span_tag: self.span.tag() })
+        } else if let Some(suspect) = self.suspect() {
+            Look::Member(suspect)
         } else if self.differs & !SIDE == GUARDED {
             Look::Shared
         } else {
@@ -170,6 +186,35 @@ impl Chunk {
         // SAFETY: the caller's.
         unsafe {
             match Chunk::check_quick(payload) {
+                Some(chunk) => Ok(chunk),
+                None => Chunk::check_slow(payload),
+            }
+        }
+    }
+
+    /// [`check`](Chunk::check), only for a live member of a pool that threads do not share. `None` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub unsafe fn check_member(payload: *const c_void) -> Option<Chunk> {
+        // SAFETY: the caller's.
+        let suspect = unsafe { Chunk::sight(payload) }?.suspect()?;
+        Block::of_live_member(suspect, QUICK).map(|(_, member)| member)
+    }
+
+    /// [`check`](Chunk::check) for what is most often a member of a pool, or no member.
+    ///
+    /// # Errors
+    /// As for [`check`](Chunk::check).
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(never)]
+    pub(crate) unsafe fn check_own_first(payload: *const c_void) -> Result<Chunk, Fault> {
+        // SAFETY: the caller's.
+        unsafe {
+            match Chunk::sight(payload).and_then(Sight::own) {
                 Some(chunk) => Ok(chunk),
                 None => Chunk::check_slow(payload),
             }
@@ -232,6 +277,18 @@ impl Chunk {
     pub unsafe fn name_quick(payload: *const c_void) -> Option<*const c_char> {
         // SAFETY: the caller's.
         unsafe { Chunk::find_short(payload, QUICK) }?.chunk.name.given()
+    }
+
+    /// Whether `payload` is that of a member of a pool, which threads do not share, and `name` the very name that it was
+    /// given. Nothing is named null. `false` says nothing.
+    ///
+    /// # Safety
+    /// As for [`check`](Chunk::check).
+    #[inline(always)]
+    pub unsafe fn check_member_name(payload: *const c_void, name: *const c_char) -> bool {
+        // SAFETY: the caller's.
+        let member = unsafe { Chunk::check_member(payload) };
+        member.is_some_and(|member| member.name() == name) && !name.is_null()
     }
 
     /// Gives the chunk that [`find`](Chunk::find) finds a name, if it has no side record; says whether it has it. No says nothing.

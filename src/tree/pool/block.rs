@@ -18,7 +18,7 @@ use crate::mem::lock::Held;
 use crate::mem::span::SpanRef;
 use crate::offsets::offsets;
 use crate::process::{self, TAG_FREED};
-use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, Tag};
+use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, SIZE, Tag};
 use crate::tree::sight::Suspect;
 use crate::tree::store;
 
@@ -121,20 +121,23 @@ impl Block {
         unsafe { &*ptr::with_exposed_provenance::<Block>(SpanRef::slot_around(at)) }
     }
 
-    /// The member that `suspect` is, if it is one with no flag but that, and its block.
+    /// The member that `suspect` is, if it is one with no other flags than those of `allowed`, and its block.
     #[inline(always)]
-    pub(super) fn of_plain_member(suspect: Suspect) -> Option<(&'static Block, Chunk)> {
+    pub(in crate::tree) fn of_live_member(
+        suspect: Suspect,
+        allowed: u32,
+    ) -> Option<(&'static Block, Chunk)> {
         let Suspect { header, span_tag } = suspect;
         // SAFETY: the header lies in a slice in use, whose memory can all be read.
         let tag = unsafe { header.as_ref() }.tag.peek();
         // What is shared is turned down before its slot is looked for.
-        if tag & FLAGS != MEMBER {
+        if tag & FLAGS & !allowed != MEMBER {
             return None;
         }
         // SAFETY: the slice belongs to a span in use.
         let block = unsafe { Block::filling_slot_around(header.addr().get()) };
         // SAFETY: its tag is that of the members of its block.
-        (block.is_marked(span_tag) && tag == block.tag())
+        (block.is_marked(span_tag) && tag & !allowed == block.tag())
             .then(|| (block, unsafe { Chunk::from_header(header) }))
     }
 
@@ -355,9 +358,9 @@ impl Block {
             // changed meanwhile by who has it; how long it is, and that it is freed, is said under the pool's lock.
             let (tag, size) = unsafe {
                 let tag = header.cast::<Tag>().as_ref().peek();
-                (tag, (&raw const (*header.cast::<Padding>().as_ptr()).room).read() as usize)
+                (tag, (&raw const (*header.cast::<Padding>().as_ptr()).room).read())
             };
-            let room = if tag == PADDING { size } else { room_for(size) };
+            let room = if tag == PADDING { size as usize } else { room_for((size & SIZE) as usize) };
             at += room;
             visit(header, room, tag & !1 == TAG_FREED);
         }

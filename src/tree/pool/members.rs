@@ -156,14 +156,14 @@ impl PoolRef {
     /// The member that `suspect` is, if it is one with nothing that a free must act on and no children, and its block.
     #[inline(always)]
     fn plain_leaf(suspect: Suspect) -> Option<(&'static Block, Chunk)> {
-        Block::of_plain_member(suspect).filter(|(_, member)| member.child.is_none())
+        Block::of_live_member(suspect, 0).filter(|(_, member)| member.child.is_none())
     }
 
     /// The member that `suspect` is, if it is one without flags, with room for a child of `size` bytes from its pool, and
     /// that room's tag.
     #[inline]
     pub(in crate::tree) fn cut_below(suspect: Suspect, size: usize) -> Option<(Chunk, NonNull<u8>, u32)> {
-        let (block, member) = Block::of_plain_member(suspect)?;
+        let (block, member) = Block::of_live_member(suspect, 0)?;
         let (at, tag) = Origin::of_block(block).cut(size)?;
         Some((member, at, tag))
     }
@@ -174,7 +174,7 @@ impl PoolRef {
         suspect: Suspect,
         size: usize,
     ) -> Option<(Chunk, NonNull<u8>, u32)> {
-        let (block, member) = Block::of_plain_member(suspect)?;
+        let (block, member) = Block::of_live_member(suspect, 0)?;
         if block.shared.get() {
             return None;
         }

@@ -202,6 +202,129 @@ ALWAYS_INLINE void frame(struct pass *pass, enum via via)
 }
 
 BOTH(alone, requests, false)
+/*
+ * An asynchronous call, as programs on an event loop make them by the thousand:
+ * a pooled object with a destructor, what it has for itself, a trigger, room for
+ * scratch, and the call that it waits for below that. Types are checked at each
+ * turn, the result goes up from call to call, and each call is taken apart when
+ * it is done.
+ */
+enum { CALLS_DEEP = 4 };
+
+struct trigger {
+	char unused[112];
+};
+
+struct call {
+	struct state *state;
+	struct trigger *trigger;
+	uint64_t *deaths;
+};
+
+struct state {
+	struct call *below;
+	char *result;
+	void *scratch;
+	char unused[64];
+};
+
+static int call_gone(struct call *call)
+{
+	++*call->deaths;
+	return 0;
+}
+
+ALWAYS_INLINE struct call *call_begin(enum via via, const void *parent, uint64_t *deaths)
+{
+	struct call *call;
+
+	if (via == TALLOC) {
+		call = talloc_pooled_object(parent, struct call, 2,
+					    sizeof(struct state) + sizeof(struct trigger));
+		call->state = talloc_zero_size(call, sizeof(struct state));
+		talloc_set_name_const(call->state, "struct state");
+		call->trigger = talloc_zero(call, struct trigger);
+		talloc_set_destructor(call, call_gone);
+		call->state->scratch = talloc_new(call->state);
+	} else {
+		call = malloc(sizeof(*call));
+		call->state = calloc(1, sizeof(struct state));
+		call->trigger = calloc(1, sizeof(struct trigger));
+		call->state->scratch = malloc(1);
+	}
+	call->deaths = deaths;
+	return call;
+}
+
+/* The call is done: its result goes to `up`, and it is taken apart. */
+ALWAYS_INLINE char *call_end(enum via via, struct call *call, const void *up)
+{
+	struct state *state = call->state;
+	char *result = state->result;
+
+	if (via == TALLOC) {
+		call = talloc_get_type_abort(call, struct call);
+		state = talloc_get_type_abort(call->state, struct state);
+		result = talloc_move(up, &state->result);
+		check(talloc_get_type_abort(call->state, struct state) == state, "call: type");
+		check(talloc_parent(state) == call, "call: parent");
+		talloc_free(call->state);
+		talloc_free(call->trigger);
+		check(talloc_free(call) == 0, "call: free");
+	} else {
+		free(state->scratch);
+		free(call->state);
+		free(call->trigger);
+		call_gone(call);
+		free(call);
+	}
+	return result;
+}
+
+ALWAYS_INLINE void calls(struct pass *pass, enum via via)
+{
+	enum { ROUNDS = 5000 };
+	void *context = via == TALLOC ? talloc_new(NULL) : NULL;
+	uint64_t deaths = 0, length = 0;
+
+	clock_start(pass);
+	for (size_t i = 0; i < ROUNDS; i++) {
+		void *frame = via == TALLOC ? talloc_new(context) : malloc(1);
+		struct call *call[CALLS_DEEP];
+		char *result;
+
+		for (size_t deep = 0; deep < CALLS_DEEP; deep++) {
+			const void *parent = deep == 0 ? frame : call[deep - 1]->state;
+			call[deep] = call_begin(via, parent, &deaths);
+			if (deep > 0) {
+				call[deep - 1]->state->below = call[deep];
+			}
+		}
+		struct state *last = call[CALLS_DEEP - 1]->state;
+		last->result = via == TALLOC ? talloc_strdup(last->scratch, headers[i % COUNT_OF(headers)])
+					     : strdup(headers[i % COUNT_OF(headers)]);
+		for (size_t deep = CALLS_DEEP; --deep > 0;) {
+			struct state *above = call[deep - 1]->state;
+			above->result = call_end(via, above->below, above->scratch);
+		}
+		result = call_end(via, call[0], frame);
+		length += strlen(result);
+		if (via == TALLOC) {
+			talloc_free(frame);
+		} else {
+			free(result);
+			free(frame);
+		}
+	}
+	clock_stop(pass, ROUNDS * CALLS_DEEP);
+	check(deaths == ROUNDS * CALLS_DEEP && length > ROUNDS * 15, "calls: contents");
+	if (via == TALLOC) {
+		check(talloc_total_blocks(context) == 1, "calls: blocks left");
+		talloc_free(context);
+	}
+}
+
+BOTH(calls, calls)
 BOTH(pooled, requests, true)
 BOTH(frame, frame)
 
@@ -209,6 +332,7 @@ const struct workload request_workloads[] = {
 	{ "frame/five", "frame", 1, WARM, frame_talloc, frame_bare },
 	{ "request/alone", "request", 1, WARM, alone_talloc, alone_bare },
 	{ "request/overlapping", "request", 32, WARM, alone_talloc, alone_bare },
+	{ "async/calls", "call", 1, WARM, calls_talloc, calls_bare },
 	{ "request/pool", "request", 1, WARM, pooled_talloc, pooled_bare },
 	{ NULL, NULL, 0, 0, NULL, NULL },
 };

@@ -4,6 +4,7 @@ use core::ffi::{c_char, c_uint, c_void};
 use core::ptr::null_mut;
 use tmempool::ops;
 
+use crate::alloc::quick;
 use crate::pointer::{given, refused, with_context};
 
 /// Allocates a pool of `size` bytes under `context`. Its descendants come from it while it has
@@ -21,7 +22,7 @@ pub unsafe extern "C" fn talloc_pool(context: *const c_void, size: usize) -> *mu
 /// Allocates an object that is at the same time a pool for what belongs to it. There is room for
 /// the announced number of descendants with their headers.
 ///
-/// Where no more than 8 are announced, with 4 KiB of room at most, and no limit is above, it is a pool
+/// Where no more than 8 are announced, of 4 KiB together at most, and no limit is above, it is a pool
 /// in name only: it cannot be resized, as no pool can, but its descendants come from the heap, which
 /// takes less time and memory for so few.
 ///
@@ -40,10 +41,35 @@ pub unsafe extern "C" fn _talloc_pooled_object(
     num_subobjects: c_uint,
     total_subobjects_size: usize,
 ) -> *mut c_void {
+    let (subobjects, size) = (num_subobjects as usize, total_subobjects_size);
+    // SAFETY: contract.
+    unsafe {
+        if ops::pays_no_pool(subobjects, size)
+            && let Some(object) = quick(ctx, type_size, type_name)
+        {
+            ops::make_nominal(object);
+            return object.ptr();
+        }
+        pooled_object_slow(ctx, type_size, type_name, subobjects, size)
+    }
+}
+
+/// [`_talloc_pooled_object`], the whole of it.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+unsafe fn pooled_object_slow(
+    ctx: *const c_void,
+    type_size: usize,
+    type_name: *const c_char,
+    subobjects: usize,
+    subobjects_size: usize,
+) -> *mut c_void {
     // SAFETY: contract.
     unsafe {
         with_context(ctx, |parent| {
-            match ops::object_with_room(parent, type_size, num_subobjects as usize, total_subobjects_size) {
+            match ops::object_with_room(parent, type_size, subobjects, subobjects_size) {
                 Ok(chunk) => {
                     chunk.set_name(type_name);
                     chunk.ptr()

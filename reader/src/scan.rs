@@ -245,7 +245,8 @@ impl Scanner<'_> {
             let room = if mark == self.shape.tag_padding {
                 number(member, self.shape.padding.room)
             } else {
-                let room = header + (number(member, self.shape.header.size) & u64::from(self.shape.size_bits));
+                let room =
+                    header + (number(member, self.shape.header.size) & u64::from(self.shape.size_bits));
                 room.next_multiple_of(u64::from(self.shape.member_alignment))
             };
             if room == 0 || room > to - at {

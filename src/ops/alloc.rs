@@ -18,7 +18,7 @@ use crate::tree::{Chunk, domain, limit, links, meter, store};
 pub const MAX_SIZE: usize = 0x1000_0000;
 const _: () = assert!(MAX_SIZE == SIZE as usize + 1);
 
-/// So many chunks at most, with so many bytes of room, are served no better by a pool of their own than by the heap.
+/// So many chunks at most, of so many bytes together, are served no better by a pool of their own than by the heap.
 const FEW: usize = 8;
 const LITTLE: usize = 4 << 10;
 
@@ -283,7 +283,9 @@ pub unsafe fn pooled_object(
     subobjects: usize,
     subobjects_size: usize,
 ) -> Result<Chunk, AllocError> {
-    let room = room_for(subobjects, subobjects_size)?;
+    let headers = subobjects.checked_mul(HEADER + 15);
+    let room =
+        headers.and_then(|headers| headers.checked_add(subobjects_size)).ok_or(AllocError::TooLarge)?;
     let _change = Change::begin();
     make_pool(parent, size, room, Growth::overflow(room))
 }
@@ -303,22 +305,28 @@ pub unsafe fn object_with_room(
     subobjects: usize,
     subobjects_size: usize,
 ) -> Result<Chunk, AllocError> {
-    let room = room_for(subobjects, subobjects_size)?;
     let is_limited = parent.or_else(roots::null_context).is_some_and(|parent| parent.above_has(LIMITED));
-    if subobjects > FEW || room > LITTLE || is_limited {
-        let _change = Change::begin();
-        return make_pool(parent, size, room, Growth::overflow(room));
-    }
     // SAFETY: the caller's.
-    let object = unsafe { alloc(parent, size) }?;
-    object.make_nominal();
-    Ok(object)
+    unsafe {
+        if is_limited || !pays_no_pool(subobjects, subobjects_size) {
+            return pooled_object(parent, size, subobjects, subobjects_size);
+        }
+        let object = alloc(parent, size)?;
+        make_nominal(object);
+        Ok(object)
+    }
 }
 
-/// What these chunks take of a pool, whatever their order and alignment.
-fn room_for(subobjects: usize, subobjects_size: usize) -> Result<usize, AllocError> {
-    let headers = subobjects.checked_mul(HEADER + 15);
-    headers.and_then(|headers| headers.checked_add(subobjects_size)).ok_or(AllocError::TooLarge)
+/// Whether these chunks are so few and small that a pool for them is one in name only, if no limit is above.
+#[inline(always)]
+pub fn pays_no_pool(subobjects: usize, subobjects_size: usize) -> bool {
+    subobjects <= FEW && subobjects_size <= LITTLE
+}
+
+/// Makes `object`, a fresh chunk with no limit above, a pool in name only.
+#[inline(always)]
+pub fn make_nominal(object: Chunk) {
+    object.make_nominal();
 }
 
 /// A chunk of `size` bytes that is also a pool with a first block of `room` bytes.

@@ -3,12 +3,13 @@
 use core::ffi::{c_char, c_void};
 use core::ptr;
 
-use super::begin::{Unless, begin, begin_from_there};
+use super::begin::{Unless, after_destructor, begin, begin_from_there, call_destructor};
 use super::drain::{Inner, bury, drain, drain_root, go_down, leave};
 use super::entry::{Gained, enter_one, gain};
-use super::leaves::{Outcome, free_leaves, free_with_destructor, may_have_destructor};
+use super::leaves::{Outcome, free_leaves, free_with_destructor, may_have_destructor, side_of_plain};
 use super::{Quick, reference, roots, shared};
 use crate::error::{AllocError, Fault, FreeError};
+use crate::hint::seldom;
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::tree::chunk::DYING;
@@ -194,8 +195,28 @@ pub unsafe fn free_shared(payload: *const c_void, location: *const c_char) -> bo
 fn free_leaf_with_side(leaf: Found, location: *const c_char) -> Result<(), FreeError> {
     match free_with_destructor(leaf, location, None) {
         Outcome::Freed => Ok(()),
-        Outcome::Other => free_slow_now(leaf.chunk(), location),
+        Outcome::Other => free_parent_with_side(leaf.chunk(), location),
         Outcome::Ran(ran) => finish_from_there(leaf.chunk(), ran, location),
+    }
+}
+
+/// [`free`] of a chunk with a side record, most often one with children and nothing else to act on than a destructor.
+#[inline(always)]
+fn free_parent_with_side(parent: Chunk, location: *const c_char) -> Result<(), FreeError> {
+    let Some(side) = side_of_plain(parent) else { return free_slow_now(parent, location) };
+    if let Some(destructor) = side.destructor.take() {
+        let verdict = call_destructor(parent, side, destructor, None, None);
+        let ran = after_destructor(parent, side, destructor, verdict, None, None);
+        if !matches!(ran, Ok(None)) || side_of_plain(parent).is_none() {
+            seldom();
+            return finish_from_there(parent, ran, location);
+        }
+    }
+    let _change = Change::begin();
+    if parent.child.get().is_some_and(may_have_destructor) {
+        finish(parent, location, None)
+    } else {
+        free_simple(parent, location)
     }
 }
 

@@ -167,6 +167,16 @@ fn leaf_with_side(chunk: Chunk) -> Option<SideRef> {
     is_leaf(chunk).then(|| chunk.side()).flatten().filter(|&side| is_bare(side))
 }
 
+/// The side record of a chunk that has one and, but for children and a destructor that is not running, nothing else to act
+/// on. Nobody shares it.
+#[inline(always)]
+pub(super) fn side_of_plain(chunk: Chunk) -> Option<SideRef> {
+    if !may_have_destructor(chunk) {
+        return None;
+    }
+    chunk.side().filter(|&side| is_bare(side) && side.running.get() == Running::No)
+}
+
 /// Whether the chunk has a side record, no other flag, and no children. Nobody shares it.
 #[inline(always)]
 fn is_leaf(chunk: Chunk) -> bool {

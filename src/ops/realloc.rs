@@ -7,7 +7,7 @@ use super::say::{self, Asked};
 use crate::error::AllocError;
 use crate::mem::here::Change;
 use crate::ops::MAX_SIZE;
-use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, POOL, REFERENCE};
+use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, REFERENCE};
 use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, domain, limit, links, meter, refs, store};
 

@@ -123,10 +123,7 @@ impl Block {
 
     /// The member that `suspect` is, if it is one with no other flags than those of `allowed`, and its block.
     #[inline(always)]
-    pub(in crate::tree) fn of_live_member(
-        suspect: Suspect,
-        allowed: u32,
-    ) -> Option<(&'static Block, Chunk)> {
+    pub(in crate::tree) fn of_live_member(suspect: Suspect, allowed: u32) -> Option<(&'static Block, Chunk)> {
         let Suspect { header, span_tag } = suspect;
         // SAFETY: the header lies in a slice in use, whose memory can all be read.
         let tag = unsafe { header.as_ref() }.tag.peek();

@@ -58,7 +58,9 @@ impl PoolRef {
         if !is_large {
             return;
         }
-        let Some((at, tag)) = threads::current().and_then(|heap| store::take_block(heap, FRONT)) else { return };
+        let Some((at, tag)) = threads::current().and_then(|heap| store::take_block(heap, FRONT)) else {
+            return;
+        };
         // SAFETY: a slot that is long enough, nobody else's; what is copied has no destructor, and what leads to itself in it
         // is set anew: there is no window, and no piece or member.
         let record = unsafe {

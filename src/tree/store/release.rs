@@ -170,6 +170,18 @@ pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_c
 
 #[inline(never)]
 fn release_special(chunk: Chunk, location: *const c_char) {
+    if chunk.has_only(SIDE)
+        && process::mode() == 0
+        && let Some(side) = chunk.side().filter(|side| side.meter.get().is_none())
+    {
+        chunk.stamp_freed(location);
+        // SAFETY: as in `release_with_side`; the chunk lies in a span.
+        unsafe {
+            let span = SpanRef::of(chunk.address().addr().get());
+            give::give_two(side.address(), span, chunk.address());
+        }
+        return;
+    }
     if chunk.has(LIMITED) && !domain::is_root(chunk) {
         limit::discharge(chunk.parent(), None, limit::weight(chunk));
         let (bytes, blocks) = meter::contents_of(chunk);

@@ -191,7 +191,7 @@ void *talloc_pool(const void *context, size_t size);
  * Allocates an object that is at the same time a pool for what belongs to it. There is room for
  * the announced number of descendants with their headers.
  *
- * Where no more than 8 are announced, with 4 KiB of room at most, and no limit is above, it is a pool
+ * Where no more than 8 are announced, of 4 KiB together at most, and no limit is above, it is a pool
  * in name only: it cannot be resized, as no pool can, but its descendants come from the heap, which
  * takes less time and memory for so few.
  *

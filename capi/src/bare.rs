@@ -18,7 +18,8 @@ use crate::pointer::{refused, with};
 /// They count in `tm_stats()`, and for limits as members of the pool do, but not in reports and totals, which tell of
 /// chunks. One thread at a time, unless the pool belongs to a shared context.
 ///
-/// @param pool  a pool: what talloc_pool(), talloc_pooled_object(), tm_pool_growable() or tm_shared_pool() gave.
+/// @param pool  a pool: what talloc_pool(), tm_pool_growable() or tm_shared_pool() gave, or talloc_pooled_object(), if
+///              that is a pool in more than name.
 /// @param size  bytes; less than 256 MiB. For 0, the result is not NULL, and must not be written to.
 /// @return      the memory, aligned to 16 bytes and not initialised; NULL with errno ENOMEM; or EINVAL, which is
 ///              logged, if `pool` is a chunk, but no pool.

@@ -68,8 +68,8 @@ pub struct Heap {
 // What a process, and each of its threads, has of it is resident.
 const _: () = assert!(size_of::<Heap>() <= os::PAGE);
 
-/// A heap with more spans than this, 16 MiB, takes huge pages: what one holds that is not in use is an eighth of it then.
-const LARGE: u32 = 256;
+/// A heap with more spans than this, 12 MiB, takes huge pages: what one of them holds unused is little beside that.
+const LARGE: u32 = 192;
 /// So many spans lie in the caches next to a processor: 1 MiB.
 const CACHED: u32 = 16;
 /// The most address space that a growing block gets beyond its size: 64 MiB.

@@ -45,7 +45,9 @@ pub(super) fn drain(
     let mut inner = Inner::default();
     let mut at = top;
     loop {
-        free_leaves(at, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
+        if at.child.is_some() {
+            free_leaves(at, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
+        }
         match at.child.get() {
             Some(child) => {
                 inner.come_to(child, held);

@@ -162,6 +162,11 @@ fn drop_references_to(chunk: Chunk, location: *const c_char, held: Option<Shared
     Ok(())
 }
 
+/// `chunk`, which dies with its `parent` but for its destructor's veto, goes to the parent of that.
+pub(super) fn outlive(chunk: Chunk, parent: Chunk) {
+    Refusal::VETO.give_to_heir(chunk, parent);
+}
+
 /// The verdict of a destructor that does not agree.
 pub(super) const VETO: c_int = -1;
 

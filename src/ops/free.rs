@@ -195,6 +195,7 @@ pub unsafe fn free_shared(payload: *const c_void, location: *const c_char) -> bo
 fn free_leaf_with_side(leaf: Found, location: *const c_char) -> Result<(), FreeError> {
     match free_with_destructor(leaf, location, None) {
         Outcome::Freed => Ok(()),
+        Outcome::Vetoed => Err(FreeError::Vetoed),
         Outcome::Other => free_parent_with_side(leaf.chunk(), location),
         Outcome::Ran(ran) => finish_from_there(leaf.chunk(), ran, location),
     }

@@ -8,7 +8,7 @@
 
 use core::ffi::{c_char, c_void};
 
-use super::begin::{Unless, VETO, after_destructor, call_destructor};
+use super::begin::{Unless, VETO, after_destructor, call_destructor, outlive};
 use super::dying::Root;
 use super::entry::{Gained, let_others_in};
 use crate::error::Fault;
@@ -131,6 +131,8 @@ pub(super) enum Outcome {
     Freed,
     /// It is no such leaf. Nothing has happened.
     Other,
+    /// Its destructor has said no, and that is all that has happened.
+    Vetoed,
     /// Its destructor has run, and the long way is to go on from there.
     Ran(Result<Option<Gained>, Unless>),
 }
@@ -149,9 +151,14 @@ pub(super) fn free_with_destructor(leaf: Found, location: *const c_char, root: O
         let verdict = call_destructor(chunk, side, destructor, root, None);
         let is_as_before = side.running.get() == Running::Yes && is_leaf(chunk) && is_bare(side);
         let change = Change::begin();
-        if verdict == VETO || !is_as_before {
+        if !is_as_before {
             seldom();
             return Outcome::Ran(after_destructor(chunk, side, destructor, verdict, None, None));
+        }
+        if verdict == VETO {
+            side.running.set(Running::No);
+            side.destructor.set(Some(destructor));
+            return Outcome::Vetoed;
         }
         store::release_with_side(leaf, side, location, change);
     } else {
@@ -223,6 +230,11 @@ pub(super) fn free_leaves_with_destructors(
     {
         match free_with_destructor(leaf, location, root) {
             Outcome::Freed => stop = Stop::Later,
+            Outcome::Vetoed => {
+                let _change = Change::begin();
+                outlive(child, at);
+                stop = Stop::Later;
+            }
             Outcome::Other => break,
             Outcome::Ran(ran) => return Stop::At(child, ran),
         }

@@ -11,7 +11,7 @@ use crate::mem::here::Change;
 use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
-use crate::tree::chunk::{Chunk, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE};
+use crate::tree::chunk::{Chunk, DYING, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE};
 use crate::tree::pool::{PoolRef, bare};
 use crate::tree::side::SideRef;
 use crate::tree::sight::{Found, Sight, Suspect};
@@ -170,7 +170,7 @@ pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_c
 
 #[inline(never)]
 fn release_special(chunk: Chunk, location: *const c_char) {
-    if chunk.has_only(SIDE)
+    if chunk.flags() & !DYING == SIDE
         && process::mode() == 0
         && let Some(side) = chunk.side().filter(|side| side.meter.get().is_none())
     {

@@ -96,7 +96,7 @@ fn count(span: SpanRef) {
         let at = slot.addr().get();
         let is_slot = (span.start()..span.start() + carved as usize * span.stride()).contains(&at)
             // SAFETY: as just seen, it lies in the span.
-            && unsafe { SpanRef::slot_around(at) } == at;
+            && unsafe { SpanRef::of(at) }.slot_around(at) == at;
         // SAFETY: it lies in the span, at a slot.
         if !is_slot || free == carved || is_in_use(span, unsafe { slot.as_ref() }.stamp as u32) {
             link.set(None);

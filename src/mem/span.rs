@@ -206,18 +206,12 @@ impl SpanRef {
         self.start() + self.inset()
     }
 
-    /// The start of the slot that `address` lies in, or of the span, if that is a block.
-    ///
-    /// # Safety
-    /// As for [`of`](SpanRef::of).
+    /// The start of the slot of this span that `address` lies in, or of the span, if that is a block.
     #[inline(always)]
-    pub unsafe fn slot_around(address: usize) -> usize {
-        // SAFETY: the caller's.
-        let slice = unsafe { SpanRef::slice_of(address) };
-        let start = (address & !(SLICE - 1)) - usize::from(slice.back.get()) * SLICE;
-        let span = slice.head();
+    pub fn slot_around(self, address: usize) -> usize {
+        let start = self.start();
         // Of a block, the reciprocal is 0.
-        start + geometry::slot_index(address - start, span.reciprocal.get()) * span.slot_size.get() as usize
+        start + geometry::slot_index(address - start, self.reciprocal.get()) * self.slot_size.get() as usize
     }
 
     /// The starts of the slots that have been handed out at some time; of the block, if it is one. What is no

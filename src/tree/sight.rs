@@ -120,7 +120,7 @@ impl Sight {
     #[inline(always)]
     fn suspect(self) -> Option<Suspect> {
         let may_be = self.differs & MEMBER != 0 && self.chunk.ptr().addr() % SLICE >= HEADER;
-        may_be.then(|| Suspect { header: self.chunk.0, span_tag: self.span.tag() })
+        may_be.then_some(Suspect { header: self.chunk.0, span: self.span })
     }
 
     /// A live chunk that threads do not share: of the heap, or a member of a pool. `None` says nothing.
@@ -153,8 +153,8 @@ impl Sight {
 #[derive(Clone, Copy, Debug)]
 pub struct Suspect {
     pub(super) header: NonNull<Header>,
-    /// The tag of the span that it lies in.
-    pub(super) span_tag: u32,
+    /// The head of the span that it lies in.
+    pub(super) span: SpanRef,
 }
 
 impl Suspect {
@@ -164,10 +164,12 @@ impl Suspect {
     /// It is aligned, and lies in a mapped segment.
     #[inline]
     pub(super) unsafe fn in_segment(header: NonNull<Header>) -> Option<Suspect> {
-        // SAFETY: the caller's.
-        let (tag, span_tag) =
-            unsafe { (header.as_ref().tag.peek(), SpanRef::slice_of(header.addr().get()).tag()) };
-        (tag & MEMBER != 0 && span_tag != NO_TAG).then_some(Suspect { header, span_tag })
+        // SAFETY: the caller's; a slice with a tag is part of a span in use.
+        unsafe {
+            let (tag, at) = (header.as_ref().tag.peek(), header.addr().get());
+            let may_be = tag & MEMBER != 0 && SpanRef::slice_of(at).tag() != NO_TAG;
+            may_be.then(|| Suspect { header, span: SpanRef::of(at) })
+        }
     }
 }
 
@@ -402,7 +404,7 @@ impl Chunk {
         }
         if tag & MEMBER != 0 {
             // SAFETY: the slice belongs to a span in use.
-            let start = unsafe { SpanRef::slot_around(at) };
+            let start = unsafe { SpanRef::of(at) }.slot_around(at);
             // SAFETY: the start of a slot, in mapped memory.
             match unsafe { Block::tag_at(start, span.tag()) } {
                 Ok(members) if (tag ^ members) & !(FLAGS & !MEMBER) == 0 => return Ok(chunk),

@@ -108,23 +108,23 @@ impl Block {
     pub(super) fn of_member(member: Chunk) -> &'static Block {
         let at = member.address().addr().get();
         // SAFETY: a member lies in a block, which fills a slot of a span in use.
-        unsafe { Block::filling_slot_around(at) }
+        unsafe { Block::filling(SpanRef::of(at).slot_around(at)) }
     }
 
-    /// What would be the block around `at`, if the slot there is one.
+    /// What would be the block in the slot at `start`, if that is one.
     ///
     /// # Safety
-    /// `at` lies in a span in use; what the slot holds decides what the fields mean.
+    /// `start` is the start of a slot of a span in use; what the slot holds decides what the fields mean.
     #[inline(always)]
-    unsafe fn filling_slot_around(at: usize) -> &'static Block {
+    unsafe fn filling(start: usize) -> &'static Block {
         // SAFETY: slots are mapped, aligned, and large enough for a head.
-        unsafe { &*ptr::with_exposed_provenance::<Block>(SpanRef::slot_around(at)) }
+        unsafe { &*ptr::with_exposed_provenance::<Block>(start) }
     }
 
     /// The member that `suspect` is, if it is one with no other flags than those of `allowed`, and its block.
     #[inline(always)]
     pub(in crate::tree) fn of_live_member(suspect: Suspect, allowed: u32) -> Option<(&'static Block, Chunk)> {
-        let Suspect { header, span_tag } = suspect;
+        let Suspect { header, span } = suspect;
         // SAFETY: the header lies in a slice in use, whose memory can all be read.
         let tag = unsafe { header.as_ref() }.tag.peek();
         // What is shared is turned down before its slot is looked for.
@@ -132,9 +132,9 @@ impl Block {
             return None;
         }
         // SAFETY: the slice belongs to a span in use.
-        let block = unsafe { Block::filling_slot_around(header.addr().get()) };
+        let block = unsafe { Block::filling(span.slot_around(header.addr().get())) };
         // SAFETY: its tag is that of the members of its block.
-        (block.is_marked(span_tag) && tag & !allowed == block.tag())
+        (block.is_marked(span.tag()) && tag & !allowed == block.tag())
             .then(|| (block, unsafe { Chunk::from_header(header) }))
     }
 

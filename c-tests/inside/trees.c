@@ -57,6 +57,14 @@ static void special(FILE *f)
 
 	void *pool = talloc_pool(largest, 4096);
 	talloc_set_name_const(pool, "pool");
+	/* Pools in name only, one of them gone: what lies behind them is found all the same. */
+	struct few { char c[30]; } *few[3];
+	for (int i = 0; i < 3; i++) {
+		few[i] = talloc_pooled_object(pool, struct few, 1 + i, 20);
+		talloc_strdup(few[i], "in a pool, below an object");
+	}
+	talloc_free(few[1]);
+	few[0] = talloc_steal(middle, few[0]);
 	void *members[40];
 	for (int i = 0; i < 40; i++) {
 		members[i] = talloc_asprintf(pool, "member %d, and what makes it longer", i);
@@ -83,6 +91,24 @@ static void special(FILE *f)
 	void *orphans = talloc_pool(NULL, 1000);
 	talloc_steal(middle, talloc_strdup(orphans, "orphan"));
 	talloc_free(orphans);
+
+	/* Pools whose record has moved, as nothing was left in the room that they had announced. */
+	for (int i = 0; i < 20; i++) {
+		void *gone = talloc_pool(NULL, 3000 * i);
+		char *last = NULL, *first = talloc_asprintf(gone, "first in a pool that is gone, %d", i);
+		for (int j = 0; j < 100 + 100 * i; j++) {
+			last = talloc_asprintf(gone, "in a pool that is gone, %d of %d", j, i);
+			if (j % 3 == 0)
+				talloc_pooled_object(last, struct few, 2, 10);
+		}
+		talloc_steal(middle, last);
+		if (i % 2)
+			talloc_steal(middle, first);
+		talloc_free(gone);
+		talloc_asprintf(last, "below what is left, %d", i);
+		if (i % 4 == 3)
+			talloc_free(first);
+	}
 
 	talloc_strdup(middle, "with a line\nand another\tand \x1b[31mcolour");
 	talloc_strdup(middle, "\xff\xfe no UTF-8");
@@ -168,6 +194,8 @@ static void random_trees(FILE *f, unsigned seed)
 				chunks[count++] = talloc_pool(some, below(8000));
 			else if (below(8) == 0)
 				chunks[count++] = talloc_size(some, below(200000));
+			else if (below(8) == 0)
+				chunks[count++] = _talloc_pooled_object(some, below(300), "object", below(12), below(3000));
 			else
 				chunks[count++] = talloc_asprintf(some, "%d of %u", step, seed);
 			break;

@@ -86,6 +86,7 @@ fn main() -> ExitCode {
             ("shared_contexts", &["3000"][..]),
             ("growable", &[]),
             ("bare", &[]),
+            ("small_objects", &[]),
             ("context_signal_steps", &["40"]),
         ] {
             let (test, malloc) = (format!("pools {program} with malloc below"), dist.clone());

@@ -221,6 +221,58 @@ static void *deal(int round, uint64_t *state)
 	return NULL;
 }
 
+static int stage;
+static char *survivor;
+
+/* Where neither thread waits for the other in the library; and what they say to each other orders nothing. */
+static void reach(int wanted)
+{
+	__atomic_store_n(&stage, wanted, __ATOMIC_RELAXED);
+}
+
+static void wait_until(int wanted)
+{
+	while (__atomic_load_n(&stage, __ATOMIC_RELAXED) < wanted) {
+		usleep(100);
+	}
+}
+
+static void *make_object(void *unused)
+{
+	char *object = (char *)talloc_pooled_object(survivor, struct member, 1, 10);
+
+	check(object != NULL);
+	reach(1);
+	wait_until(2);
+	check(talloc_get_size(object) == sizeof(struct member));
+	check(talloc_free(object) == 0);
+	return unused;
+}
+
+/*
+ * One thread has just made a pool in name only of a member of a pool, when another frees that pool, and walks over what
+ * is in it.
+ */
+static void object_beside_a_free(void)
+{
+	void *pool = talloc_pool(NULL, 1000);
+	pthread_t thread;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		survivor = (char *)talloc_size(pool, 100);
+		check(survivor != NULL);
+	}
+	check(talloc_steal(NULL, survivor) == survivor);
+	stage = 0;
+	check(pthread_create(&thread, NULL, make_object, NULL) == 0);
+	wait_until(1);
+	check(talloc_free(pool) == 0);
+	reach(2);
+	check(pthread_join(thread, NULL) == 0);
+	check(talloc_free(survivor) == 0);
+}
+
 int main(void)
 {
 	const char *fewer = getenv("ROUNDS");
@@ -235,6 +287,7 @@ int main(void)
 	}
 	alarm(300);
 	catch_faults();
+	object_beside_a_free();
 	check(pthread_barrier_init(&barrier, NULL, TREES + 1) == 0);
 	for (i = 0; i < TREES; i++) {
 		trees[i].context = (char *)talloc_named_const(NULL, 0, "tree");

@@ -344,12 +344,16 @@ fn step(model: &mut Model, rng: &mut Rng) {
                 model.add(context, pool, Node { is_pool: true, ..Node::default() });
             }
             16 => {
-                let size = rng.size();
-                let pool = ops::pooled_object(c, size, rng.below(8), rng.size() / 4).unwrap();
+                let (size, few, room) = (rng.size(), rng.below(10), rng.size() / 4);
+                let pool = match rng.below(2) {
+                    0 => ops::pooled_object(c, size, few, room).unwrap(),
+                    _ => ops::object_with_room(c, size, few, room).unwrap(),
+                };
                 let id = model.add(context, pool, Node { size, is_pool: false, ..Node::default() });
                 model.fill(id, 0);
                 // It may not change its size, like any pool.
                 assert!(ops::realloc(pool, size + 1).is_err());
+                assert!(!ops::resize_in_place(pool, size + 1) && !ops::resize_in_place(pool, size / 2));
                 ops::free(model.chunk(id), ptr::null()).unwrap();
                 model.kill(id).unwrap();
             }

@@ -260,6 +260,38 @@ static void overflow_dies_first(void)
 	check(settled() - before < SLACK_KIB);
 }
 
+/* What comes below a survivor when there is no room left is the heap's, so that it goes when it is freed. */
+static void takes_no_more(void)
+{
+	enum { COUNT = 100 };
+	void *root = talloc_new(NULL);
+	long before = settled(), grown;
+	int i, j;
+
+	for (i = 0; i < COUNT; i++) {
+		void *pool = talloc_pool(NULL, 4 * KIB);
+		char *in_room = child(pool, 100, (unsigned)i);
+
+		survivors[i] = i % 2 ? in_room : first_beyond(pool, 4 * KIB, 100, (unsigned)i);
+		talloc_steal(root, survivors[i]);
+		check(talloc_free(pool) == 0);
+		for (j = 0; j < 2000; j++) {
+			child(survivors[i], 100, 0);
+		}
+	}
+	grown = settled() - before;
+	check(grown > COUNT * 300);
+	for (i = 0; i < COUNT; i++) {
+		talloc_free_children(survivors[i]);
+	}
+	grown = settled() - before;
+	printf("%d orphans: %ld KiB\n", COUNT, grown);
+	check(grown < COUNT * (KEPT_KIB + 4 / 2) + SLACK_KIB);
+	all_intact(COUNT, 100);
+	check(talloc_free(root) == 0);
+	check(settled() - before < SLACK_KIB);
+}
+
 /* Pools whose announced room has several blocks, and pools that grow. */
 static void large_ones(void)
 {
@@ -838,6 +870,7 @@ int main(void)
 	must_pass("a survivor in the newest block", survivor_in_the_newest_block);
 	must_pass("survivors of both kinds", survivors_of_both_kinds);
 	must_pass("the overflow dies first", overflow_dies_first);
+	must_pass("no more is taken", takes_no_more);
 	must_pass("large pools", large_ones);
 	must_pass("stale pointers", stale_pointers);
 	must_pass("used like any chunk", used_like_any);

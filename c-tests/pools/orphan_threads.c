@@ -24,6 +24,8 @@ struct tree {
 };
 
 static struct tree trees[TREES];
+/* Everybody's: some of the pools lie there, and members go there for a moment. */
+static void *shared;
 static pthread_barrier_t barrier;
 static int rounds = 4000;
 static long moves;
@@ -103,8 +105,15 @@ static void use(struct tree *tree, int i, uint64_t *state)
 		}
 		break;
 	case 4:
-		check(talloc_steal(NULL, m->at) == m->at && talloc_parent(m->at) == NULL);
-		check(talloc_steal(tree->context, m->at) == m->at);
+		{
+			void *away = draw(state, 2) ? shared : NULL;
+
+			check(talloc_steal(away, m->at) == m->at && talloc_parent(m->at) == away);
+			if (tree->count < MOST) {
+				add(tree, (char *)talloc_size(m->at, size), size, (unsigned)size);
+			}
+			check(talloc_steal(tree->context, m->at) == m->at);
+		}
 		break;
 	case 5:
 		check(talloc_set_name(m->at, "%d bytes", (int)m->size) != NULL);
@@ -176,7 +185,7 @@ static void *deal(int round, uint64_t *state)
 {
 	static const size_t rooms[] = { 300, 1500, 4096, 8192, 65536 };
 	size_t room = rooms[draw(state, 5)], filled = 0;
-	void *pool = talloc_pool(NULL, room);
+	void *pool = talloc_pool(draw(state, 3) ? NULL : shared, room);
 	char *p;
 	int i;
 
@@ -289,6 +298,7 @@ int main(void)
 	catch_faults();
 	object_beside_a_free();
 	check(pthread_barrier_init(&barrier, NULL, TREES + 1) == 0);
+	shared = tm_shared_context(NULL, "shared");
 	for (i = 0; i < TREES; i++) {
 		trees[i].context = (char *)talloc_named_const(NULL, 0, "tree");
 	}
@@ -337,6 +347,7 @@ int main(void)
 		check(talloc_total_blocks(trees[i].context) == (size_t)trees[i].count + 1);
 		check(talloc_free(trees[i].context) == 0);
 	}
+	check(talloc_total_blocks(shared) == 1 && talloc_free(shared) == 0);
 	printf("%ld pools freed while others used what was in them\n", moves);
 	check(fewer != NULL || moves > rounds);
 	tm_release_free_memory();

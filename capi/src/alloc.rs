@@ -187,12 +187,35 @@ pub(crate) unsafe fn quick(ctx: *const c_void, size: usize, name: *const c_char)
     unsafe { ops::alloc_found(Chunk::sight(ctx)?.plain_parent()?, size, name) }
 }
 
+/// [`named`], only if it comes from the room at hand of a pool that threads do not share, of which `ctx` is a member, or
+/// that it is. `None` says nothing.
+///
+/// # Safety
+/// Contract.
+#[inline(never)]
+pub(crate) unsafe fn in_pool_of(ctx: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
+    // SAFETY: contract.
+    unsafe {
+        match Chunk::look(ctx) {
+            Look::Member(suspect) => ops::alloc_below_member(suspect, size, name),
+            Look::Plain(parent) => ops::alloc_in_pool(parent.chunk(), size, name),
+            Look::Shared | Look::Unknown => None,
+        }
+    }
+}
+
 /// # Safety
 /// Contract.
 #[inline(never)]
 unsafe fn zeroed_slow(ctx: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
-    // SAFETY: contract.
-    unsafe { with_context(ctx, |parent| zeroed_below(parent, size, name)) }.unwrap_or(null_mut())
+    // SAFETY: contract; the new chunk has `size` bytes.
+    unsafe {
+        if let Some(chunk) = in_pool_of(ctx, size, name) {
+            chunk.ptr().cast::<u8>().write_bytes(0, size);
+            return chunk.ptr();
+        }
+        with_context(ctx, |parent| zeroed_below(parent, size, name)).unwrap_or(null_mut())
+    }
 }
 
 /// # Safety

@@ -73,7 +73,7 @@ unsafe fn slow_reset(ctx: *mut c_void) -> c_int {
 /// is freed. The first block always stays. A growable pool keeps everything unless told otherwise; one made by
 /// `talloc_pool()` keeps what was asked for then, and gives back what went beyond.
 ///
-/// @param pool   a pool.
+/// @param pool   a pool, but not one in name only (`talloc_pooled_object()`).
 /// @param bytes  of all its blocks together.
 /// @return       0; -1 with errno EINVAL, which is logged, if it is a chunk, but no pool.
 #[unsafe(no_mangle)]

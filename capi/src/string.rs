@@ -5,6 +5,7 @@ use core::ptr::{self, null_mut};
 use tmempool::ops;
 use tmempool::tree::Chunk;
 
+use crate::alloc::in_pool_of;
 use crate::pointer::{refused, with, with_context};
 
 /// Copies the string `p` under `t`.
@@ -147,8 +148,14 @@ pub(crate) unsafe fn fresh(
 /// As for [`fresh`].
 #[inline(never)]
 unsafe fn fresh_slow(parent: *const c_void, length: usize, fill: impl FnOnce(*mut c_char)) -> *mut c_char {
-    // SAFETY: contract.
-    unsafe { with_context(parent, |parent| fresh_below(parent, length, fill)) }.unwrap_or(null_mut())
+    // SAFETY: contract; the payload has `length + 1` bytes.
+    unsafe {
+        if let Some(chunk) = in_pool_of(parent, length + 1, ptr::null()) {
+            fill(chunk.ptr().cast());
+            return finished(chunk, length);
+        }
+        with_context(parent, |parent| fresh_below(parent, length, fill)).unwrap_or(null_mut())
+    }
 }
 
 /// # Safety

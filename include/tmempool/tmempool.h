@@ -824,7 +824,7 @@ int tm_reset(void *ctx);
  * is freed. The first block always stays. A growable pool keeps everything unless told otherwise; one made by
  * `talloc_pool()` keeps what was asked for then, and gives back what went beyond.
  *
- * @param pool   a pool.
+ * @param pool   a pool, but not one in name only (`talloc_pooled_object()`).
  * @param bytes  of all its blocks together.
  * @return       0; -1 with errno EINVAL, which is logged, if it is a chunk, but no pool.
  */
@@ -879,7 +879,7 @@ int tm_stats_enable(void *ctx);
 /**
  * Tells what `ctx` has counted since `tm_stats_enable()`.
  *
- * A pool that was not asked to count tells what it has served from its blocks since it was made, wherever that lies
+ * A pool (but not one in name only: `talloc_pooled_object()`) that was not asked to count tells what it has served from its blocks since it was made, wherever that lies
  * now, and all that tm_palloc() gave, but not chunks that went to the heap because they were too large. A cache
  * (`tm_cache`) tells of its objects, each of the size that it was made for. A managed range (`tm_genpool`) tells of
  * the room it has given, in whole units. A reserve (`tm_mempool`) tells of its elements, with bytes where it knows

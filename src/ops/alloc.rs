@@ -9,8 +9,8 @@ use crate::error::AllocError;
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process::{self, MODE_MALLOC};
-use crate::tree::chunk::{HEADER, LIMITED, SIZE};
-use crate::tree::pool::{Growth, bare};
+use crate::tree::chunk::{HEADER, LIMITED, MEMBER, SIZE};
+use crate::tree::pool::{Growth, Origin, bare};
 use crate::tree::sight::{Found, Look, Suspect};
 use crate::tree::{Chunk, domain, limit, links, meter, store};
 
@@ -312,7 +312,11 @@ pub unsafe fn object_with_room(
             return pooled_object(parent, size, subobjects, subobjects_size);
         }
         let object = alloc(parent, size)?;
-        make_nominal(object);
+        if object.has(MEMBER) {
+            Origin::of_member(object).make_nominal(object);
+        } else {
+            make_nominal(object);
+        }
         Ok(object)
     }
 }
@@ -323,7 +327,7 @@ pub fn pays_no_pool(subobjects: usize, subobjects_size: usize) -> bool {
     subobjects <= FEW && subobjects_size <= LITTLE
 }
 
-/// Makes `object`, a fresh chunk with no limit above, a pool in name only.
+/// Makes `object`, a fresh chunk with no limit above and no member of a pool, a pool in name only.
 #[inline(always)]
 pub fn make_nominal(object: Chunk) {
     object.make_nominal();

@@ -120,6 +120,7 @@ fn fit(chunk: Chunk, old: usize, size: usize) -> Option<(Chunk, bool)> {
     let shrinks_little = size < old && (in_pool || old - size < WORTH_SHRINKING);
     if size > old
         && chunk.has(MEMBER)
+        && store::is_alone_in_front(chunk)
         && let Some(moved) = slide(chunk, size)
     {
         return Some((moved, true));

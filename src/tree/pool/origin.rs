@@ -90,9 +90,19 @@ impl Origin {
         self.with(|pool| pool.resize_in_place(self.0, member, size))
     }
 
+    /// Whether one member alone lives in the announced room.
+    pub(in crate::tree) fn has_one_in_front(self) -> bool {
+        self.with(|pool| pool.announced.live.get() == 1)
+    }
+
     /// Slides `member` to the start of its pool's room: see [`PoolRef::slide`].
     pub(in crate::tree) fn slide(self, member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {
         self.with(|pool| pool.slide(self.0, member, size, location))
+    }
+
+    /// Makes `member`, a fresh one, a pool in name only, while nobody walks over it.
+    pub(crate) fn make_nominal(self, member: Chunk) {
+        self.with(|_| member.make_nominal());
     }
 
     /// An allocation that it should have served was refused.

@@ -1,9 +1,9 @@
 //! Orphans: pools whose own chunk has been freed while members of them live on elsewhere, and which go with the last of
 //! these.
 //!
-//! An orphan keeps no more than they need. It takes no new blocks; those beyond the announced room in which nothing is
-//! alive go back as it becomes one; and once nothing in the announced room is alive, that goes, too: what lies in front of the
-//! pool's payload, its record above all, moves to a slot of its own, and is the first block from then on, without room.
+//! An orphan keeps no more than they need. It takes no new blocks; those but the first in which nothing is alive go back
+//! as it becomes one; and once nothing in the announced room is alive, the first goes, too: what lies in front of the pool's
+//! payload, its record above all, moves to a slot of its own, and is the first block from then on, without room.
 //! ```text
 //! ├ Block ─┼ Pool ─┼ header of the pool's chunk, freed ┤
 //! ```
@@ -38,8 +38,11 @@ impl PoolRef {
             drop(held);
             return self.give_back(location);
         }
-        let of_overflow = if overflow == 0 { self.overflow.clear_all() } else { self.overflow.take_dead() };
-        let of_announced = if announced == 0 { self.announced.clear() } else { None };
+        let first = self.first_block();
+        let of_overflow =
+            if overflow == 0 { self.overflow.clear_all() } else { self.overflow.take_dead(first) };
+        let of_announced =
+            if announced == 0 { self.announced.clear() } else { self.announced.take_dead(first) };
         self.spare_bytes.set(0);
         for list in [self.spare.take(), of_overflow, of_announced] {
             for_each_block(list, &mut |block| Block::give_back(block, location));

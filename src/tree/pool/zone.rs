@@ -176,16 +176,21 @@ impl Zone {
         Some(oldest)
     }
 
-    /// Takes out the blocks in which no member is alive: returns them. Free pieces are forgotten. There are no bare bytes.
-    pub(super) fn take_dead(&self) -> Option<NonNull<Block>> {
+    /// Takes out the blocks in which no member is alive, but not the `first` of a pool: returns them. Free pieces are
+    /// forgotten. There are no bare bytes.
+    pub(super) fn take_dead(&self, first: NonNull<Block>) -> Option<NonNull<Block>> {
         debug_assert!(!self.bare.get());
+        if self.blocks.get() == Some(first) {
+            return None;
+        }
         let (mut dead, mut live) = (None, None);
         let mut next = self.blocks.take();
         while let Some(block) = next {
             // SAFETY: the blocks in the list were the zone's.
             let head = unsafe { block.as_ref() };
             next = head.next.get();
-            let list = if head.has_live_members() { &mut live } else { &mut dead };
+            let stays = block == first || head.has_live_members();
+            let list = if stays { &mut live } else { &mut dead };
             head.next.set(list.replace(block));
         }
         // The other way round than they were found.

@@ -8,7 +8,7 @@ use crate::error::AllocError;
 use crate::mem::here::Change;
 use crate::ops::MAX_SIZE;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, REFERENCE};
-use crate::tree::pool::PoolRef;
+use crate::tree::pool::Origin;
 use crate::tree::{Chunk, domain, limit, links, meter, refs, store};
 
 /// Shrinking by less than this keeps the block and the name.
@@ -116,20 +116,30 @@ fn insist(chunk: Chunk, size: usize, mut error: AllocError) -> Result<(Chunk, bo
 /// is said of [`realloc`].
 #[inline(always)]
 fn fit(chunk: Chunk, old: usize, size: usize) -> Option<(Chunk, bool)> {
-    let in_pool = chunk.has(MEMBER) && !PoolRef::counts(chunk);
-    let shrinks_little = size < old && (in_pool || old - size < WORTH_SHRINKING);
-    if size > old
-        && chunk.has(MEMBER)
-        && store::is_alone_in_front(chunk)
-        && let Some(moved) = slide(chunk, size)
-    {
-        return Some((moved, true));
+    if chunk.has(MEMBER) {
+        return fit_member(chunk, old, size);
     }
-    let wasteful = size < old && !chunk.has(MEMBER) && store::is_wasted_on(chunk, size);
+    let shrinks_little = size < old && old - size < WORTH_SHRINKING;
+    let wasteful = size < old && store::is_wasted_on(chunk, size);
     if (shrinks_little || !wasteful) && resize_there(chunk, size) {
         return Some((chunk, !shrinks_little));
     }
     None
+}
+
+/// [`fit`] of a member of a pool.
+fn fit_member(member: Chunk, old: usize, size: usize) -> Option<(Chunk, bool)> {
+    let origin = Origin::of_member(member);
+    if size > old
+        && origin.has_one_in_front()
+        && let Some(moved) = slide(member, size)
+    {
+        return Some((moved, true));
+    }
+    let shrinks_little = size < old && (!origin.counts() || old - size < WORTH_SHRINKING);
+    let fits =
+        if member.has(LIMITED) { resize_counted(member, size) } else { origin.resize_in_place(member, size) };
+    fits.then_some((member, !shrinks_little))
 }
 
 fn may_change(chunk: Chunk) -> bool {

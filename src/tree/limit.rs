@@ -12,7 +12,7 @@ use core::ffi::c_void;
 use super::chunk::{Chunk, HEADER, LIMITED, MEMBER};
 use super::domain;
 use super::meter::{self, Meter, Say, above};
-use super::pool::{PoolRef, bare};
+use super::pool::{Origin, PoolRef, bare};
 use super::side::Limit;
 use super::walk;
 use crate::error::AllocError;
@@ -22,7 +22,7 @@ use crate::process;
 /// What `chunk` itself counts for, in bytes.
 pub(crate) fn weight(chunk: Chunk) -> usize {
     if chunk.has(MEMBER) {
-        if PoolRef::counts(chunk) { HEADER + chunk.size() } else { 0 }
+        if Origin::of_member(chunk).counts() { HEADER + chunk.size() } else { 0 }
     } else {
         HEADER + chunk.size() + PoolRef::of_chunk(chunk).map_or(0, PoolRef::room) + bare::weight(chunk)
     }

@@ -11,6 +11,7 @@ use super::block::{BLOCK, Block, room_for};
 use super::growth::{ANNOUNCED_BLOCK_MAX, Growth};
 use super::{Origin, PoolRef, zone};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
+use crate::mem::lock::Held;
 use crate::tree::chunk::{Chunk, GUARDED};
 use crate::tree::sight::Suspect;
 use crate::tree::{links, store};
@@ -18,25 +19,38 @@ use crate::tree::{links, store};
 /// The largest room in a block: all of it lies in one segment, so that its members can be found.
 const BLOCK_ROOM_MAX: usize = USABLE_SLICES * SLICE - BLOCK;
 
+/// Room for a member, which has no header yet. Who else has the pool waits until this is dropped, and looks then.
+pub(in crate::tree) struct Cut {
+    pub(in crate::tree) at: NonNull<u8>,
+    /// The tag of the member.
+    pub(in crate::tree) tag: u32,
+    _held: Option<Held<'static>>,
+}
+
 impl PoolRef {
-    /// Room for a member of `size` bytes, and its tag, only from what is left of the newest block of the announced zone, if
-    /// only one tree draws on the pool, which threads do not share. `None` says nothing. There is no header yet, and nobody
-    /// looks before there is one.
+    /// Room for a member of `size` bytes, only from what is left of the newest block of the announced zone of a pool that
+    /// threads do not share. `None` says nothing.
     #[inline(always)]
-    pub(in crate::tree) fn cut_ready(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        if self.is_shared() { None } else { self.cut_ready_held(size) }
+    pub(in crate::tree) fn cut_ready(self, size: usize) -> Option<Cut> {
+        self.cut_ready_held(size, self.hold())
     }
 
-    /// [`cut_ready`](PoolRef::cut_ready), for those who have the pool for themselves.
+    /// [`cut_ready`](PoolRef::cut_ready), with the lock of the pool, if that is shared.
     #[inline(always)]
-    fn cut_ready_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
+    fn cut_ready_held(self, size: usize, held: Option<Held<'static>>) -> Option<Cut> {
+        // A member may have left the pool's domain.
+        if held.is_some() && self.home.get().is_some() {
+            return None;
+        }
         let at = self.announced.cut(room_for(size))?;
         self.tally.add(size);
         // SAFETY: room of a block is not at address 0.
-        Some((unsafe { NonNull::new_unchecked(at as *mut u8) }, self.first().tag()))
+        let at = unsafe { NonNull::new_unchecked(at as *mut u8) };
+        Some(Cut { at, tag: self.first().tag(), _held: held })
     }
 
-    /// The same from wherever the pool has room.
+    /// Room for a member of `size` bytes, and its tag, from wherever the pool has it. There is no header yet, and nobody
+    /// looks before there is one.
     #[inline(always)]
     pub(super) fn cut_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         let room = room_for(size);
@@ -170,16 +184,10 @@ impl PoolRef {
 
     /// [`cut_below`](PoolRef::cut_below), only if the room is at hand. `None` says nothing.
     #[inline(always)]
-    pub(in crate::tree) fn cut_ready_below(
-        suspect: Suspect,
-        size: usize,
-    ) -> Option<(Chunk, NonNull<u8>, u32)> {
+    pub(in crate::tree) fn cut_ready_below(suspect: Suspect, size: usize) -> Option<(Chunk, Cut)> {
         let (block, member) = Block::of_live_member(suspect, 0)?;
-        if block.shared.get() {
-            return None;
-        }
-        let (at, tag) = PoolRef(block.pool()).cut_ready_held(size)?;
-        Some((member, at, tag))
+        let held = block.hold();
+        Some((member, PoolRef(block.pool()).cut_ready_held(size, held)?))
     }
 
     /// Frees the member that `suspect` is, if it is one with nothing to act on and no children, in a list without a
@@ -204,10 +212,5 @@ impl PoolRef {
         let next = member.next.get();
         PoolRef::put_back_into(block, member, location);
         Some(next)
-    }
-
-    /// Whether `member` counts against a memory limit: it is beyond the room that was announced.
-    pub(crate) fn counts(member: Chunk) -> bool {
-        Block::of_member(member).beyond.get()
     }
 }

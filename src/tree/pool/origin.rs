@@ -86,12 +86,17 @@ impl Origin {
     }
 
     /// Makes `member` `size` bytes long without moving it: see [`PoolRef::resize_in_place`].
-    pub(in crate::tree) fn resize_in_place(self, member: Chunk, size: usize) -> bool {
+    pub(crate) fn resize_in_place(self, member: Chunk, size: usize) -> bool {
         self.with(|pool| pool.resize_in_place(self.0, member, size))
     }
 
+    /// Whether members of this block count against a memory limit: it is beyond the room that was announced.
+    pub(crate) fn counts(self) -> bool {
+        self.0.beyond.get()
+    }
+
     /// Whether one member alone lives in the announced room.
-    pub(in crate::tree) fn has_one_in_front(self) -> bool {
+    pub(crate) fn has_one_in_front(self) -> bool {
         self.with(|pool| pool.announced.live.get() == 1)
     }
 

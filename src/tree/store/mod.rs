@@ -20,8 +20,8 @@ pub(crate) use release::{
     release_plain_pool, release_pool, release_with_side,
 };
 pub(crate) use resize::{
-    can_move_pages, capacity, has_slices_beyond, is_alone_in_front, is_wasted_on, is_zeroed, move_pages,
-    resize_in_place, slide, take_identity,
+    can_move_pages, capacity, has_slices_beyond, is_wasted_on, is_zeroed, move_pages, resize_in_place, slide,
+    take_identity,
 };
 
 use core::ffi::c_void;

@@ -134,9 +134,9 @@ pub(crate) fn ready_pool_child(parent: Chunk, size: usize, name: *const c_char) 
         return None;
     }
     let _change = Change::begin();
-    let (at, tag) = PoolRef::of_heap_chunk(parent).cut_ready(size)?;
+    let cut = PoolRef::of_heap_chunk(parent).cut_ready(size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_member(cut.at, cut.tag, size, parent, name) })
 }
 
 /// A new child of the chunk that `suspect` is, if that is a member of a pool without flags, and its pool has room. `None`
@@ -159,9 +159,9 @@ pub(crate) fn ready_member_child(suspect: Suspect, size: usize, name: *const c_c
         return None;
     }
     let _change = Change::begin();
-    let (parent, at, tag) = PoolRef::cut_ready_below(suspect, size)?;
+    let (parent, cut) = PoolRef::cut_ready_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_member(cut.at, cut.tag, size, parent, name) })
 }
 
 /// A new child of `parent`, whose `shared` heap the calling thread has entered: the short way, with no pool and no limit.

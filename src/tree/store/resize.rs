@@ -74,11 +74,6 @@ pub(crate) fn move_pages(chunk: Chunk, size: usize) -> Option<Chunk> {
     Some(moved)
 }
 
-/// Whether `member` is the only one in the announced room of its pool, if it is there.
-pub(crate) fn is_alone_in_front(member: Chunk) -> bool {
-    Origin::of_member(member).has_one_in_front()
-}
-
 /// Slides the only member of a pool to the start of its room, where it gets `size` bytes, if it can.
 /// The links still lead to the old place.
 pub(crate) fn slide(member: Chunk, size: usize, location: *const c_char) -> Option<Chunk> {

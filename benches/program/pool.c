@@ -134,6 +134,89 @@ ALWAYS_INLINE void free_pool(struct pass *pass, enum via via, enum room room)
 	free(member);
 }
 
+/*
+ * A pool for the length of a call, in which members have members, names,
+ * types and destructors, one is freed, one grows, and one leaves as the result.
+ */
+struct item {
+	uint64_t serial;
+	char *name;
+	char *value;
+};
+
+static uint64_t items_gone;
+
+static int item_gone(struct item *item)
+{
+	items_gone++;
+	return item == NULL;
+}
+
+ALWAYS_INLINE void mixed(struct pass *pass, enum via via)
+{
+	enum { OPS = 5000, ITEMS = 8, SHORT = 40, LONG = 100 };
+	void *parent = via == TALLOC ? talloc_new(NULL) : NULL;
+	char *result = NULL;
+	uint64_t sum = 0;
+
+	items_gone = 0;
+	clock_start(pass);
+	for (size_t i = 0; i < OPS; i++) {
+		void *pool = via == TALLOC ? talloc_pool(parent, 8192) : NULL;
+		struct item *item[ITEMS];
+
+		for (size_t n = 0; n < ITEMS; n++) {
+			struct item *new;
+			if (via == TALLOC) {
+				new = talloc_zero(pool, struct item);
+				new->name = talloc_strdup(new, "the name of it");
+				new->value = talloc_array(new, char, SHORT);
+				talloc_set_name_const(new->value, "value");
+				if (n % 4 == 0) {
+					talloc_set_destructor(new, item_gone);
+				}
+				check(talloc_get_type_abort(new, struct item) == new, "mixed: type");
+				new->value = talloc_realloc(new, new->value, char, LONG);
+				check(talloc_parent(new->value) == new, "mixed: parent");
+			} else {
+				new = calloc(1, sizeof(*new));
+				new->name = strdup("the name of it");
+				new->value = realloc(malloc(SHORT), LONG);
+			}
+			stamp(new->value, LONG, i);
+			item[n] = new;
+		}
+		sum += stamp_of(item[ITEMS - 1]->value);
+		if (via == TALLOC) {
+			talloc_free(item[ITEMS / 2 + 1]);
+			talloc_free(result);
+			result = talloc_steal(parent, item[1]->name);
+			check(talloc_free(pool) == 0, "mixed: free");
+		} else {
+			free(result);
+			result = item[1]->name;
+			for (size_t n = 0; n < ITEMS; n++) {
+				if (n != 1) {
+					free(item[n]->name);
+				}
+				free(item[n]->value);
+				free(item[n]);
+			}
+		}
+	}
+	clock_stop(pass, OPS);
+	check(sum == (uint64_t)OPS * (OPS - 1) / 2 && strcmp(result, "the name of it") == 0,
+	      "mixed: contents");
+	check(via == BARE || items_gone == OPS * 2, "mixed: destructors");
+	if (via == TALLOC) {
+		check(talloc_total_blocks(parent) == 2, "mixed: blocks left");
+		talloc_free(parent);
+	} else {
+		free(result);
+	}
+}
+
+BOTH(mixed, mixed)
 BOTH(pooled_objects, pooled_objects)
 BOTH(reuse, reuse)
 BOTH(last_member, last_member)
@@ -142,6 +225,7 @@ BOTH(free_overflow, free_pool, SCANT)
 
 const struct workload pool_workloads[] = {
 	{ "pool/object", "object of 5", 1, WARM, pooled_objects_talloc, pooled_objects_bare },
+	{ "pool/mixed", "pool", 1, WARM, mixed_talloc, mixed_bare },
 	{ "pool/reuse", "member", 500, WARM, reuse_talloc, reuse_bare },
 	{ "pool/last-member", "alloc+free", 1, WARM, last_member_talloc, last_member_bare },
 	{ "pool/free", "member", 10000, WARM, free_pool_talloc, free_pool_bare },

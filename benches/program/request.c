@@ -201,7 +201,6 @@ ALWAYS_INLINE void frame(struct pass *pass, enum via via)
 	}
 }
 
-BOTH(alone, requests, false)
 /*
  * An asynchronous call, as programs on an event loop make them by the thousand:
  * a pooled object with a destructor, what it has for itself, a trigger, room for
@@ -324,6 +323,7 @@ ALWAYS_INLINE void calls(struct pass *pass, enum via via)
 	}
 }
 
+BOTH(alone, requests, false)
 BOTH(calls, calls)
 BOTH(pooled, requests, true)
 BOTH(frame, frame)

@@ -2,32 +2,12 @@
  * Orphans: pools that were freed while members of them live on elsewhere. They keep no more than these need, the
  * members go on like any chunk, and whoever comes too late is told so.
  */
+#include "contents.h"
 #include "pools.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 enum { KIB = 1024 };
-
-static void fill(void *p, size_t size, unsigned of)
-{
-	size_t i;
-
-	for (i = 0; i < size; i++) {
-		((unsigned char *)p)[i] = (unsigned char)(of * 31 + i * 7);
-	}
-}
-
-static bool holds(const void *p, size_t size, unsigned of)
-{
-	size_t i;
-
-	for (i = 0; i < size; i++) {
-		if (((const unsigned char *)p)[i] != (unsigned char)(of * 31 + i * 7)) {
-			return false;
-		}
-	}
-	return true;
-}
 
 /* Whether p lies in the room bytes behind a pool's payload. */
 static bool inside(const void *pool, const void *p, size_t room)

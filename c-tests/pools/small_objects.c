@@ -3,6 +3,7 @@
  * pool (they are not resized, what they announced counts against no limit that was there before), and are chunks like
  * any other in all else, in the heap and as members of pools.
  */
+#include "contents.h"
 #include "pools.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -16,27 +17,6 @@ struct object {
 
 /* With the malloc backend, nothing lies in any pool. */
 static bool has_pools;
-
-static void fill(void *p, size_t size, unsigned of)
-{
-	size_t i;
-
-	for (i = 0; i < size; i++) {
-		((unsigned char *)p)[i] = (unsigned char)(of * 31 + i * 7);
-	}
-}
-
-static bool holds(const void *p, size_t size, unsigned of)
-{
-	size_t i;
-
-	for (i = 0; i < size; i++) {
-		if (((const unsigned char *)p)[i] != (unsigned char)(of * 31 + i * 7)) {
-			return false;
-		}
-	}
-	return true;
-}
 
 static bool inside(const void *from, const void *p, size_t room)
 {
@@ -346,11 +326,11 @@ static void where_the_line_is(void)
 	} of[] = {
 		{ 0, 0, false },
 		{ 1, 0, false },
-		{ 1, LITTLE - FOR_EACH, false },
-		{ 1, LITTLE - FOR_EACH + 1, true },
+		{ 1, LITTLE, false },
+		{ 1, LITTLE + 1, true },
 		{ FEW, 0, false },
-		{ FEW, LITTLE - FEW * FOR_EACH, false },
-		{ FEW, LITTLE - FEW * FOR_EACH + 1, true },
+		{ FEW, LITTLE, false },
+		{ FEW, LITTLE + 1, true },
 		{ FEW + 1, 0, true },
 		{ FEW + 1, 100, true },
 		{ 0, LITTLE, false },

@@ -5,7 +5,7 @@ use core::ptr::null;
 use tmempool::hint::behind;
 use tmempool::tree::Chunk;
 
-use crate::pointer::{with, with_slow};
+use crate::pointer::with;
 
 /// What a chunk without a name is called.
 pub(crate) const UNNAMED: &CStr = c"UNNAMED";
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn talloc_set_name_const(ptr: *const c_void, name: *const 
 #[inline(never)]
 unsafe fn set_name_slow(ptr: *const c_void, name: *const c_char) {
     // SAFETY: contract.
-    let _ = unsafe { with_slow(ptr, |chunk| chunk.set_name(name)) };
+    let _ = unsafe { with(ptr, |chunk| chunk.set_name(name)) };
 }
 
 /// The name of `ptr`; "UNNAMED" where it has none.

@@ -22,9 +22,9 @@ pub unsafe extern "C" fn talloc_pool(context: *const c_void, size: usize) -> *mu
 /// Allocates an object that is at the same time a pool for what belongs to it. There is room for
 /// the announced number of descendants with their headers.
 ///
-/// Where no more than 8 are announced, of 4 KiB together at most, and no limit is above, it is a pool
-/// in name only: it cannot be resized, as no pool can, but its descendants come from the heap, which
-/// takes less time and memory for so few.
+/// Where no more than 8 are announced, of 4 KiB together at most, and nothing above has a limit or
+/// counts (`tm_stats_enable()`), it is a pool in name only: it cannot be resized, as no pool can, but its
+/// descendants come from the heap, which takes less time and memory for so few.
 ///
 /// @param ctx                    the parent; NULL for none.
 /// @param type_size              bytes in the object itself.
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn _talloc_pooled_object(
     let (subobjects, size) = (num_subobjects as usize, total_subobjects_size);
     // SAFETY: contract.
     unsafe {
-        if ops::pays_no_pool(subobjects, size)
+        if ops::is_little_room(subobjects, size)
             && let Some(object) = quick(ctx, type_size, type_name)
         {
             ops::make_nominal(object);

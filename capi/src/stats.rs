@@ -57,8 +57,9 @@ pub unsafe extern "C" fn tm_stats_enable(ctx: *mut c_void) -> c_int {
 
 /// Tells what `ctx` has counted since `tm_stats_enable()`.
 ///
-/// A pool (but not one in name only: `talloc_pooled_object()`) that was not asked to count tells what it has served from its blocks since it was made, wherever that lies
-/// now, and all that tm_palloc() gave, but not chunks that went to the heap because they were too large. A cache
+/// A pool (but not one in name only: `talloc_pooled_object()`) that was not asked to count tells what it has served
+/// from its blocks since it was made, wherever that lies now, and all that tm_palloc() gave, but not chunks that went
+/// to the heap because they were too large. A cache
 /// (`tm_cache`) tells of its objects, each of the size that it was made for. A managed range (`tm_genpool`) tells of
 /// the room it has given, in whole units. A reserve (`tm_mempool`) tells of its elements, with bytes where it knows
 /// their size (of a cache or tm_kmalloc(); else 0); its peak is the most that was out at a call of this function. One of

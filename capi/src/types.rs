@@ -25,7 +25,7 @@ pub unsafe extern "C" fn talloc_check_name(ptr: *const c_void, name: *const c_ch
     }
 }
 
-/// [`talloc_check_name`] where the two names are not at one address.
+/// [`talloc_check_name`] of a member of a pool, or where the two names are not at one address.
 ///
 /// # Safety
 /// Contract.
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn _talloc_get_type_abort(
     }
 }
 
-/// [`_talloc_get_type_abort`] where the two names are not at one address.
+/// [`_talloc_get_type_abort`] of a member of a pool, or where the two names are not at one address.
 ///
 /// # Safety
 /// Contract.

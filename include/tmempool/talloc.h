@@ -191,9 +191,9 @@ void *talloc_pool(const void *context, size_t size);
  * Allocates an object that is at the same time a pool for what belongs to it. There is room for
  * the announced number of descendants with their headers.
  *
- * Where no more than 8 are announced, of 4 KiB together at most, and no limit is above, it is a pool
- * in name only: it cannot be resized, as no pool can, but its descendants come from the heap, which
- * takes less time and memory for so few.
+ * Where no more than 8 are announced, of 4 KiB together at most, and nothing above has a limit or
+ * counts (`tm_stats_enable()`), it is a pool in name only: it cannot be resized, as no pool can, but its
+ * descendants come from the heap, which takes less time and memory for so few.
  *
  * @param ctx                    the parent; NULL for none.
  * @param type_size              bytes in the object itself.

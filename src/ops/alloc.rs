@@ -308,7 +308,7 @@ pub unsafe fn object_with_room(
     let is_limited = parent.or_else(roots::null_context).is_some_and(|parent| parent.above_has(LIMITED));
     // SAFETY: the caller's.
     unsafe {
-        if is_limited || !pays_no_pool(subobjects, subobjects_size) {
+        if is_limited || !is_little_room(subobjects, subobjects_size) {
             return pooled_object(parent, size, subobjects, subobjects_size);
         }
         let object = alloc(parent, size)?;
@@ -321,9 +321,10 @@ pub unsafe fn object_with_room(
     }
 }
 
-/// Whether these chunks are so few and small that a pool for them is one in name only, if no limit is above.
+/// Whether these chunks are so few and small that a pool for them is one in name only, below a parent that is plain or
+/// a member: with no limit or meter above.
 #[inline(always)]
-pub fn pays_no_pool(subobjects: usize, subobjects_size: usize) -> bool {
+pub fn is_little_room(subobjects: usize, subobjects_size: usize) -> bool {
     subobjects <= FEW && subobjects_size <= LITTLE
 }
 

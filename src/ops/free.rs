@@ -207,7 +207,9 @@ fn free_parent_with_side(parent: Chunk, location: *const c_char) -> Result<(), F
     let Some(side) = side_of_plain(parent) else { return free_slow_now(parent, location) };
     if let Some(destructor) = side.destructor.take() {
         let verdict = call_destructor(parent, side, destructor, None, None);
+        let change = Change::begin();
         let ran = after_destructor(parent, side, destructor, verdict, None, None);
+        drop(change);
         if !matches!(ran, Ok(None)) || side_of_plain(parent).is_none() {
             seldom();
             return finish_from_there(parent, ran, location);

@@ -131,7 +131,7 @@ pub(super) enum Outcome {
     Freed,
     /// It is no such leaf. Nothing has happened.
     Other,
-    /// Its destructor has said no, and that is all that has happened.
+    /// Its destructor has said no, and it is as it was, if perhaps elsewhere.
     Vetoed,
     /// Its destructor has run, and the long way is to go on from there.
     Ran(Result<Option<Gained>, Unless>),

@@ -131,7 +131,7 @@ fn fit(chunk: Chunk, old: usize, size: usize) -> Option<(Chunk, bool)> {
 fn fit_member(member: Chunk, old: usize, size: usize) -> Option<(Chunk, bool)> {
     let origin = Origin::of_member(member);
     if size > old
-        && origin.has_one_in_front()
+        && origin.has_one_announced()
         && let Some(moved) = slide(member, size)
     {
         return Some((moved, true));

@@ -205,7 +205,7 @@ impl Chunk {
         Block::of_live_member(suspect, QUICK).map(|(_, member)| member)
     }
 
-    /// [`check`](Chunk::check) for what is most often a member of a pool, or no member.
+    /// [`check`](Chunk::check), of members of pools by a shorter way, too.
     ///
     /// # Errors
     /// As for [`check`](Chunk::check).

@@ -28,8 +28,8 @@ pub(in crate::tree) struct Cut {
 }
 
 impl PoolRef {
-    /// Room for a member of `size` bytes, only from what is left of the newest block of the announced zone of a pool that
-    /// threads do not share. `None` says nothing.
+    /// Room for a member of `size` bytes, only from what is left of the newest block of the announced zone, and not for who
+    /// draws on the pool of a shared context from elsewhere. `None` says nothing.
     #[inline(always)]
     pub(in crate::tree) fn cut_ready(self, size: usize) -> Option<Cut> {
         self.cut_ready_held(size, self.hold())

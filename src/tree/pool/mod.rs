@@ -102,7 +102,8 @@ const POOL_RECORD: usize = size_of::<Pool>();
 /// Bytes in front of the payload of a pool's chunk.
 const FRONT: usize = BLOCK + POOL_RECORD + HEADER;
 
-/// A pool that has not been given back.
+/// A pool that has not been given back. Of one that is shared, and may be an orphan, it is known as long as its lock is held
+/// (`origin`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolRef(NonNull<Pool>);
 
@@ -232,9 +233,10 @@ impl PoolRef {
         unsafe { self.0.cast::<u8>().sub(BLOCK).cast() }
     }
 
+    /// Of a pool that is shared, for as long as its lock is held: an orphan leaves its first block.
     #[inline(always)]
     fn first(self) -> &'static Block {
-        // SAFETY: the first block lives as long as the pool.
+        // SAFETY: the first block lives as long as the record, which lies in it.
         unsafe { self.first_block().as_ref() }
     }
 

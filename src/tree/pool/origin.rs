@@ -96,7 +96,7 @@ impl Origin {
     }
 
     /// Whether one member alone lives in the announced room.
-    pub(crate) fn has_one_in_front(self) -> bool {
+    pub(crate) fn has_one_announced(self) -> bool {
         self.with(|pool| pool.announced.live.get() == 1)
     }
 

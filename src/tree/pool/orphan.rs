@@ -1,7 +1,7 @@
 //! Orphans: pools whose own chunk has been freed while members of them live on elsewhere, and which go with the last of
 //! these.
 //!
-//! An orphan keeps no more than they need. It takes no new blocks; those but the first in which nothing is alive go back
+//! An orphan keeps little more than they need. It takes no new blocks; those but the first in which nothing is alive go back
 //! as it becomes one; and once nothing in the announced room is alive, the first goes, too: what lies in front of the pool's
 //! payload, its record above all, moves to a slot of its own, and is the first block from then on, without room.
 //! ```text

@@ -168,18 +168,27 @@ pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_c
     }
 }
 
+/// Gives back a chunk of the heap and its side record, of which nobody else has to know. Says whether it is such a one; if not,
+/// nothing has happened.
+#[inline(always)]
+fn release_both(chunk: Chunk, location: *const c_char) -> bool {
+    if chunk.flags() & !DYING != SIDE || process::mode() != 0 {
+        return false;
+    }
+    // A meter, which may be left of a limit that is no more, goes with the record.
+    let Some(side) = chunk.side().filter(|side| side.meter.get().is_none()) else { return false };
+    chunk.stamp_freed(location);
+    // SAFETY: as in `release_with_side`; the chunk lies in a span.
+    unsafe {
+        let span = SpanRef::of(chunk.address().addr().get());
+        give::give_two(side.address(), span, chunk.address());
+    }
+    true
+}
+
 #[inline(never)]
 fn release_special(chunk: Chunk, location: *const c_char) {
-    if chunk.flags() & !DYING == SIDE
-        && process::mode() == 0
-        && let Some(side) = chunk.side().filter(|side| side.meter.get().is_none())
-    {
-        chunk.stamp_freed(location);
-        // SAFETY: as in `release_with_side`; the chunk lies in a span.
-        unsafe {
-            let span = SpanRef::of(chunk.address().addr().get());
-            give::give_two(side.address(), span, chunk.address());
-        }
+    if release_both(chunk, location) {
         return;
     }
     if chunk.has(LIMITED) && !domain::is_root(chunk) {

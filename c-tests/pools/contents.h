@@ -4,10 +4,9 @@
 #ifndef CONTENTS_H
 #define CONTENTS_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "ours.h"
 
-static void fill(void *p, size_t size, unsigned of)
+MAYBE void fill(void *p, size_t size, unsigned of)
 {
 	size_t i;
 
@@ -16,7 +15,7 @@ static void fill(void *p, size_t size, unsigned of)
 	}
 }
 
-static bool holds(const void *p, size_t size, unsigned of)
+MAYBE bool holds(const void *p, size_t size, unsigned of)
 {
 	size_t i;
 

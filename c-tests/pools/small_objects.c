@@ -1,54 +1,11 @@
 /*
  * Pooled objects: those that announce few and small descendants are pools in name only. They keep the promises of a
  * pool (they are not resized, what they announced counts against no limit that was there before), and are chunks like
- * any other in all else, in the heap and as members of pools.
+ * any other in all else. Those that lie in pools: small_objects_in_pools.c.
  */
-#include "contents.h"
-#include "pools.h"
+#include "small_objects.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
-enum { KIB = 1024, FEW = 8, LITTLE = 4 * KIB, FOR_EACH = 48 + 15 };
-
-struct object {
-	char *name;
-	int numbers[12];
-};
-
-/* With the malloc backend, nothing lies in any pool. */
-static bool has_pools;
-
-static bool inside(const void *from, const void *p, size_t room)
-{
-	return has_pools && (uintptr_t)p > (uintptr_t)from && (uintptr_t)p < (uintptr_t)from + room;
-}
-
-/* An object of `size` bytes that announces `count` descendants with `bytes` together. */
-static char *object(const void *parent, size_t size, unsigned count, size_t bytes, unsigned of)
-{
-	char *p = (char *)_talloc_pooled_object(parent, size, "an object", count, bytes);
-
-	check(p != NULL && (uintptr_t)p % 16 == 0 && talloc_get_size(p) == size);
-	fill(p, size, of);
-	return p;
-}
-
-/* It is not resized, by whatever function, and is what it was then. */
-static void is_fixed(void *parent, char *p, size_t size, unsigned of)
-{
-	const size_t sizes[] = { 1, size / 2 + 1, size - 1, size, size + 1, 2 * size + 100, 100000, 10 << 20 };
-	size_t blocks = talloc_total_blocks(p), i;
-	const void *above = talloc_parent(p);
-
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		check(talloc_realloc_size(parent, p, sizes[i]) == NULL);
-		check(_talloc_realloc_array(parent, p, 1, (unsigned)sizes[i], "another") == NULL);
-	}
-	check(talloc_realloc_fn(parent, p, 10 * size) == NULL);
-	check(talloc_get_size(p) == size && holds(p, size, of));
-	check(strcmp(talloc_get_name(p), "an object") == 0);
-	check(talloc_parent(p) == above && talloc_total_blocks(p) == blocks);
-}
 
 /* Texts are made longer by a realloc. */
 static void is_no_text(const void *parent)
@@ -208,112 +165,6 @@ static void used_like_any(void)
 	check(talloc_strdup(q, "below") != NULL);
 	check(talloc_free(other) == 0 && talloc_free(root) == 0);
 	expect_no_fault();
-}
-
-/*
- * Members of a pool that are pools in name only say how long they are where a pool walks over its room: what has been
- * freed before, between and behind them is found and used again.
- */
-static void members_of_pools(void)
-{
-	enum { ROOM = 16 * KIB, MOST = 200 };
-	void *root = talloc_new(NULL), *elsewhere = talloc_new(root);
-	char *at[MOST];
-	size_t size[MOST];
-	bool is_object[MOST];
-	uint64_t state = 4711;
-	int round, i, kind;
-
-	for (kind = 0; kind < 3; kind++) {
-		char *pool = (char *)(kind < 2 ? talloc_pool(root, ROOM) : tm_pool_growable(root, ROOM, 0));
-		void *parent = pool;
-		long served = 0, all = 0;
-
-		for (i = 0; i < MOST; i++) {
-			at[i] = NULL;
-		}
-		for (round = 0; round < 200; round++) {
-			/* About three quarters of the room, in pieces of few sizes. */
-			for (i = 0; i < MOST; i++) {
-				if (at[i] != NULL) {
-					check(talloc_get_size(at[i]) == size[i]);
-					check(holds(at[i], size[i], (unsigned)i));
-					if (at[i] != parent && draw(&state, 3) == 0) {
-						check(talloc_free(at[i]) == 0);
-						at[i] = NULL;
-					}
-				}
-			}
-			for (i = 0; i < 100; i++) {
-				if (at[i] != NULL) {
-					continue;
-				}
-				size[i] = 20 + 40 * draw(&state, 3);
-				is_object[i] = draw(&state, 2);
-				if (is_object[i]) {
-					at[i] = object(parent, size[i], (unsigned)draw(&state, 9), 500, (unsigned)i);
-				} else {
-					at[i] = (char *)talloc_size(parent, size[i]);
-					check(at[i] != NULL);
-					fill(at[i], size[i], (unsigned)i);
-				}
-				all++;
-				served += inside(pool, at[i], ROOM + 200);
-			}
-			i = (int)draw(&state, 99) + 1;
-			if (is_object[i]) {
-				is_fixed(parent, at[i], size[i], (unsigned)i);
-			} else {
-				at[i] = (char *)talloc_realloc_size(parent, at[i], size[i] + 1);
-				check(at[i] != NULL && holds(at[i], size[i], (unsigned)i));
-				size[i]++;
-				fill(at[i], size[i], (unsigned)i);
-			}
-			if (kind == 1 && round == 100) {
-				/* An orphan goes on alike: what it gives lies below the first from now on. */
-				for (i = 0; i < 100; i++) {
-					check(talloc_steal(elsewhere, at[i]) == at[i]);
-				}
-				check(talloc_total_blocks(pool) == 1);
-				check(talloc_free(pool) == 0);
-				parent = at[0];
-			}
-		}
-		printf("%ld of %ld in the room\n", served, all);
-		/* One that grows takes more blocks instead. */
-		check(!has_pools || kind == 2 || served > all * 9 / 10);
-		for (i = 0; i < 100; i++) {
-			check(talloc_get_size(at[i]) == size[i] && holds(at[i], size[i], (unsigned)i));
-		}
-	}
-	check(talloc_free(root) == 0);
-	expect_no_fault();
-}
-
-/* Room that one large free leaves, behind objects, serves what is as large. */
-static void swept_behind_objects(void)
-{
-	char *pool = (char *)talloc_pool(NULL, 8 * KIB), *large, *p;
-	char *objects[20];
-	int i;
-
-	for (i = 0; i < 20; i++) {
-		objects[i] = object(pool, 30, 2, 20, (unsigned)i);
-	}
-	large = (char *)talloc_size(pool, 3000);
-	for (i = 0; i < 4; i++) {
-		objects[i] = object(pool, 30, 2, 20, (unsigned)i);
-	}
-	while (inside(pool, talloc_size(pool, 30), 9 * KIB)) {
-	}
-	check(!has_pools || inside(pool, large, 9 * KIB));
-	check(talloc_free(large) == 0);
-	p = (char *)talloc_size(pool, 2990);
-	check(!has_pools || p == large);
-	for (i = 4; i < 20; i++) {
-		check(holds(objects[i], 30, (unsigned)i));
-	}
-	check(talloc_free(pool) == 0);
 }
 
 /* Where the line is: what is announced beyond it is a pool. */
@@ -505,15 +356,11 @@ static void reported(void)
 
 int main(void)
 {
-	const char *options = getenv("TMEMPOOL_OPTIONS");
-
-	has_pools = options == NULL || strstr(options, "backend=malloc") == NULL;
+	look_for_pools();
 	catch_faults();
 	must_pass("never resized", never_resized);
 	must_pass("what comes after", what_comes_after);
 	must_pass("used like any chunk", used_like_any);
-	must_pass("members of pools", members_of_pools);
-	must_pass("swept behind objects", swept_behind_objects);
 	must_pass("where the line is", where_the_line_is);
 	must_pass("below limits", below_limits);
 	must_pass("counted", counted);

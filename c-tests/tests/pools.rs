@@ -87,6 +87,7 @@ fn main() -> ExitCode {
             ("growable", &[]),
             ("bare", &[]),
             ("small_objects", &[]),
+            ("small_objects_in_pools", &[]),
             ("context_signal_steps", &["40"]),
         ] {
             let (test, malloc) = (format!("pools {program} with malloc below"), dist.clone());

@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr::{self, null, null_mut};
 use tmempool::ops;
 use tmempool::tree::chunk::Chunk;
-use tmempool::tree::sight::{Look, Suspect};
+use tmempool::tree::sight::{Look, Sight, Suspect};
 
 use crate::pointer::{refused, with, with_context, with_slow};
 use crate::reference::unlinked;
@@ -167,7 +167,8 @@ pub unsafe extern "C" fn _talloc_zero(ctx: *const c_void, size: usize, name: *co
 pub(crate) unsafe fn zeroed(ctx: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract; the new chunk has `size` bytes.
     unsafe {
-        match quick(ctx, size, name) {
+        let parent = Chunk::sight(ctx).and_then(Sight::plain_parent);
+        match parent.and_then(|parent| ops::alloc_found(parent, size, name)) {
             Some(chunk) => {
                 chunk.ptr().cast::<u8>().write_bytes(0, size);
                 chunk.ptr()
@@ -175,16 +176,6 @@ pub(crate) unsafe fn zeroed(ctx: *const c_void, size: usize, name: *const c_char
             None => zeroed_slow(ctx, size, name),
         }
     }
-}
-
-/// [`named`], only if it goes the shortest way. `None` says nothing.
-///
-/// # Safety
-/// Contract.
-#[inline(always)]
-pub(crate) unsafe fn quick(ctx: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
-    // SAFETY: contract.
-    unsafe { ops::alloc_found(Chunk::sight(ctx)?.plain_parent()?, size, name) }
 }
 
 /// [`named`], only if it comes from the room at hand of a pool that threads do not share, of which `ctx` is a member, or

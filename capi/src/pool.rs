@@ -3,8 +3,9 @@
 use core::ffi::{c_char, c_uint, c_void};
 use core::ptr::null_mut;
 use tmempool::ops;
+use tmempool::tree::chunk::Chunk;
+use tmempool::tree::sight::Sight;
 
-use crate::alloc::quick;
 use crate::pointer::{given, refused, with_context};
 
 /// Allocates a pool of `size` bytes under `context`. Its descendants come from it while it has
@@ -24,7 +25,8 @@ pub unsafe extern "C" fn talloc_pool(context: *const c_void, size: usize) -> *mu
 ///
 /// Where no more than 8 are announced, of 4 KiB together at most, and nothing above has a limit or
 /// counts (`tm_stats_enable()`), it is a pool in name only: it cannot be resized, as no pool can, but its
-/// descendants come from the heap, which takes less time and memory for so few.
+/// descendants come from the heap, which takes less time and memory for so few, and may be refused as
+/// all else from there.
 ///
 /// @param ctx                    the parent; NULL for none.
 /// @param type_size              bytes in the object itself.
@@ -44,10 +46,9 @@ pub unsafe extern "C" fn _talloc_pooled_object(
     let (subobjects, size) = (num_subobjects as usize, total_subobjects_size);
     // SAFETY: contract.
     unsafe {
-        if ops::is_little_room(subobjects, size)
-            && let Some(object) = quick(ctx, type_size, type_name)
+        if let Some(parent) = Chunk::sight(ctx).and_then(Sight::plain_parent)
+            && let Some(object) = ops::object_found(parent, type_size, subobjects, size, type_name)
         {
-            ops::make_nominal(object);
             return object.ptr();
         }
         pooled_object_slow(ctx, type_size, type_name, subobjects, size)

@@ -193,7 +193,8 @@ void *talloc_pool(const void *context, size_t size);
  *
  * Where no more than 8 are announced, of 4 KiB together at most, and nothing above has a limit or
  * counts (`tm_stats_enable()`), it is a pool in name only: it cannot be resized, as no pool can, but its
- * descendants come from the heap, which takes less time and memory for so few.
+ * descendants come from the heap, which takes less time and memory for so few, and may be refused as
+ * all else from there.
  *
  * @param ctx                    the parent; NULL for none.
  * @param type_size              bytes in the object itself.

@@ -315,23 +315,38 @@ pub unsafe fn object_with_room(
         if object.has(MEMBER) {
             Origin::of_member(object).make_nominal(object);
         } else {
-            make_nominal(object);
+            object.make_nominal();
         }
         Ok(object)
     }
 }
 
-/// Whether these chunks are so few and small that a pool for them is one in name only, below a parent that is plain or
-/// a member: with no limit or meter above.
+/// [`object_with_room`] named `name`, for a parent that was found just now, only if it goes the short way: as [`alloc_found`]
+/// does, which gives no member of a pool, and nothing below a limit. `None` says nothing.
+///
+/// # Safety
+/// As for [`alloc_quick`].
 #[inline(always)]
-pub fn is_little_room(subobjects: usize, subobjects_size: usize) -> bool {
-    subobjects <= FEW && subobjects_size <= LITTLE
+pub unsafe fn object_found(
+    parent: Found,
+    size: usize,
+    subobjects: usize,
+    subobjects_size: usize,
+    name: *const c_char,
+) -> Option<Chunk> {
+    if !is_little_room(subobjects, subobjects_size) {
+        return None;
+    }
+    // SAFETY: the caller's.
+    let object = unsafe { alloc_found(parent, size, name) }?;
+    object.make_nominal();
+    Some(object)
 }
 
-/// Makes `object`, a fresh chunk with no limit above and no member of a pool, a pool in name only.
+/// Whether these chunks are so few and small that a pool for them is one in name only.
 #[inline(always)]
-pub fn make_nominal(object: Chunk) {
-    object.make_nominal();
+fn is_little_room(subobjects: usize, subobjects_size: usize) -> bool {
+    subobjects <= FEW && subobjects_size <= LITTLE
 }
 
 /// A chunk of `size` bytes that is also a pool with a first block of `room` bytes.

@@ -84,7 +84,7 @@ pub unsafe fn enter<const N: usize>(
         for i in 0..N {
             if wanted[i].is_none() && !payloads[i].is_null() {
                 // SAFETY: the caller's.
-                let chunk = unsafe { Chunk::check_own_first(payloads[i]) }?;
+                let chunk = unsafe { Chunk::check(payloads[i]) }?;
                 found[i] = Some(chunk);
                 wanted[i] = domain::guess(chunk);
             }

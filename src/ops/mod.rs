@@ -25,8 +25,8 @@ mod totals;
 
 pub use alloc::{
     MAX_SIZE, alloc, alloc_below_member, alloc_below_other, alloc_found, alloc_in_pool, alloc_quick,
-    alloc_root_quick, alloc_unready, alloc_zeroed, growable_object, growable_pool, is_little_room,
-    make_nominal, object_with_room, pool, pooled_object,
+    alloc_root_quick, alloc_unready, alloc_zeroed, growable_object, growable_pool, object_found,
+    object_with_room, pool, pooled_object,
 };
 pub use bare::{bare, bare_quick};
 pub(crate) use entry::referred;

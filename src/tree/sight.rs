@@ -123,15 +123,6 @@ impl Sight {
         may_be.then_some(Suspect { header: self.chunk.0, span: self.span })
     }
 
-    /// A live chunk that threads do not share: of the heap, or a member of a pool. `None` says nothing.
-    #[inline(always)]
-    fn own(self) -> Option<Chunk> {
-        match self.found(QUICK) {
-            Some(found) => Some(found.chunk),
-            None => Block::of_live_member(self.suspect()?, QUICK).map(|(_, member)| member),
-        }
-    }
-
     /// What it is, as far as the tags say it.
     #[inline(always)]
     pub fn look(self) -> Look {
@@ -203,24 +194,6 @@ impl Chunk {
         // SAFETY: the caller's.
         let suspect = unsafe { Chunk::sight(payload) }?.suspect()?;
         Block::of_live_member(suspect, QUICK).map(|(_, member)| member)
-    }
-
-    /// [`check`](Chunk::check), of members of pools by a shorter way, too.
-    ///
-    /// # Errors
-    /// As for [`check`](Chunk::check).
-    ///
-    /// # Safety
-    /// As for [`check`](Chunk::check).
-    #[inline(never)]
-    pub(crate) unsafe fn check_own_first(payload: *const c_void) -> Result<Chunk, Fault> {
-        // SAFETY: the caller's.
-        unsafe {
-            match Chunk::sight(payload).and_then(Sight::own) {
-                Some(chunk) => Ok(chunk),
-                None => Chunk::check_slow(payload),
-            }
-        }
     }
 
     /// [`check`](Chunk::check), only if it goes the short way: for a live chunk of the heap that threads do not
@@ -377,6 +350,10 @@ impl Chunk {
     /// the table of heads does not know, and all that is no live chunk.
     #[inline(never)]
     unsafe fn check_slow(payload: *const c_void) -> Result<Chunk, Fault> {
+        // SAFETY: the caller's.
+        if let Some(member) = unsafe { Chunk::check_member(payload) } {
+            return Ok(member);
+        }
         let header = payload.wrapping_byte_sub(HEADER).cast::<Header>().cast_mut();
         let at = header.addr();
         if payload.addr() < HEADER || !at.is_multiple_of(align_of::<Header>()) {

@@ -42,7 +42,8 @@ impl Origin {
         }
     }
 
-    /// Whether both are one pool.
+    /// Whether both are one pool. Of an orphan whose record moves between the two looks the answer may be no; it is asked for to
+    /// mark pools as what an orphan with members in two trees is already.
     pub(crate) fn is_that_of(self, other: Origin) -> bool {
         ptr::eq(self.0, other.0) || self.with(|pool| pool) == other.with(|pool| pool)
     }

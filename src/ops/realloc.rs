@@ -23,13 +23,13 @@ const LOCATION: &CStr = c"_talloc_realloc";
 /// See the [module](super). The chunk has no finalizer.
 pub unsafe fn resize_in_place(chunk: Chunk, size: usize) -> bool {
     let _change = Change::begin();
-    resize_there(chunk, size)
+    !chunk.is_called_pool() && resize_there(chunk, size)
 }
 
-/// [`resize_in_place`] in the middle of a change.
+/// [`resize_in_place`] in the middle of a change, of what is no pool.
 #[inline(always)]
 fn resize_there(chunk: Chunk, size: usize) -> bool {
-    if chunk.is_called_pool() || size >= MAX_SIZE {
+    if size >= MAX_SIZE {
         return false;
     }
     if !chunk.has(MEMBER | LIMITED)

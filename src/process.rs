@@ -14,6 +14,8 @@ use crate::mem::os;
 const FLAG_BITS: u32 = 8;
 /// Generations that a tag can tell apart.
 const GENERATIONS: u32 = 1 << 12;
+/// Tags that a secret makes: of so many generations of memory, and of as many uses of what lies in one.
+const TAGS: u32 = 2 * GENERATIONS;
 /// The mixed value that marks a freed header. Known to all: it protects nothing, it informs.
 const FREED_VALUE: u32 = 0x00de_adfe & 0x00ff_ffff;
 
@@ -146,18 +148,25 @@ pub fn tag_of_generation(generation: u32) -> u32 {
     (TAG_SECRET.load(Relaxed) ^ (generation % GENERATIONS)) << FLAG_BITS
 }
 
+/// The tag of what lies in memory that is tagged otherwise, in its `use_nr`-th use. It is no generation's.
+#[inline]
+pub fn tag_of_use(use_nr: u32) -> u32 {
+    (TAG_SECRET.load(Relaxed) ^ (GENERATIONS + use_nr % GENERATIONS)) << FLAG_BITS
+}
+
 /// A tag that stays the same in all children of the process.
 #[inline]
 pub fn lasting_tag() -> u32 {
     SECRET.load(Relaxed) << FLAG_BITS
 }
 
-/// Whether `tag` is of one of the first `generations`, in this process or in one that it was forked from.
-pub fn is_tag_of_first(generations: usize, tag: u32) -> bool {
+/// Whether `tag` is of one of the first `generations` or `uses`, in this process or in one that it was forked from.
+pub fn is_tag_of_first(generations: usize, uses: usize, tag: u32) -> bool {
     [&TAG_SECRET, &SECRET].into_iter().chain(&FORMER).any(|secret| {
         let secret = secret.load(Relaxed);
-        let generation = (tag >> FLAG_BITS) ^ secret;
-        secret != 0 && generation < GENERATIONS && (generation as usize) < generations
+        let number = (tag >> FLAG_BITS) ^ secret;
+        let drawn = if number < GENERATIONS { generations } else { uses };
+        secret != 0 && number < TAGS && ((number % GENERATIONS) as usize) < drawn
     })
 }
 
@@ -215,7 +224,7 @@ fn draw() -> u64 {
 /// that is: zeros, ones, or what freed payloads are filled with.
 fn is_fit(secret: u32) -> bool {
     let value = secret & 0x00ff_ffff;
-    value ^ FREED_VALUE >= GENERATIONS && value >> 20 != value >> 12 & 0xf
+    value ^ FREED_VALUE >= TAGS && value >> 21 != value >> 13 & 0x7
 }
 
 fn read_environment() {
@@ -284,15 +293,25 @@ mod tests {
         setup();
         assert_ne!(tag_of_generation(1), tag_of_generation(2));
         let any = usize::MAX;
-        assert!(is_tag_of_first(any, tag_of_generation(77)));
-        assert!(is_tag_of_first(any, tag_of_generation(77) | 0x15));
-        assert!(is_tag_of_first(78, tag_of_generation(77)));
-        assert!(!is_tag_of_first(77, tag_of_generation(77)));
-        assert!(!is_tag_of_first(any, TAG_FREED));
-        let before = tag_of_generation(5);
+        assert!(is_tag_of_first(78, 0, tag_of_generation(77)));
+        assert!(is_tag_of_first(78, 0, tag_of_generation(77) | 0x15));
+        assert!(!is_tag_of_first(77, any, tag_of_generation(77)));
+        assert!(is_tag_of_first(0, 78, tag_of_use(77)));
+        assert!(!is_tag_of_first(any, 77, tag_of_use(77)));
+        assert!(!is_tag_of_first(any, any, TAG_FREED));
+        let before = [tag_of_generation(5), tag_of_use(5)];
         renew_secret();
-        assert_ne!(tag_of_generation(5), before);
-        assert!(is_tag_of_first(any, before));
+        assert_ne!([tag_of_generation(5), tag_of_use(5)], before);
+        assert!(before.iter().all(|&tag| is_tag_of_first(any, any, tag)));
+    }
+
+    #[test]
+    fn no_use_has_the_tag_of_a_generation() {
+        setup();
+        let mut tags: std::vec::Vec<u32> = (0..GENERATIONS).flat_map(|n| [tag_of_generation(n), tag_of_use(n)]).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), TAGS as usize);
     }
 
     #[test]
@@ -301,7 +320,7 @@ mod tests {
             let secret = draw() as u32 & 0x00ff_ffff;
             for byte in 0..=u8::MAX {
                 let value = u32::from_ne_bytes([byte; 4]) >> FLAG_BITS;
-                assert!(secret ^ value >= GENERATIONS, "{secret:#x} is near {value:#x}");
+                assert!(secret ^ value >= TAGS, "{secret:#x} is near {value:#x}");
             }
         }
     }

@@ -4,6 +4,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr::{self, null_mut};
 use tmempool::ops;
 use tmempool::tree::Chunk;
+use tmempool::tree::sight::Sight;
 
 use crate::alloc::in_pool_of;
 use crate::pointer::{refused, with, with_context};
@@ -135,14 +136,14 @@ pub(crate) unsafe fn fresh(
 ) -> *mut c_char {
     // SAFETY: contract.
     unsafe {
-        match Chunk::check_quick(parent) {
-            Some(parent) => fresh_below(Some(parent), length, fill),
+        match Chunk::sight(parent).and_then(Sight::plain_parent) {
+            Some(parent) => fresh_below(Some(parent.chunk()), length, fill),
             None => fresh_slow(parent, length, fill),
         }
     }
 }
 
-/// [`fresh`] under what is no live chunk of the heap.
+/// [`fresh`] under what is no live chunk whose children come from the heap.
 ///
 /// # Safety
 /// As for [`fresh`].

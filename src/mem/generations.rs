@@ -2,7 +2,8 @@
 //!
 //! A number comes back only after all others, of which there are some thousands, whoever draws it. Each user draws from a
 //! few that are its own, so that users meet at what they share only now and then. Used by `segment`, for the spans that it
-//! makes, and by `heap`, for what it uses anew by itself. The pools of a heap have numbers of their own ([`Uses`]).
+//! makes, and by `heap`, for what it uses anew by itself. The pools of a heap that share a span with others have numbers of
+//! their own ([`Uses`]), of which no tag is a span's.
 //!
 //! What was not drawn yet is no tag of anything: so a pointer that leads to no chunk is seldom taken for one to a chunk that
 //! was freed.
@@ -24,7 +25,7 @@ static NEXT_USE: AtomicUsize = AtomicUsize::new(BATCH as usize);
 /// Whether `tag`, which is not the one expected, is one that this process gave out at some time, or
 /// one that it was forked from.
 pub fn is_stale(tag: u32) -> bool {
-    process::is_tag_of_first(NEXT.load(Relaxed).max(NEXT_USE.load(Relaxed)), tag)
+    process::is_tag_of_first(NEXT.load(Relaxed), NEXT_USE.load(Relaxed), tag)
 }
 
 /// Those of one user.
@@ -71,7 +72,7 @@ impl Uses {
                 NEXT_USE.fetch_max(next, Relaxed);
             }
         }
-        process::tag_of_generation(generation)
+        process::tag_of_use(generation)
     }
 }
 

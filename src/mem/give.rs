@@ -150,6 +150,24 @@ pub(super) unsafe fn give_slow(span: SpanRef, at: NonNull<u8>) {
     }
 }
 
+/// [`give`] of what [`HeapRef::take_lone`] gave.
+///
+/// # Safety
+/// As for [`give`].
+#[inline]
+pub unsafe fn give_lone(at: NonNull<u8>) {
+    // SAFETY: the caller's.
+    let span = unsafe { SpanRef::of(at.addr().get()) };
+    let heap = HeapRef::of_span(span);
+    if heap.is_mine() {
+        heap.lone.give();
+        heap.rest_block(span);
+    } else {
+        heap.lone.give_from_elsewhere();
+        segment::release(span);
+    }
+}
+
 /// Gives slots of a span back to the heap of another thread. Nobody uses them any more.
 pub(super) fn hand_back(span: SpanRef, slots: Chain) {
     let heap = HeapRef::of_span(span);

@@ -23,6 +23,7 @@ use super::geometry;
 use super::give::{collected, collected_unowned};
 use super::idle::{self, Idle, Kept};
 use super::inherited;
+use super::lone::Lone;
 use super::os;
 use super::owner::Owner;
 use super::remote::{Mailbox, Slot};
@@ -53,6 +54,7 @@ pub struct Heap {
     waiting: [Waiting; CLASSES],
     /// The spans that it keeps with nothing in them.
     pub(super) idle: Idle,
+    pub(super) lone: Lone,
     generations: Generations,
     /// What the layer above hangs on the thread that owns this heap.
     annex: Cell<Option<NonNull<()>>>,
@@ -102,6 +104,7 @@ impl HeapRef {
             spans: AtomicU32::new(0),
             uses: Uses::new(),
             idle: Idle::new(),
+            lone: Lone::new(),
             generations: Generations::new(),
             current: [const { Cell::new(SpanRef::none()) }; CLASSES],
             waiting: [const { Waiting { first: Cell::new(None), last: Cell::new(None) } }; CLASSES],
@@ -237,6 +240,18 @@ impl HeapRef {
     #[cold]
     pub fn take_single(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
         let span = self.take_block(bytes)?;
+        Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
+    }
+
+    /// [`take_single`](HeapRef::take_single) for a block of at most a slice, which is to be given back by
+    /// [`give_lone`](super::give::give_lone). `None` also where there are enough of them.
+    #[inline]
+    pub fn take_lone(self, bytes: usize) -> Option<(NonNull<u8>, u32)> {
+        if !self.lone.has_room() || shared::is_reserved(self) {
+            return None;
+        }
+        let span = self.take_block(bytes)?;
+        self.lone.take();
         Some((NonNull::new(span.start() as *mut u8)?, span.tag()))
     }
 
@@ -432,12 +447,17 @@ impl HeapRef {
 }
 
 impl Heap {
+    /// Gives `span`, one block that is the caller's, whoever's heap it belongs to, another tag. This heap is the calling thread's.
+    pub fn renew_tag(&self, span: SpanRef) {
+        span.retag(self.generations.new_tag());
+    }
+
     /// A word for the layer above, the owner's alone.
     pub fn annex(&self) -> &Cell<Option<NonNull<()>>> {
         &self.annex
     }
 
-    /// A tag for the members of a pool, or of one that is used anew.
+    /// A tag for what lies in a slot, or in one that is used anew. It is no span's.
     pub fn new_tag(&self) -> u32 {
         self.uses.new_tag()
     }

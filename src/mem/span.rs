@@ -206,6 +206,12 @@ impl SpanRef {
         self.start() + self.inset()
     }
 
+    /// Whether it is one block.
+    #[inline(always)]
+    pub fn is_single(self) -> bool {
+        self.state() == State::Single
+    }
+
     /// The start of the slot of this span that `address` lies in, or of the span, if that is a block.
     #[inline(always)]
     pub fn slot_around(self, address: usize) -> usize {
@@ -258,12 +264,18 @@ impl SpanRef {
         self.carved.set(0);
         self.used.set(0);
         self.zeroed.set(false);
-        for i in 0..geometry::slices_for(self.len()) {
-            self.mark(self.heap(), tag, i);
-        }
+        self.retag(tag);
         // In this order: see `inherited`.
         compiler_fence(Release);
         self.set_state(State::Full);
+    }
+
+    /// Gives this, one block, another tag. From now on no pointer into it passes a check that led to something tagged with the
+    /// one before.
+    pub(super) fn retag(self, tag: u32) {
+        for i in 0..geometry::slices_for(self.len()).min(USABLE_SLICES) {
+            self.mark(self.heap(), tag, i);
+        }
     }
 
     /// Makes this, which was [emptied](SpanRef::empty), one block again.

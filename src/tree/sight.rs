@@ -20,10 +20,12 @@ use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
 use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
-/// Those of a chunk for which the short way of a check is.
-const QUICK: u32 = FLAGS & !(MEMBER | GUARDED);
+/// Those of a chunk for which the short way of a check is. A member of a pool goes it where its block has the tag of its span.
+const CHECKED: u32 = FLAGS & !GUARDED;
+/// The same, of what is no member.
+const QUICK: u32 = CHECKED & !MEMBER;
 // So that there are no others is one compare with a small number.
-const _: () = assert!(QUICK == 0x3f);
+const _: () = assert!(CHECKED == 0x7f && QUICK == 0x3f);
 
 /// Where the tag and the name lie, seen from the payload.
 const TAG_AT: isize = offset_of!(Header, tag) as isize - HEADER as isize;
@@ -90,7 +92,7 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// A live chunk of the heap with no other flags than those of `allowed`. `None` says nothing.
+    /// A live chunk with no other flags than those of `allowed`. `None` says nothing.
     #[inline(always)]
     fn found(self, allowed: u32) -> Option<Found> {
         let Sight { chunk, differs, span } = self;
@@ -119,8 +121,9 @@ impl Sight {
     /// What may be a member of a pool.
     #[inline(always)]
     fn suspect(self) -> Option<Suspect> {
-        let may_be = self.differs & MEMBER != 0 && self.chunk.ptr().addr() % SLICE >= HEADER;
-        may_be.then_some(Suspect { header: self.chunk.0, span: self.span })
+        let Sight { chunk, differs, span } = self;
+        let may_be = differs & MEMBER != 0 && chunk.ptr().addr() % SLICE >= HEADER;
+        may_be.then_some(Suspect { header: chunk.0, differs, span })
     }
 
     /// What it is, as far as the tags say it.
@@ -144,6 +147,8 @@ impl Sight {
 #[derive(Clone, Copy, Debug)]
 pub struct Suspect {
     pub(super) header: NonNull<Header>,
+    /// How its tag differs from that of the span.
+    pub(super) differs: u32,
     /// The head of the span that it lies in.
     pub(super) span: SpanRef,
 }
@@ -159,7 +164,10 @@ impl Suspect {
         unsafe {
             let (tag, at) = (header.as_ref().tag.peek(), header.addr().get());
             let may_be = tag & MEMBER != 0 && SpanRef::slice_of(at).tag() != NO_TAG;
-            may_be.then(|| Suspect { header, span: SpanRef::of(at) })
+            may_be.then(|| {
+                let span = SpanRef::of(at);
+                Suspect { header, differs: tag ^ span.tag(), span }
+            })
         }
     }
 }
@@ -196,18 +204,18 @@ impl Chunk {
         Block::of_live_member(suspect, QUICK).map(|(_, member)| member)
     }
 
-    /// [`check`](Chunk::check), only if it goes the short way: for a live chunk of the heap that threads do not
-    /// share. `None` says nothing.
+    /// [`check`](Chunk::check), only if it goes the short way: for a live chunk that threads do not share, of the heap or of
+    /// a block of a pool that has a span to itself. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn check_quick(payload: *const c_void) -> Option<Chunk> {
         // SAFETY: the caller's.
-        unsafe { Chunk::find(payload) }.map(Found::chunk)
+        unsafe { Chunk::sight(payload) }?.found(CHECKED).map(Found::chunk)
     }
 
-    /// [`check_quick`](Chunk::check_quick), with what was seen on the way.
+    /// [`check_quick`](Chunk::check_quick) of what is no member of a pool, with what was seen on the way.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
@@ -227,7 +235,7 @@ impl Chunk {
         unsafe { Chunk::sight(payload) }.map_or(Look::Unknown, Sight::look)
     }
 
-    /// Whether `payload` is that of a chunk that [`find`](Chunk::find) would find, and `name` the very name
+    /// Whether `payload` is that of a chunk that [`check_quick`](Chunk::check_quick) would find, and `name` the very name
     /// that it was given. Nothing is named null. `false` says nothing.
     ///
     /// # Safety
@@ -235,7 +243,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let Some(found) = (unsafe { Chunk::find_short(payload, QUICK) }) else { return false };
+        let Some(found) = (unsafe { Chunk::find_short(payload, CHECKED) }) else { return false };
         // SAFETY: a chunk's.
         let has_it = unsafe { compare::is_at::<NAME_AT>(payload, name.addr()) } || {
             seldom();
@@ -244,14 +252,14 @@ impl Chunk {
         has_it && !name.is_null()
     }
 
-    /// The name of the chunk that [`find`](Chunk::find) finds, if it has one and no side record. `None` says nothing.
+    /// The name of the chunk that [`check_quick`](Chunk::check_quick) finds, if it has one and no side record. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
     #[inline(always)]
     pub unsafe fn name_quick(payload: *const c_void) -> Option<*const c_char> {
         // SAFETY: the caller's.
-        unsafe { Chunk::find_short(payload, QUICK) }?.chunk.name.given()
+        unsafe { Chunk::find_short(payload, CHECKED) }?.chunk.name.given()
     }
 
     /// Whether `payload` is that of a member of a pool, which threads do not share, and `name` the very name that it was
@@ -266,14 +274,15 @@ impl Chunk {
         member.is_some_and(|member| member.name() == name) && !name.is_null()
     }
 
-    /// Gives the chunk that [`find`](Chunk::find) finds a name, if it has no side record; says whether it has it. No says nothing.
+    /// Gives the chunk that [`check_quick`](Chunk::check_quick) finds a name, if it has no side record; says whether it has it. No
+    /// says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check), and for [`set_name`](Chunk::set_name).
     #[inline(always)]
     pub unsafe fn set_name_quick(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let found = unsafe { Chunk::find_short(payload, QUICK & !SIDE) };
+        let found = unsafe { Chunk::find_short(payload, CHECKED & !SIDE) };
         if let Some(found) = found {
             found.chunk.name.set(name);
         }
@@ -290,8 +299,8 @@ impl Chunk {
         unsafe { Chunk::sight_by(payload, |header, tag| (*header).tag.peek() ^ tag) }
     }
 
-    /// A live chunk of the heap with no other flags than those of `allowed`, in fewer bytes of code: for functions that
-    /// do no more than read or write a word then. `None` says nothing.
+    /// A live chunk with no other flags than those of `allowed`, in fewer bytes of code: for functions that do no more than read
+    /// or write a word then. `None` says nothing.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).

@@ -14,13 +14,14 @@ use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use super::Pool;
+use crate::mem::heap::HeapRef;
 use crate::mem::lock::Held;
 use crate::mem::span::SpanRef;
 use crate::offsets::offsets;
 use crate::process::{self, TAG_FREED};
 use crate::tree::chunk::{Chunk, FLAGS, HEADER, Header, MEMBER, SIZE, Tag};
 use crate::tree::sight::Suspect;
-use crate::tree::store;
+use crate::tree::store::{self, Room};
 
 /// The tag of padding.
 pub const PADDING: u32 = TAG_FREED | 1;
@@ -31,7 +32,7 @@ pub const PADDING: u32 = TAG_FREED | 1;
 pub(crate) struct Block {
     /// The complement of the span's tag: this slot is a block.
     mark: Tag,
-    /// The tag of the members in it.
+    /// The tag of the members in it: that of the span, if that has nothing else in it.
     tag: Cell<u32>,
     pool: Cell<NonNull<Pool>>,
     /// The next block of the zone.
@@ -106,9 +107,18 @@ impl Block {
     /// The block that `member` lies in.
     #[inline(always)]
     pub(super) fn of_member(member: Chunk) -> &'static Block {
-        let at = member.address().addr().get();
-        // SAFETY: a member lies in a block, which fills a slot of a span in use.
-        unsafe { Block::filling(SpanRef::of(at).slot_around(at)) }
+        // SAFETY: a member lies in a block.
+        unsafe { Block::around(member.address().addr().get()) }
+    }
+
+    /// The block that `address` lies in.
+    ///
+    /// # Safety
+    /// It lies in one.
+    #[inline(always)]
+    pub(super) unsafe fn around(address: usize) -> &'static Block {
+        // SAFETY: a block fills a slot of a span in use, or a span.
+        unsafe { Block::filling(SpanRef::of(address).slot_around(address)) }
     }
 
     /// What would be the block in the slot at `start`, if that is one.
@@ -124,18 +134,28 @@ impl Block {
     /// The member that `suspect` is, if it is one with no other flags than those of `allowed`, and its block.
     #[inline(always)]
     pub(in crate::tree) fn of_live_member(suspect: Suspect, allowed: u32) -> Option<(&'static Block, Chunk)> {
-        let Suspect { header, span } = suspect;
-        // SAFETY: the header lies in a slice in use, whose memory can all be read.
-        let tag = unsafe { header.as_ref() }.tag.peek();
-        // What is shared is turned down before its slot is looked for.
-        if tag & FLAGS & !allowed != MEMBER {
+        let Suspect { header, differs, span } = suspect;
+        // A span's tag has no flags. What is shared is turned down before its slot is looked for.
+        if differs & FLAGS & !allowed != MEMBER {
             return None;
         }
-        // SAFETY: the slice belongs to a span in use.
-        let block = unsafe { Block::filling(span.slot_around(header.addr().get())) };
+        // SAFETY: the slice belongs to a span in use; what has the tag of its span and is a member lies in the block that
+        // this is.
+        let block = unsafe {
+            if differs & !allowed == MEMBER && span.is_single() {
+                Block::filling(span.start())
+            } else {
+                let block = Block::filling(span.slot_around(header.addr().get()));
+                let is_its = block.is_marked(span.tag()) && (differs ^ span.tag()) & !allowed == block.tag();
+                if !is_its {
+                    return None;
+                }
+                block
+            }
+        };
+        debug_assert!(block.is_marked(span.tag()));
         // SAFETY: its tag is that of the members of its block.
-        (block.is_marked(span.tag()) && tag & !allowed == block.tag())
-            .then(|| (block, unsafe { Chunk::from_header(header) }))
+        Some((block, unsafe { Chunk::from_header(header) }))
     }
 
     /// The tag of the members of the block in the slot at `start` of a span with `span_tag`.
@@ -155,37 +175,28 @@ impl Block {
         }
     }
 
-    /// Writes the head of a block at the start of a slot of a span with `span_tag`: members lie in the `room` bytes at
+    /// Writes the head of a block where there is room for one, taken just now, and long enough: members lie in the `bytes` at
     /// `first`.
-    ///
-    /// # Safety
-    /// The slot was taken just now, and is long enough.
     #[inline(always)]
-    pub(super) unsafe fn create(
-        at: NonNull<u8>,
-        span_tag: u32,
-        pool: NonNull<Pool>,
-        tag: u32,
-        first: usize,
-        room: usize,
-    ) -> NonNull<Block> {
-        debug_assert!(room.is_multiple_of(16) && first.is_multiple_of(16));
+    pub(super) fn create(room: Room, pool: NonNull<Pool>, first: usize, bytes: usize) -> NonNull<Block> {
+        debug_assert!(bytes.is_multiple_of(16) && first.is_multiple_of(16));
+        let Room { at, span_tag, tag } = room;
         let block = Block {
             mark: Tag::new(!span_tag),
-            tag: Cell::new(tag),
+            tag: Cell::new(tag | MEMBER),
             pool: Cell::new(pool),
             next: Cell::new(None),
             bump: Cell::new(first),
-            end: Cell::new(first + room),
+            end: Cell::new(first + bytes),
             freed_at: Cell::new(ptr::null()),
             first: Cell::new(first),
             overflow: Cell::new(false),
             beyond: Cell::new(false),
             shared: Cell::new(false),
             lock: Cell::new(process::pool_lock_number(at.addr().get())),
-            capacity: Cell::new(room as u32),
+            capacity: Cell::new(bytes as u32),
         };
-        // SAFETY: as above.
+        // SAFETY: nobody else's, aligned, and large enough.
         unsafe { at.cast().write(block) };
         at.cast()
     }
@@ -196,7 +207,7 @@ impl Block {
         unsafe {
             at.as_ref().mark.set(TAG_FREED);
             at.as_ref().freed_at.set(location);
-            store::give_raw(at.cast());
+            store::give_block(at.cast());
         }
     }
 
@@ -325,9 +336,10 @@ impl Block {
     }
 
     /// No member in it is alive, and it waits to be used again: until then a pointer into it leads to what was
-    /// freed at `location`.
-    pub(super) fn lay_by(&self, location: *const c_char) {
+    /// freed at `location`. The calling thread owns `heap`.
+    pub(super) fn lay_by(&self, heap: HeapRef, is_shared: bool, location: *const c_char) {
         self.clear();
+        self.renew_tag(heap, is_shared);
         self.mark.set(TAG_FREED);
         self.freed_at.set(location);
     }
@@ -336,13 +348,24 @@ impl Block {
     pub(super) fn take_up(&self, first: &Block) {
         // SAFETY: the block lies in a span in use.
         self.mark.set(!unsafe { SpanRef::of(ptr::from_ref(self).addr()) }.tag());
-        self.set_tag(first.tag());
         self.join(first);
     }
 
-    /// Nothing in it is alive; members that come get `tag`.
-    pub(super) fn set_tag(&self, tag: u32) {
-        self.tag.set(tag);
+    /// Nothing in it is alive: members that come have another tag than those that were; so has the span, whose tag is returned,
+    /// if theirs is the same. In a block that `is_shared` it is not the same any more: other threads may be about to look at the
+    /// pool's chunk, which goes by the span's; and all members there were marked as shared, which no short way takes.
+    /// The calling thread owns `heap`.
+    pub(super) fn renew_tag(&self, heap: HeapRef, is_shared: bool) -> u32 {
+        // SAFETY: a block lies in a span in use.
+        let span = unsafe { SpanRef::of(ptr::from_ref(self).addr()) };
+        if !is_shared && self.tag.get() == span.tag() | MEMBER {
+            heap.renew_tag(span);
+            self.tag.set(span.tag() | MEMBER);
+            self.mark.set(!span.tag());
+        } else {
+            self.tag.set(heap.new_tag() | MEMBER);
+        }
+        span.tag()
     }
 
     /// Visits what was cut off, one behind the other: where it starts, its bytes, and whether it is free.

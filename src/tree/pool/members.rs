@@ -42,11 +42,11 @@ impl PoolRef {
         if held.is_some() && self.home.get().is_some() {
             return None;
         }
-        let at = self.announced.cut(room_for(size))?;
+        let (at, tag) = self.announced.cut(room_for(size))?;
         self.tally.add(size);
         // SAFETY: room of a block is not at address 0.
         let at = unsafe { NonNull::new_unchecked(at as *mut u8) };
-        Some(Cut { at, tag: self.first().tag(), _held: held })
+        Some(Cut { at, tag, _held: held })
     }
 
     /// Room for a member of `size` bytes, and its tag, from wherever the pool has it. There is no header yet, and nobody
@@ -54,17 +54,16 @@ impl PoolRef {
     #[inline(always)]
     pub(super) fn cut_held(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         let room = room_for(size);
-        let at = match self.announced.cut(room) {
-            Some(at) => at,
+        let (at, tag) = match self.announced.cut(room) {
+            Some(cut) => cut,
             None => self.find_room(room)?,
         };
         self.tally.add(size);
-        // All blocks of a pool have one tag.
-        Some((NonNull::new(at as *mut u8)?, self.first().tag()))
+        Some((NonNull::new(at as *mut u8)?, tag))
     }
 
     #[inline(never)]
-    fn find_room(self, room: usize) -> Option<usize> {
+    fn find_room(self, room: usize) -> Option<(usize, u32)> {
         if room > BLOCK_ROOM_MAX {
             return None;
         }
@@ -134,11 +133,12 @@ impl PoolRef {
 
     /// A block with at least `room` bytes for members; of announced room, with exactly as many.
     fn new_block(self, room: usize, beyond: bool) -> Option<NonNull<Block>> {
-        let (at, tag) = store::take_block(self.heap()?, BLOCK + room)?;
-        // SAFETY: a slot taken just now, long enough.
+        let taken = store::take_block(self.heap()?, BLOCK + room, false)?;
+        // SAFETY: a slot or block taken just now, long enough.
         unsafe {
-            let room = if beyond { store::bytes_of(at) - BLOCK } else { room };
-            let block = Block::create(at, tag, self.0, self.first().tag(), at.addr().get() + BLOCK, room);
+            let room = if beyond { store::bytes_of(taken.at) - BLOCK } else { room };
+            let first = taken.at.addr().get() + BLOCK;
+            let block = Block::create(taken, self.0, first, room);
             block.as_ref().overflow.set(beyond && !self.growth.get().grows);
             block.as_ref().beyond.set(beyond);
             block.as_ref().join(self.first());

@@ -54,7 +54,7 @@ use tally::Tally;
 use window::Window;
 use zone::Zone;
 
-use super::chunk::{Chunk, HEADER, MEMBER, POOL};
+use super::chunk::{Chunk, HEADER, POOL};
 use super::store;
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::heap::HeapRef;
@@ -133,12 +133,12 @@ impl PoolRef {
         // All of a block lies in one segment, so that its members can be found.
         let in_first = room.min(ANNOUNCED_BLOCK_MAX);
         let in_first = if front + in_first <= USABLE_SLICES * SLICE { in_first } else { 0 };
-        let (at, tag) = store::take_block(heap, front + in_first)?;
-        // SAFETY: a slot that is long enough for all of it, nobody else's.
+        let taken = store::take_block(heap, front + in_first, true)?;
+        let (at, tag) = (taken.at, taken.span_tag);
+        // SAFETY: a slot or block that is long enough for all of it, nobody else's.
         unsafe {
             let record = at.add(BLOCK).cast::<Pool>();
-            let first = at.addr().get() + front;
-            let block = Block::create(at, tag, record, heap.new_tag() | MEMBER, first, in_first);
+            let block = Block::create(taken, record, at.addr().get() + front, in_first);
             let pool = Pool {
                 irregular: Cell::new(false),
                 home: Cell::new(home),

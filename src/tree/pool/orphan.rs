@@ -61,16 +61,16 @@ impl PoolRef {
         if !is_large {
             return;
         }
-        let Some((at, tag)) = threads::current().and_then(|heap| store::take_block(heap, FRONT)) else {
+        let Some(taken) = threads::current().and_then(|heap| store::take_block(heap, FRONT, false)) else {
             return;
         };
         // SAFETY: a slot that is long enough, nobody else's; what is copied has no destructor, and what leads to itself in it
         // is set anew: there is no window, and no piece or member.
         let record = unsafe {
+            let at = taken.at;
             old.cast::<u8>().copy_to_nonoverlapping(at, FRONT);
             let record = at.add(BLOCK).cast::<Pool>();
-            let first = at.addr().get() + FRONT;
-            let block = Block::create(at, tag, record, self.first().tag(), first, 0);
+            let block = Block::create(taken, record, at.addr().get() + FRONT, 0);
             block.as_ref().join(self.first());
             (&raw mut (*record.as_ptr()).announced).write(Zone::new(Some(block)));
             record

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use super::block::room_for;
 use super::{BLOCK, Block, PoolRef, Stats, for_each_block};
-use crate::tree::chunk::{Chunk, HEADER, MEMBER};
+use crate::tree::chunk::{Chunk, HEADER};
 
 impl PoolRef {
     /// Forgets all members of a regular pool, but for `name`, if that is the first in its room. Says whether it
@@ -22,7 +22,7 @@ impl PoolRef {
         self.lay_by(self.announced.clear(), location);
         self.lay_by(self.overflow.clear_all(), location);
         // Pointers to members that were lead to a tag that is not theirs.
-        first.set_tag(heap.new_tag() | MEMBER);
+        self.chunk().retag(first.renew_tag(heap, self.home.get().is_some()));
         if let Some(name) = name {
             let room = room_for(name.size());
             name.retag(first.tag());
@@ -102,6 +102,7 @@ impl PoolRef {
         }
         let growth = self.growth.get();
         let first = BLOCK + self.first().capacity();
+        let heap = self.heap();
         let mut kept: Option<(NonNull<Block>, &Block)> = None;
         for_each_block(blocks, &mut |block| {
             // SAFETY: the pool's, in no zone.
@@ -111,15 +112,17 @@ impl PoolRef {
             if !head.beyond.get() {
                 self.promised.set(self.promised.get() + head.capacity() as u32);
                 Block::give_back(block, location);
-            } else if first.saturating_add(spare) > growth.keep {
-                Block::give_back(block, location);
-            } else {
-                head.lay_by(location);
+            } else if let Some(heap) = heap
+                && first.saturating_add(spare) <= growth.keep
+            {
+                head.lay_by(heap, self.home.get().is_some(), location);
                 if let Some((_, last)) = kept {
                     last.next.set(Some(block));
                 }
                 kept = Some((kept.map_or(block, |(first, _)| first), head));
                 self.spare_bytes.set(spare);
+            } else {
+                Block::give_back(block, location);
             }
         });
         if let Some((first, last)) = kept {

@@ -80,17 +80,18 @@ impl Zone {
         self.bins.get().map(|bins| unsafe { bins.as_ref() })
     }
 
-    /// `room` bytes for a member, from the end of the newest block.
+    /// `room` bytes for a member, from the end of the newest block, and the tag of the member.
     #[inline(always)]
-    pub(super) fn cut(&self, room: usize) -> Option<usize> {
-        let at = self.newest()?.cut(room)?;
+    pub(super) fn cut(&self, room: usize) -> Option<(usize, u32)> {
+        let newest = self.newest()?;
+        let at = newest.cut(room)?;
         self.live.set(self.live.get() + 1);
-        Some(at)
+        Some((at, newest.tag()))
     }
 
-    /// `room` bytes for a member, from what was freed. The newest block has not so many left. A sweep is for no less than
-    /// this `part` of the zone; `owner` is the pool's chunk.
-    pub(super) fn reuse(&self, room: usize, part: usize, owner: Chunk) -> Option<usize> {
+    /// `room` bytes for a member, from what was freed, and the tag of the member. The newest block has not so many left. A sweep
+    /// is for no less than this `part` of the zone; `owner` is the pool's chunk.
+    pub(super) fn reuse(&self, room: usize, part: usize, owner: Chunk) -> Option<(usize, u32)> {
         let at = self.take_piece(room).or_else(|| {
             let before = if self.is_binning() { self.swept.get() } else { 0 };
             let freed = self.scattered.get() - before;
@@ -101,7 +102,8 @@ impl Zone {
             self.newest()?.cut(room).or_else(|| self.take_piece(room))
         })?;
         self.live.set(self.live.get() + 1);
-        Some(at)
+        // SAFETY: room of a block.
+        Some((at, unsafe { Block::around(at) }.tag()))
     }
 
     /// Puts a new block in front, and what is left of the one before with the free pieces.

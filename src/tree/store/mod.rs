@@ -79,10 +79,47 @@ fn take(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
     if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_large(bytes) }
 }
 
-/// [`take`] for a block of a pool, which begins where its span does, so that members lead to it.
+/// Memory for a block of a pool.
+pub(super) struct Room {
+    pub(super) at: NonNull<u8>,
+    /// The tag of its span.
+    pub(super) span_tag: u32,
+    /// The tag of what lies in it: that of the span, if that has nothing else in it; else one that is no span's.
+    pub(super) tag: u32,
+}
+
+/// The least that a block of its own slice is worth: half a page, which it uses at least.
+const LONE_MIN: usize = 2 << 10;
+
+/// Memory of at least `bytes` for a block of a pool from the calling thread's `heap`. It begins where a slot or its span does,
+/// so that members lead to it. If many of them are `expected`, it gets a slice of its own, as long as there are few such.
 #[inline]
-pub(super) fn take_block(heap: HeapRef, bytes: usize) -> Option<(NonNull<u8>, u32)> {
-    if bytes <= SLOT_MAX { heap.take(size::class_of(bytes)) } else { heap.take_single(bytes) }
+pub(super) fn take_block(heap: HeapRef, bytes: usize, expected: bool) -> Option<Room> {
+    if bytes > SLOT_MAX {
+        let (at, tag) = heap.take_single(bytes)?;
+        return Some(Room { at, span_tag: tag, tag });
+    }
+    if expected
+        && bytes >= LONE_MIN
+        && let Some((at, tag)) = heap.take_lone(bytes)
+    {
+        return Some(Room { at, span_tag: tag, tag });
+    }
+    let (at, tag) = heap.take(size::class_of(bytes))?;
+    Some(Room { at, span_tag: tag, tag: heap.new_tag() })
+}
+
+/// Gives back what [`take_block`] gave.
+///
+/// # Safety
+/// Nobody uses it any more.
+#[inline]
+pub(super) unsafe fn give_block(at: NonNull<u8>) {
+    // SAFETY: the caller's; blocks lie in spans, and one in a slice of its own is none of two slices.
+    unsafe {
+        let span = SpanRef::of(at.addr().get());
+        if span.is_single() && span.room() <= SLOT_MAX { give::give_lone(at) } else { give::give_to(span, at) }
+    }
 }
 
 /// Memory for a record of `bytes`, at most a small slot's, about `chunk`.
@@ -107,7 +144,7 @@ pub(super) fn take_raw(bytes: usize, shared: Option<Shared>) -> Option<NonNull<u
     Some(take(heap_for(shared, None)?, bytes)?.0)
 }
 
-/// Gives back what [`take_record`], [`take_raw`], [`take`] or [`take_block`] gave.
+/// Gives back what [`take_record`], [`take_raw`] or [`take`] gave.
 ///
 /// # Safety
 /// Nobody uses it any more.

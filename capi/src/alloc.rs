@@ -2,9 +2,10 @@
 
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, null, null_mut};
+use tmempool::mem::span::SpanRef;
 use tmempool::ops;
 use tmempool::tree::chunk::Chunk;
-use tmempool::tree::sight::{Look, Sight, Suspect};
+use tmempool::tree::sight::{Found, Look, Sight, Suspect};
 
 use crate::pointer::{refused, with, with_context, with_slow};
 use crate::reference::unlinked;
@@ -53,22 +54,25 @@ pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_c
             };
         }
         match sight.look() {
-            Look::Plain(parent) => named_in_pool(parent.chunk(), size, name),
+            Look::Plain(parent) => {
+                let (parent, span) = parent.parts();
+                named_in_pool(parent, span, size, name)
+            }
             Look::Member(suspect) => named_below_member(context, size, name, suspect),
             Look::Shared | Look::Unknown => named_slow(context, size, name),
         }
     }
 }
 
-/// [`named`] for a parent that has been checked, which may be a pool.
+/// [`named`] for a parent that has been checked, which may be a pool, or a member of one.
 ///
 /// # Safety
 /// Contract.
 #[inline(never)]
-unsafe fn named_in_pool(parent: Chunk, size: usize, name: *const c_char) -> *mut c_void {
-    // SAFETY: contract.
+unsafe fn named_in_pool(parent: Chunk, span: SpanRef, size: usize, name: *const c_char) -> *mut c_void {
+    // SAFETY: contract; they are the parts of what was found.
     unsafe {
-        match ops::alloc_in_pool(parent, size, name) {
+        match ops::alloc_in_pool(Found::of_parts(parent, span), size, name) {
             Some(chunk) => chunk.ptr(),
             None => named_unready(parent, size, name),
         }
@@ -189,7 +193,7 @@ pub(crate) unsafe fn in_pool_of(ctx: *const c_void, size: usize, name: *const c_
     unsafe {
         match Chunk::look(ctx) {
             Look::Member(suspect) => ops::alloc_below_member(suspect, size, name),
-            Look::Plain(parent) => ops::alloc_in_pool(parent.chunk(), size, name),
+            Look::Plain(parent) => ops::alloc_in_pool(parent, size, name),
             Look::Shared | Look::Unknown => None,
         }
     }
@@ -290,8 +294,12 @@ pub(crate) unsafe fn resized(
         }
         if size > 0 {
             // The context is not looked at: programs pass what is none.
-            return match Chunk::check_quick(ptr) {
-                Some(old) => grown(old, size, name),
+            return match Chunk::find(ptr) {
+                Some(old) if ops::extend_found(old, size) => {
+                    old.chunk().set_name(name);
+                    ptr
+                }
+                Some(old) => grown(old.chunk(), size, name),
                 None => grown_slow(ptr, size, name),
             };
         }

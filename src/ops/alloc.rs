@@ -64,13 +64,13 @@ pub unsafe fn alloc_found(parent: Found, size: usize, name: *const c_char) -> Op
     store::ready_child(parent, size, name)
 }
 
-/// [`alloc_quick`] where [`alloc_found`] has turned the parent down, only if it is a pool that has room at hand. `None`
-/// says nothing.
+/// [`alloc_quick`] where [`alloc_found`] has turned the parent down, only if it is a pool, or a member of one, that has room at
+/// hand. `None` says nothing.
 ///
 /// # Safety
 /// As for [`alloc_quick`].
 #[inline(always)]
-pub unsafe fn alloc_in_pool(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
+pub unsafe fn alloc_in_pool(parent: Found, size: usize, name: *const c_char) -> Option<Chunk> {
     store::ready_pool_child(parent, size, name)
 }
 
@@ -83,14 +83,13 @@ pub unsafe fn alloc_unready(parent: Chunk, size: usize, name: *const c_char) -> 
     store::unready_child(parent, size, name)
 }
 
-/// [`alloc_quick`] below what [`Chunk::look`] has taken for a member of a pool just now, only if the pool has room at hand.
-/// `None` says nothing.
+/// [`alloc_quick`] below what [`Chunk::look`] has taken for a member of a pool just now. `None` says nothing.
 ///
 /// # Safety
 /// As for [`alloc_quick`].
 #[inline(always)]
 pub unsafe fn alloc_below_member(parent: Suspect, size: usize, name: *const c_char) -> Option<Chunk> {
-    store::ready_member_child(parent, size, name)
+    store::member_child(parent, size, name)
 }
 
 /// [`alloc_quick`] for a parent that [`Chunk::check_quick`] has turned down: it may be a member of a pool, or belong to a

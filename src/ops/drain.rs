@@ -19,8 +19,11 @@ use crate::tree::chunk::{ANCHOR, GUARDED, REFERENCE};
 use crate::tree::{Chunk, domain, links, refs, store};
 
 /// Frees all below `chunk`, which has left its parent's list. The calling thread is in `held` and in nothing else.
+///
+/// It goes on `from` a chunk that [`free_leaves`] has come to: `chunk`, or one below that has set out.
 pub(super) fn drain_root(
     chunk: Chunk,
+    from: Chunk,
     location: *const c_char,
     held: Option<Shared>,
 ) -> Result<(), FreeError> {
@@ -30,23 +33,24 @@ pub(super) fn drain_root(
         // Other threads are at work in the tree that it comes from.
         root.list();
     }
-    drain(chunk, location, Some(&root), held)
+    drain(chunk, from, location, Some(&root), held)
 }
 
 /// Frees all below `top`, which is marked as dying, but not `top` itself. That is the `root` of a free; or,
 /// without one, a child of a chunk whose children are being freed: nobody can free or move that chunk
-/// meanwhile, so there is nothing to watch over.
+/// meanwhile, so there is nothing to watch over. It goes on `from` `top`, or from a chunk below that has set out.
 pub(super) fn drain(
     top: Chunk,
+    from: Chunk,
     location: *const c_char,
     root: Option<&Root>,
     held: Option<Shared>,
 ) -> Result<(), FreeError> {
     let mut inner = Inner::default();
-    let mut at = top;
+    let mut at = from;
     loop {
         if at.child.is_some() {
-            free_leaves(at, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
+            at = free_leaves(at, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
         }
         match at.child.get() {
             Some(child) => {
@@ -186,6 +190,12 @@ fn depart(child: Chunk, parent: Chunk) {
         // place, and what refuses to die with it has no parent.
         reparent::relink(child, None);
     }
+    set_out(child, parent);
+}
+
+/// `child`, which has left the list of its dying `parent`, is on its way out, and leads back there from now on.
+#[inline(always)]
+pub(super) fn set_out(child: Chunk, parent: Chunk) {
     child.set_leaving();
     // In no list, it has no sibling: this is the way back.
     child.next.set(Some(parent));

@@ -92,7 +92,9 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 #[inline(always)]
 pub unsafe fn free_unready(found: Found, location: *const c_char) -> Result<(), FreeError> {
     let chunk = found.chunk();
-    if chunk.is_simple() {
+    if store::release_plain_member(found, location) {
+        Ok(())
+    } else if chunk.is_simple() {
         free_simple_now(chunk, location)
     } else if may_have_destructor(chunk) {
         free_leaf_with_side(found, location)
@@ -313,7 +315,7 @@ fn finish(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result
         return Ok(());
     }
     if chunk.child.is_some() {
-        drain_root(chunk, location, held)?;
+        drain_root(chunk, chunk, location, held)?;
     }
     bury(chunk, location);
     Ok(())
@@ -323,11 +325,12 @@ fn finish(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result
 /// that are leaves, for which no foreign code runs: then nothing need be marked.
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    if free_leaves(chunk, location, ptr::null(), None).is_ok() && chunk.child.is_none() {
+    let at = free_leaves(chunk, location, ptr::null(), None).map_err(FreeError::Corrupt)?;
+    if at == chunk && chunk.child.is_none() {
         store::release(chunk, location);
         return Ok(());
     }
-    drain_root(chunk, location, None)?;
+    drain_root(chunk, at, location, None)?;
     bury(chunk, location);
     Ok(())
 }
@@ -365,16 +368,28 @@ fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeE
     let mut inner = Inner::default();
     loop {
         let name = chunk.name().cast::<c_void>();
-        free_leaves(chunk, location, name, held).map_err(FreeError::Corrupt)?;
+        let at = free_leaves(chunk, location, name, held).map_err(FreeError::Corrupt)?;
+        if at != chunk {
+            let child = below(chunk, at);
+            drain(child, at, location, None, held)?;
+            bury(child, location);
+            continue;
+        }
         let Some(child) = chunk.children().find(|child| child.ptr().cast_const() != name) else {
             return Ok(());
         };
         child.verify().map_err(FreeError::Corrupt)?;
         inner.come_to(child, held);
         if let Some(child) = go_down(child, chunk, location, true, None, inner.or(held)) {
-            drain(child, location, None, inner.or(held))?;
+            drain(child, child, location, None, inner.or(held))?;
             bury(child, location);
         }
         inner.leave(child);
     }
+}
+
+/// The chunk that has set out from `top` itself, above `at` or that.
+fn below(top: Chunk, at: Chunk) -> Chunk {
+    let up = |chunk: &Chunk| chunk.next.get().filter(|&up| up != top);
+    core::iter::successors(Some(at), up).last().unwrap_or(at)
 }

@@ -7,8 +7,10 @@
 //! long way goes on from there.
 
 use core::ffi::{c_char, c_void};
+use core::ptr;
 
 use super::begin::{Unless, VETO, after_destructor, call_destructor, outlive};
+use super::drain;
 use super::dying::Root;
 use super::entry::{Gained, let_others_in};
 use crate::error::Fault;
@@ -19,18 +21,19 @@ use crate::process;
 use crate::tree::chunk::SIDE;
 use crate::tree::side::{Running, SideRef};
 use crate::tree::sight::{Found, Look};
-use crate::tree::store::{Leaves, UntilLook};
+use crate::tree::store::{Fate, Leaves, UntilLook};
 use crate::tree::{Chunk, store};
 
-/// Frees the leading children of `at` that have nothing to act on, up to one with the payload `but`, and verifies the
-/// first one after them. In a shared context, others are let in now and then.
+/// Frees what lies below `at` in the order of a free, up to the first chunk with something to act on, or a child of `at` with the
+/// payload `but`; verifies that one. Says whose first child it is: that of `at`, or of a chunk below, which is on its way out
+/// then, and leads back up to `at`. In a shared context, others are let in now and then.
 #[inline(always)]
 pub(super) fn free_leaves(
     at: Chunk,
     location: *const c_char,
     but: *const c_void,
     held: Option<Shared>,
-) -> Result<(), Fault> {
+) -> Result<Chunk, Fault> {
     match held {
         None => free_simple_leaves(at, location, but, usize::MAX),
         Some(held) => {
@@ -43,32 +46,58 @@ pub(super) fn free_leaves(
 /// How many leaves of a shared context are freed before others are let in: some ten microseconds.
 const LEAVES_IN_ONE_GO: usize = 1000;
 
-/// [`free_leaves`], at most `most` of them, if they are shared. No foreign code runs, so the list is mended once, at the end.
+/// [`free_leaves`], at most `most` of them, if they are shared. No foreign code runs, so a list is mended once, at the end.
 #[inline(always)]
 fn free_simple_leaves(
-    at: Chunk,
+    top: Chunk,
     location: *const c_char,
     but: *const c_void,
     most: usize,
-) -> Result<(), Fault> {
+) -> Result<Chunk, Fault> {
     if process::mode() != 0 {
-        return free_leaves_in_mode(at, location, but, most);
+        return free_leaves_in_mode(top, location, but, most).map(|()| top);
     }
+    let (mut at, mut spared) = (top, but);
     let mut next = at.child.get();
     let mut verified = Ok(());
     let (mut leaves, mut until_look) = (Leaves::new(), UntilLook::new());
     let mut others = 0_usize;
-    while let Some(child) = next {
-        if child.ptr().cast_const() == but {
+    loop {
+        let Some(child) = next else {
+            if at == top {
+                break;
+            }
+            // Where it leads back to: see `set_out`.
+            let up = at.next.get().unwrap_or(top);
+            leaves.release_emptied(at, location);
+            (at, next) = (up, up.child.get());
+            if at == top {
+                spared = but;
+            }
+            continue;
+        };
+        if child.ptr().cast_const() == spared {
             break;
         }
         let look = match leaves.sight(child) {
             Some(sight) => {
-                if let Some(leaf) = sight.plain()
-                    && leaf.chunk().child.is_none()
-                {
-                    next = leaf.chunk().next.get();
-                    leaves.release(leaf, location, &mut until_look);
+                if let Some(plain) = sight.plain() {
+                    if plain.chunk().child.is_none() {
+                        next = plain.chunk().next.get();
+                        leaves.release(plain, location, &mut until_look);
+                        continue;
+                    }
+                    seldom();
+                    (at, next, spared) = (child, set_out(child, at), ptr::null());
+                    continue;
+                }
+                if let Some(member) = sight.plain_member() {
+                    if member.chunk().child.is_none() {
+                        next = member.chunk().next.get();
+                        leaves.release_plain_member(member, location);
+                    } else {
+                        (at, next, spared) = (child, set_out(child, at), ptr::null());
+                    }
                     continue;
                 }
                 if sight.is_no_leaf() {
@@ -84,25 +113,40 @@ fn free_simple_leaves(
             break;
         }
         others += 1;
-        let after = match look {
-            Look::Member(suspect) => Leaves::release_member(suspect, location),
-            _ => Leaves::release_other(child, location),
+        let fate = match look {
+            Look::Member(suspect) => leaves.release_member(suspect, location),
+            _ => leaves.release_other(child, location),
         };
-        match after {
-            Some(after) => next = after,
-            None => {
+        match fate {
+            Fate::Gone(after) => next = after,
+            Fate::Parent => (at, next, spared) = (child, set_out(child, at), ptr::null()),
+            Fate::Other => {
                 verified = child.verify();
                 break;
             }
         }
     }
+    leaves.end_run(location);
     at.child.set(next);
     if let Some(next) = next
         && verified.is_ok()
     {
         next.prev.set(None);
     }
-    verified
+    verified.map(|()| at)
+}
+
+/// `child`, the first of `parent` that is left, is on its way out from now on, and leads back to its parent. Returns its first
+/// child.
+#[inline(always)]
+fn set_out(child: Chunk, parent: Chunk) -> Option<Chunk> {
+    let after = child.next.get();
+    parent.child.set(after);
+    if let Some(after) = after {
+        after.prev.set(None);
+    }
+    drain::set_out(child, parent);
+    child.child.get()
 }
 
 /// [`free_simple_leaves`] under options that change what a free does.

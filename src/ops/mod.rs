@@ -35,7 +35,7 @@ pub use free::{
     free, free_anywhere, free_children, free_found, free_member, free_quick, free_shared, free_unready,
     set_destructor, set_finalizer,
 };
-pub use realloc::{realloc, resize_in_place};
+pub use realloc::{extend_found, realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_found, reference_locations, unlink};
 pub use reparent::{change_places, reparent, steal, steal_found};
 pub use reset::{reset, reset_quick, set_keep};

@@ -9,6 +9,7 @@ use crate::mem::here::Change;
 use crate::ops::MAX_SIZE;
 use crate::tree::chunk::{ANCHOR, DYING, LIMITED, MEMBER, REFERENCE};
 use crate::tree::pool::Origin;
+use crate::tree::sight::Found;
 use crate::tree::{Chunk, domain, limit, links, meter, refs, store};
 
 /// Shrinking by less than this keeps the block and the name.
@@ -90,6 +91,16 @@ pub unsafe fn realloc(chunk: Chunk, size: usize) -> Result<(Chunk, bool), AllocE
         Ok(moved) => Ok((moved, true)),
         Err(error) => insist(chunk, size, error),
     }
+}
+
+/// [`realloc`] of a chunk that was found just now, only if it is a member of a pool that grows where it stands, the short way. It
+/// went the long way all the same, as to its name. If it does not, nothing has happened.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn extend_found(chunk: Found, size: usize) -> bool {
+    size < MAX_SIZE && store::extend(chunk, size)
 }
 
 /// Goes on after the limits that are in the way have been asked, as long as they find room.

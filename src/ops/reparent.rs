@@ -63,15 +63,21 @@ pub unsafe fn steal_found(new_parent: Found, chunk: Found) -> bool {
     let (of_parent, of_chunk) = (new_parent.flags(), chunk.flags());
     let (new_parent, chunk) = (new_parent.chunk(), chunk.chunk());
     let Some(old_parent) = chunk.parent.get() else { return false };
-    if of_chunk != 0
+    // A member leaves its pool; else nobody has to know.
+    let leaves = of_chunk == MEMBER;
+    let special = if leaves { LIMITED | GUARDED } else { SPECIAL };
+    if of_chunk & !MEMBER != 0
         || of_parent & SPECIAL != 0
-        || old_parent.above_has(SPECIAL)
+        || old_parent.above_has(special)
         || chunk.child.is_some() && chunk.is_above(new_parent)
         || chunk == new_parent
     {
         return false;
     }
     let _change = Change::begin();
+    if leaves {
+        Origin::of_member(chunk).set_shared();
+    }
     links::bridge(chunk, old_parent);
     links::attach_unguarded(chunk, new_parent);
     true

@@ -20,12 +20,11 @@ use crate::mem::segment;
 use crate::mem::span::{NO_TAG, SpanRef};
 use crate::process::{self, MODE_MALLOC, TAG_FREED};
 
-/// Those of a chunk for which the short way of a check is. A member of a pool goes it where its block has the tag of its span.
-const CHECKED: u32 = FLAGS & !GUARDED;
-/// The same, of what is no member.
-const QUICK: u32 = CHECKED & !MEMBER;
+/// Those of a chunk for which the short way of a check is. A member of a pool goes it where its block has a span to itself, and
+/// so the same tag.
+const QUICK: u32 = FLAGS & !GUARDED;
 // So that there are no others is one compare with a small number.
-const _: () = assert!(CHECKED == 0x7f && QUICK == 0x3f);
+const _: () = assert!(QUICK == 0x7f);
 
 /// Where the tag and the name lie, seen from the payload.
 const TAG_AT: isize = offset_of!(Header, tag) as isize - HEADER as isize;
@@ -34,9 +33,9 @@ const NAME_AT: isize = offset_of!(Header, name) as isize - HEADER as isize;
 /// What lies before a payload: see [`Chunk::look`].
 #[derive(Clone, Copy, Debug)]
 pub enum Look {
-    /// A live chunk of the heap that threads do not share.
+    /// A live chunk that threads do not share, of the heap or of a block of a pool that has a span to itself.
     Plain(Found),
-    /// It may be a member of a pool.
+    /// It may be a member of another block of a pool.
     Member(Suspect),
     /// It may be a chunk of a shared context.
     Shared,
@@ -54,6 +53,12 @@ pub struct Found {
 }
 
 impl Found {
+    /// Whether it is a [plain member](Sight::plain_member).
+    #[inline(always)]
+    pub(crate) fn is_plain_member(self) -> bool {
+        self.flags == MEMBER && self.span.is_single()
+    }
+
     /// The chunk, and the span that it lies in: what can be handed on in registers.
     #[inline(always)]
     pub fn parts(self) -> (Chunk, SpanRef) {
@@ -105,14 +110,21 @@ impl Sight {
         self.found(0)
     }
 
+    /// A live member, without other flags, of a block of a pool that has a span to itself. `None` says nothing.
+    #[inline(always)]
+    pub fn plain_member(self) -> Option<Found> {
+        let Sight { chunk, differs, span } = self;
+        (differs == MEMBER && span.is_single()).then_some(Found { chunk, flags: differs, span })
+    }
+
     /// A live chunk whose children come from the heap, and count against no limit. `None` says nothing.
     #[inline(always)]
     pub fn plain_parent(self) -> Option<Found> {
         self.found(FLAGS & !NO_PLAIN_PARENT)
     }
 
-    /// Whether it is a live chunk of the heap that may have more to act on than what it gives back: children, or a side
-    /// record. No says nothing. A leaf without flags is taken for one.
+    /// Whether it is a live chunk that may have more to act on than what it gives back: children, or a side record. No says
+    /// nothing. A leaf without flags is taken for one, and so is a plain member.
     #[inline(always)]
     pub(crate) fn is_no_leaf(self) -> bool {
         self.found(QUICK & !(POOL | REFERENCE)).is_some()
@@ -123,7 +135,7 @@ impl Sight {
     fn suspect(self) -> Option<Suspect> {
         let Sight { chunk, differs, span } = self;
         let may_be = differs & MEMBER != 0 && chunk.ptr().addr() % SLICE >= HEADER;
-        may_be.then_some(Suspect { header: chunk.0, differs, span })
+        may_be.then_some(Suspect { header: chunk.0, span })
     }
 
     /// What it is, as far as the tags say it.
@@ -147,8 +159,6 @@ impl Sight {
 #[derive(Clone, Copy, Debug)]
 pub struct Suspect {
     pub(super) header: NonNull<Header>,
-    /// How its tag differs from that of the span.
-    pub(super) differs: u32,
     /// The head of the span that it lies in.
     pub(super) span: SpanRef,
 }
@@ -164,10 +174,7 @@ impl Suspect {
         unsafe {
             let (tag, at) = (header.as_ref().tag.peek(), header.addr().get());
             let may_be = tag & MEMBER != 0 && SpanRef::slice_of(at).tag() != NO_TAG;
-            may_be.then(|| {
-                let span = SpanRef::of(at);
-                Suspect { header, differs: tag ^ span.tag(), span }
-            })
+            may_be.then(|| Suspect { header, span: SpanRef::of(at) })
         }
     }
 }
@@ -212,10 +219,10 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_quick(payload: *const c_void) -> Option<Chunk> {
         // SAFETY: the caller's.
-        unsafe { Chunk::sight(payload) }?.found(CHECKED).map(Found::chunk)
+        unsafe { Chunk::find(payload) }.map(Found::chunk)
     }
 
-    /// [`check_quick`](Chunk::check_quick) of what is no member of a pool, with what was seen on the way.
+    /// [`check_quick`](Chunk::check_quick), with what was seen on the way.
     ///
     /// # Safety
     /// As for [`check`](Chunk::check).
@@ -243,7 +250,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn check_name(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let Some(found) = (unsafe { Chunk::find_short(payload, CHECKED) }) else { return false };
+        let Some(found) = (unsafe { Chunk::find_short(payload, QUICK) }) else { return false };
         // SAFETY: a chunk's.
         let has_it = unsafe { compare::is_at::<NAME_AT>(payload, name.addr()) } || {
             seldom();
@@ -259,7 +266,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn name_quick(payload: *const c_void) -> Option<*const c_char> {
         // SAFETY: the caller's.
-        unsafe { Chunk::find_short(payload, CHECKED) }?.chunk.name.given()
+        unsafe { Chunk::find_short(payload, QUICK) }?.chunk.name.given()
     }
 
     /// Whether `payload` is that of a member of a pool, which threads do not share, and `name` the very name that it was
@@ -282,7 +289,7 @@ impl Chunk {
     #[inline(always)]
     pub unsafe fn set_name_quick(payload: *const c_void, name: *const c_char) -> bool {
         // SAFETY: the caller's.
-        let found = unsafe { Chunk::find_short(payload, CHECKED & !SIDE) };
+        let found = unsafe { Chunk::find_short(payload, QUICK & !SIDE) };
         if let Some(found) = found {
             found.chunk.name.set(name);
         }

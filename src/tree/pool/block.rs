@@ -111,6 +111,16 @@ impl Block {
         unsafe { Block::around(member.address().addr().get()) }
     }
 
+    /// The block that has `span` to itself.
+    ///
+    /// # Safety
+    /// There is one.
+    #[inline(always)]
+    pub(super) unsafe fn of_span(span: SpanRef) -> &'static Block {
+        // SAFETY: blocks begin where their spans do.
+        unsafe { Block::filling(span.start()) }
+    }
+
     /// The block that `address` lies in.
     ///
     /// # Safety
@@ -134,28 +144,18 @@ impl Block {
     /// The member that `suspect` is, if it is one with no other flags than those of `allowed`, and its block.
     #[inline(always)]
     pub(in crate::tree) fn of_live_member(suspect: Suspect, allowed: u32) -> Option<(&'static Block, Chunk)> {
-        let Suspect { header, differs, span } = suspect;
-        // A span's tag has no flags. What is shared is turned down before its slot is looked for.
-        if differs & FLAGS & !allowed != MEMBER {
+        let Suspect { header, span } = suspect;
+        // SAFETY: the header lies in a slice in use, whose memory can all be read.
+        let tag = unsafe { header.as_ref() }.tag.peek();
+        // What is shared is turned down before its slot is looked for.
+        if tag & FLAGS & !allowed != MEMBER {
             return None;
         }
-        // SAFETY: the slice belongs to a span in use; what has the tag of its span and is a member lies in the block that
-        // this is.
-        let block = unsafe {
-            if differs & !allowed == MEMBER && span.is_single() {
-                Block::filling(span.start())
-            } else {
-                let block = Block::filling(span.slot_around(header.addr().get()));
-                let is_its = block.is_marked(span.tag()) && (differs ^ span.tag()) & !allowed == block.tag();
-                if !is_its {
-                    return None;
-                }
-                block
-            }
-        };
-        debug_assert!(block.is_marked(span.tag()));
+        // SAFETY: the slice belongs to a span in use.
+        let block = unsafe { Block::filling(span.slot_around(header.addr().get())) };
         // SAFETY: its tag is that of the members of its block.
-        Some((block, unsafe { Chunk::from_header(header) }))
+        (block.is_marked(span.tag()) && tag & !allowed == block.tag())
+            .then(|| (block, unsafe { Chunk::from_header(header) }))
     }
 
     /// The tag of the members of the block in the slot at `start` of a span with `span_tag`.
@@ -337,9 +337,9 @@ impl Block {
 
     /// No member in it is alive, and it waits to be used again: until then a pointer into it leads to what was
     /// freed at `location`. The calling thread owns `heap`.
-    pub(super) fn lay_by(&self, heap: HeapRef, is_shared: bool, location: *const c_char) {
+    pub(super) fn lay_by(&self, heap: HeapRef, location: *const c_char) {
         self.clear();
-        self.renew_tag(heap, is_shared);
+        self.renew_tag(heap);
         self.mark.set(TAG_FREED);
         self.freed_at.set(location);
     }
@@ -351,14 +351,12 @@ impl Block {
         self.join(first);
     }
 
-    /// Nothing in it is alive: members that come have another tag than those that were; so has the span, whose tag is returned,
-    /// if theirs is the same. In a block that `is_shared` it is not the same any more: other threads may be about to look at the
-    /// pool's chunk, which goes by the span's; and all members there were marked as shared, which no short way takes.
-    /// The calling thread owns `heap`.
-    pub(super) fn renew_tag(&self, heap: HeapRef, is_shared: bool) -> u32 {
+    /// No member in it is alive: those that come have another tag than those that were. So has the span, if it has the same:
+    /// what its tag is now. The calling thread owns `heap`.
+    pub(super) fn renew_tag(&self, heap: HeapRef) -> u32 {
         // SAFETY: a block lies in a span in use.
         let span = unsafe { SpanRef::of(ptr::from_ref(self).addr()) };
-        if !is_shared && self.tag.get() == span.tag() | MEMBER {
+        if self.tag.get() == span.tag() | MEMBER {
             heap.renew_tag(span);
             self.tag.set(span.tag() | MEMBER);
             self.mark.set(!span.tag());

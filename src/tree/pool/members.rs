@@ -9,44 +9,37 @@ use core::ptr::NonNull;
 
 use super::block::{BLOCK, Block, room_for};
 use super::growth::{ANNOUNCED_BLOCK_MAX, Growth};
-use super::{Origin, PoolRef, zone};
+use super::{Origin, PoolRef, Zone, zone};
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::lock::Held;
 use crate::tree::chunk::{Chunk, GUARDED};
-use crate::tree::sight::Suspect;
+use crate::tree::sight::{Found, Suspect};
 use crate::tree::{links, store};
 
 /// The largest room in a block: all of it lies in one segment, so that its members can be found.
 const BLOCK_ROOM_MAX: usize = USABLE_SLICES * SLICE - BLOCK;
 
-/// Room for a member, which has no header yet. Who else has the pool waits until this is dropped, and looks then.
+/// Room for a member, which has no header yet, and its tag. Who else has the pool waits until this is dropped, and looks then.
 pub(in crate::tree) struct Cut {
     pub(in crate::tree) at: NonNull<u8>,
-    /// The tag of the member.
     pub(in crate::tree) tag: u32,
-    _held: Option<Held<'static>>,
+    pub(super) _held: Option<Held<'static>>,
 }
 
 impl PoolRef {
-    /// Room for a member of `size` bytes, only from what is left of the newest block of the announced zone, and not for who
-    /// draws on the pool of a shared context from elsewhere. `None` says nothing.
+    /// Room for a member of `size` bytes, and its tag, only from what is left of the newest block of the announced zone, if only
+    /// one tree draws on the pool. `None` says nothing.
     #[inline(always)]
-    pub(in crate::tree) fn cut_ready(self, size: usize) -> Option<Cut> {
-        self.cut_ready_held(size, self.hold())
+    pub(in crate::tree) fn cut_ready(self, size: usize) -> Option<(NonNull<u8>, u32)> {
+        if self.is_shared() { None } else { self.cut_now(size) }
     }
 
-    /// [`cut_ready`](PoolRef::cut_ready), with the lock of the pool, if that is shared.
     #[inline(always)]
-    fn cut_ready_held(self, size: usize, held: Option<Held<'static>>) -> Option<Cut> {
-        // A member may have left the pool's domain.
-        if held.is_some() && self.home.get().is_some() {
-            return None;
-        }
+    fn cut_now(self, size: usize) -> Option<(NonNull<u8>, u32)> {
         let (at, tag) = self.announced.cut(room_for(size))?;
         self.tally.add(size);
         // SAFETY: room of a block is not at address 0.
-        let at = unsafe { NonNull::new_unchecked(at as *mut u8) };
-        Some(Cut { at, tag, _held: held })
+        Some((unsafe { NonNull::new_unchecked(at as *mut u8) }, tag))
     }
 
     /// Room for a member of `size` bytes, and its tag, from wherever the pool has it. There is no header yet, and nobody
@@ -160,41 +153,87 @@ impl PoolRef {
         let room = room_for(member.size());
         pool.tally.remove(member.size());
         member.stamp_freed(location);
-        if zone.put_back(block, member.address().addr().get(), room, location)
-            && (pool.orphaned.get() || !zone.is_tidy())
-        {
-            pool.zone_emptied(held, location);
+        zone.put_back(block, member.address().addr().get(), room, location);
+        pool.lost(zone, 1, held, location);
+    }
+
+    /// So many members of `zone`, whose room came back, are alive no more.
+    #[inline(always)]
+    pub(super) fn lost(
+        self,
+        zone: &Zone,
+        members: usize,
+        held: Option<Held<'static>>,
+        location: *const c_char,
+    ) {
+        if zone.lose(members) && (self.orphaned.get() || !zone.is_tidy()) {
+            self.zone_emptied(held, location);
         }
     }
 
-    /// The member that `suspect` is, if it is one with nothing that a free must act on and no children, and its block.
-    #[inline(always)]
-    fn plain_leaf(suspect: Suspect) -> Option<(&'static Block, Chunk)> {
-        Block::of_live_member(suspect, 0).filter(|(_, member)| member.child.is_none())
-    }
-
-    /// The member that `suspect` is, if it is one without flags, with room for a child of `size` bytes from its pool, and
-    /// that room's tag.
+    /// The member that `suspect` is, if it is one without flags, with room for a child of `size` bytes from its pool.
     #[inline]
-    pub(in crate::tree) fn cut_below(suspect: Suspect, size: usize) -> Option<(Chunk, NonNull<u8>, u32)> {
+    pub(in crate::tree) fn cut_below(suspect: Suspect, size: usize) -> Option<(Chunk, Cut)> {
         let (block, member) = Block::of_live_member(suspect, 0)?;
-        let (at, tag) = Origin::of_block(block).cut(size)?;
-        Some((member, at, tag))
+        Some((member, Origin::of_block(block).cut(size)?))
     }
 
-    /// [`cut_below`](PoolRef::cut_below), only if the room is at hand. `None` says nothing.
+    /// Room for a child of `size` bytes of `parent`, a [plain member](Found::is_plain_member), and its tag: as for
+    /// [`cut_ready`](PoolRef::cut_ready).
     #[inline(always)]
-    pub(in crate::tree) fn cut_ready_below(suspect: Suspect, size: usize) -> Option<(Chunk, Cut)> {
-        let (block, member) = Block::of_live_member(suspect, 0)?;
-        let held = block.hold();
-        Some((member, PoolRef(block.pool()).cut_ready_held(size, held)?))
+    pub(in crate::tree) fn cut_ready_below(parent: Found, size: usize) -> Option<(NonNull<u8>, u32)> {
+        PoolRef::unshared_of(parent)?.1.cut_now(size)
+    }
+
+    /// Makes `member`, a [plain one](Found::is_plain_member), `size` bytes long, if it is shorter, the last of its block, but not
+    /// the only one, there is room, and only one tree draws on the pool. Says whether it could; no says nothing.
+    #[inline(always)]
+    pub(in crate::tree) fn extend(member: Found, size: usize) -> bool {
+        let Some((block, pool)) = PoolRef::unshared_of(member) else { return false };
+        let (member, old) = (member.chunk, member.chunk.size());
+        let at = member.address().addr().get();
+        let is_last = at + room_for(old) == block.bump.get();
+        if size <= old || !is_last || pool.announced.live.get() == 1 || block.end.get() - at < room_for(size) {
+            return false;
+        }
+        block.bump.set(at + room_for(size));
+        pool.tally.resize(old, size);
+        member.size.set(size as u32);
+        true
+    }
+
+    /// The block of `member`, a [plain one](Found::is_plain_member), and its pool, if only one tree draws on that.
+    #[inline(always)]
+    fn unshared_of(member: Found) -> Option<(&'static Block, PoolRef)> {
+        debug_assert!(member.is_plain_member());
+        // SAFETY: the block has the span to itself.
+        let block = unsafe { Block::of_span(member.span) };
+        (!block.shared.get()).then(|| (block, PoolRef(block.pool())))
     }
 
     /// Frees the member that `suspect` is, if it is one with nothing to act on and no children, in a list without a
     /// guard. If not, nothing has happened.
     #[inline(always)]
     pub(in crate::tree) fn release_quick(suspect: Suspect, location: *const c_char) -> bool {
-        let Some((block, member)) = PoolRef::plain_leaf(suspect) else { return false };
+        match Block::of_live_member(suspect, 0) {
+            Some((block, member)) => PoolRef::release_from(block, member, location),
+            None => false,
+        }
+    }
+
+    /// The same for a [plain member](Found::is_plain_member).
+    #[inline(always)]
+    pub(in crate::tree) fn release_plain(member: Found, location: *const c_char) -> bool {
+        debug_assert!(member.is_plain_member());
+        // SAFETY: the block has the span to itself.
+        PoolRef::release_from(unsafe { Block::of_span(member.span) }, member.chunk, location)
+    }
+
+    #[inline(always)]
+    fn release_from(block: &Block, member: Chunk, location: *const c_char) -> bool {
+        if member.child.is_some() {
+            return false;
+        }
         if let Some(parent) = member.parent() {
             if parent.above_has(GUARDED) {
                 return false;
@@ -203,14 +242,5 @@ impl PoolRef {
         }
         PoolRef::put_back_into(block, member, location);
         true
-    }
-
-    /// The same for a member that is out of the tree but for its next sibling, which is returned.
-    #[inline(always)]
-    pub(in crate::tree) fn release_leaf(suspect: Suspect, location: *const c_char) -> Option<Option<Chunk>> {
-        let (block, member) = PoolRef::plain_leaf(suspect)?;
-        let next = member.next.get();
-        PoolRef::put_back_into(block, member, location);
-        Some(next)
     }
 }

@@ -7,10 +7,11 @@
 //! as one is there.
 
 use core::ffi::c_char;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use super::PoolRef;
 use super::block::Block;
+use super::members::Cut;
 use crate::mem::shared::Shared;
 use crate::tree::chunk::{Chunk, MEMBER};
 
@@ -65,11 +66,17 @@ impl Origin {
         }
     }
 
-    /// Room for a member of `size` bytes, and its tag, if only one tree draws on the pool, which threads do not share. There
-    /// is no header yet, and nobody looks before there is one.
+    /// Room for a member of `size` bytes, but not from the pool of a shared context for who draws on it from elsewhere.
     #[inline(always)]
-    pub(in crate::tree) fn cut(self, size: usize) -> Option<(NonNull<u8>, u32)> {
-        if self.0.shared.get() { None } else { PoolRef(self.0.pool()).cut_held(size) }
+    pub(in crate::tree) fn cut(self, size: usize) -> Option<Cut> {
+        let held = self.0.hold();
+        let pool = PoolRef(self.0.pool());
+        // A member may have left the pool's domain.
+        if held.is_some() && pool.home.get().is_some() {
+            return None;
+        }
+        let (at, tag) = pool.cut_held(size)?;
+        Some(Cut { at, tag, _held: held })
     }
 
     /// A new member of `size` bytes for a tree of the domain `shared`, not in the tree yet. A member may have left for

@@ -8,9 +8,10 @@ use super::{BLOCK, Block, PoolRef, Stats, for_each_block};
 use crate::tree::chunk::{Chunk, HEADER};
 
 impl PoolRef {
-    /// Forgets all members of a regular pool, but for `name`, if that is the first in its room. Says whether it
+    /// Forgets all members of a regular pool that threads do not share, but for `name`, if that is the first in its room. Says whether it
     /// could. They are out of the tree then.
     pub(crate) fn forget_members(self, name: Option<Chunk>, location: *const c_char) -> bool {
+        debug_assert!(self.home.get().is_none());
         let first = self.first();
         if name.is_some_and(|name| name.address().addr().get() != first.first()) {
             return false;
@@ -21,8 +22,8 @@ impl PoolRef {
         self.forget_bare();
         self.lay_by(self.announced.clear(), location);
         self.lay_by(self.overflow.clear_all(), location);
-        // Pointers to members that were lead to a tag that is not theirs.
-        self.chunk().retag(first.renew_tag(heap, self.home.get().is_some()));
+        // Pointers to members that were lead to a tag that is not theirs. Nobody else looks at the chunk meanwhile.
+        self.chunk().retag(first.renew_tag(heap));
         if let Some(name) = name {
             let room = room_for(name.size());
             name.retag(first.tag());
@@ -115,7 +116,7 @@ impl PoolRef {
             } else if let Some(heap) = heap
                 && first.saturating_add(spare) <= growth.keep
             {
-                head.lay_by(heap, self.home.get().is_some(), location);
+                head.lay_by(heap, location);
                 if let Some((_, last)) = kept {
                     last.next.set(Some(block));
                 }

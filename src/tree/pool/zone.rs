@@ -122,10 +122,9 @@ impl Zone {
         self.capacity.set(self.capacity.get() + head.capacity());
     }
 
-    /// Takes back the `room` bytes of a freed member at `at`, whose header says so. Says whether it was the last
-    /// alive.
+    /// Takes back the `room` bytes of a freed member at `at`, whose header says so. It is [lost](Zone::lose) after that.
     #[inline(always)]
-    pub(super) fn put_back(&self, block: &Block, at: usize, room: usize, location: *const c_char) -> bool {
+    pub(super) fn put_back(&self, block: &Block, at: usize, room: usize, location: *const c_char) {
         if at + room == block.bump.get() {
             block.bump.set(at);
         } else {
@@ -134,7 +133,12 @@ impl Zone {
                 self.keep(at, room, location);
             }
         }
-        let live = self.live.get() - 1;
+    }
+
+    /// So many members, whose room came back, are alive no more. Says whether they were the last.
+    #[inline(always)]
+    pub(super) fn lose(&self, members: usize) -> bool {
+        let live = self.live.get() - members;
         self.live.set(live);
         live == 0
     }

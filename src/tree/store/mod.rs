@@ -11,8 +11,8 @@ mod resize;
 pub(crate) use create::{chunk, pool_chunk, shared_chunk, shared_context, successor};
 pub use quick::Quick;
 pub(crate) use quick::{
-    goes_quickly, larger_child, member_child, pool_child, quick_child, quick_release, quick_release_member,
-    quick_root, ready_child, ready_member_child, ready_pool_child, ready_release, release_shared_leaf,
+    extend, goes_quickly, larger_child, member_child, pool_child, quick_child, quick_release, quick_release_member,
+    quick_root, ready_child, ready_pool_child, ready_release, release_plain_member, release_shared_leaf,
     shared_child, unready_child,
 };
 pub(crate) use release::{
@@ -29,6 +29,7 @@ use core::ptr::NonNull;
 
 use super::chunk::{Chunk, GUARDED};
 use super::pool::PoolRef;
+pub(crate) use super::pool::Fate;
 use crate::mem::give;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;

@@ -122,21 +122,28 @@ pub(crate) fn pool_child(parent: Chunk, size: usize, name: *const c_char) -> Opt
     if parent.has(LIMITED | GUARDED) {
         return None;
     }
-    let (at, tag) = Origin::serving(parent)?.cut(size)?;
+    let cut = Origin::serving(parent)?.cut(size)?;
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
+    Some(unsafe { Chunk::create_member(cut.at, cut.tag, size, parent, name) })
 }
 
-/// [`pool_child`] of a pool's chunk that has no other flag, only if the room is at hand. `None` says nothing.
+/// [`pool_child`] of a pool's chunk, or of a [plain member](Found::is_plain_member), only if the room is at hand, and only one tree
+/// draws on the pool. `None` says nothing.
 #[inline(always)]
-pub(crate) fn ready_pool_child(parent: Chunk, size: usize, name: *const c_char) -> Option<Chunk> {
-    if !goes_quickly(size) || !parent.has_only(POOL) {
+pub(crate) fn ready_pool_child(parent: Found, size: usize, name: *const c_char) -> Option<Chunk> {
+    if size > QUICK {
         return None;
     }
     let _change = Change::begin();
-    let cut = PoolRef::of_heap_chunk(parent).cut_ready(size)?;
+    let (at, tag) = if parent.is_plain_member() {
+        PoolRef::cut_ready_below(parent, size)?
+    } else if parent.flags == POOL && process::mode() & MODE_MALLOC == 0 {
+        PoolRef::of_heap_chunk(parent.chunk).cut_ready(size)?
+    } else {
+        return None;
+    };
     // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_member(cut.at, cut.tag, size, parent, name) })
+    Some(unsafe { Chunk::create_member(at, tag, size, parent.chunk, name) })
 }
 
 /// A new child of the chunk that `suspect` is, if that is a member of a pool without flags, and its pool has room. `None`
@@ -147,21 +154,21 @@ pub(crate) fn member_child(suspect: Suspect, size: usize, name: *const c_char) -
         return None;
     }
     let _change = Change::begin();
-    let (parent, at, tag) = PoolRef::cut_below(suspect, size)?;
-    // SAFETY: room for a member, taken just now.
-    Some(unsafe { Chunk::create_member(at, tag, size, parent, name) })
-}
-
-/// [`member_child`], only if the room is at hand. `None` says nothing.
-#[inline(always)]
-pub(crate) fn ready_member_child(suspect: Suspect, size: usize, name: *const c_char) -> Option<Chunk> {
-    if size > QUICK || process::mode() != 0 {
-        return None;
-    }
-    let _change = Change::begin();
-    let (parent, cut) = PoolRef::cut_ready_below(suspect, size)?;
+    let (parent, cut) = PoolRef::cut_below(suspect, size)?;
     // SAFETY: room for a member, taken just now.
     Some(unsafe { Chunk::create_member(cut.at, cut.tag, size, parent, name) })
+}
+
+/// Makes `member` `size` bytes long where it stands, if that is longer, it is a [plain member](Found::is_plain_member) and the
+/// last but not the only one of its block, with room behind it, and only one tree draws on the pool. Says whether it could;
+/// no says nothing.
+#[inline(always)]
+pub(crate) fn extend(member: Found, size: usize) -> bool {
+    if !member.is_plain_member() || member.chunk.is_called_pool() {
+        return false;
+    }
+    let _change = Change::begin();
+    PoolRef::extend(member, size)
 }
 
 /// A new child of `parent`, whose `shared` heap the calling thread has entered: the short way, with no pool and no limit.
@@ -232,7 +239,17 @@ pub(crate) fn release_shared_leaf(chunk: Chunk, location: *const c_char) -> bool
     true
 }
 
-/// [`ready_release`] for what may be a member of a pool.
+/// [`ready_release`] for a [plain member](Found::is_plain_member) of a pool.
+#[inline(always)]
+pub(crate) fn release_plain_member(member: Found, location: *const c_char) -> bool {
+    if !member.is_plain_member() || process::mode() != 0 {
+        return false;
+    }
+    let _change = Change::begin();
+    PoolRef::release_plain(member, location)
+}
+
+/// [`ready_release`] for what may be a member of a pool that shares its span with others.
 #[inline(always)]
 pub(crate) fn quick_release_member(suspect: Suspect, location: *const c_char) -> bool {
     if process::mode() != 0 {

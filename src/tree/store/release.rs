@@ -12,7 +12,7 @@ use crate::mem::segment;
 use crate::mem::span::SpanRef;
 use crate::process::{self, MODE_FILL};
 use crate::tree::chunk::{Chunk, DYING, GUARDED, Header, LIMITED, MEMBER, POOL, REFERENCE, SIDE};
-use crate::tree::pool::{PoolRef, bare};
+use crate::tree::pool::{Fate, PoolRef, Run, bare};
 use crate::tree::side::SideRef;
 use crate::tree::sight::{Found, Sight, Suspect};
 use crate::tree::{domain, limit, links, meter, refs};
@@ -24,6 +24,7 @@ const FEW: u32 = 8;
 /// so it is for a time in which no foreign code runs. The list is the caller's to mend.
 pub(crate) struct Leaves {
     bulk: Bulk,
+    run: Run,
 }
 
 /// How many plain leaves it is until one is given back with a look ahead. Apart from [`Leaves`], so that it stays in a
@@ -40,7 +41,7 @@ impl UntilLook {
 impl Leaves {
     #[inline(always)]
     pub(crate) fn new() -> Leaves {
-        Leaves { bulk: Bulk::new() }
+        Leaves { bulk: Bulk::new(), run: Run::new() }
     }
 
     /// What a link leads to.
@@ -64,22 +65,50 @@ impl Leaves {
         unsafe { self.bulk.give(span, leaf.address()) };
     }
 
-    /// Gives back a member of a pool that a link leads to, if it has nothing to act on and no children, and says what its
-    /// next sibling is. If not, nothing has happened.
-    #[inline(never)]
-    pub(crate) fn release_member(suspect: Suspect, location: *const c_char) -> Option<Option<Chunk>> {
-        PoolRef::release_leaf(suspect, location)
+    /// Gives back a plain member of a pool without children.
+    #[inline(always)]
+    pub(crate) fn release_plain_member(&mut self, leaf: Found, location: *const c_char) {
+        self.run.release_plain(leaf, location);
     }
 
-    /// [`release_member`](Leaves::release_member) of any other chunk. It may also be a reference, or a regular pool.
+    /// Gives back what may be a member of a pool that a link leads to.
     #[inline(never)]
-    pub(crate) fn release_other(leaf: Chunk, location: *const c_char) -> Option<Option<Chunk>> {
+    pub(crate) fn release_member(&mut self, suspect: Suspect, location: *const c_char) -> Fate {
+        self.run.release(suspect, location)
+    }
+
+    /// Gives back a plain chunk of the heap, or a plain member, that is out of the tree and has lost its last child. It may be
+    /// marked as dying.
+    #[inline]
+    pub(crate) fn release_emptied(&mut self, chunk: Chunk, location: *const c_char) {
+        if chunk.has(MEMBER) {
+            return self.run.release_member(chunk, location);
+        }
+        chunk.stamp_freed(location);
+        // SAFETY: a chunk that is no member starts at its slot, which lies in a span, and it is freed now.
+        unsafe {
+            let span = SpanRef::of(chunk.address().addr().get());
+            self.bulk.give(span, chunk.address());
+        }
+    }
+
+    /// The pools that members were given back to learn of it.
+    #[inline]
+    pub(crate) fn end_run(&mut self, location: *const c_char) {
+        self.run.end(location);
+    }
+
+    /// Gives back what a link leads to, if it has nothing to act on and no children, and is neither a plain chunk that the table
+    /// of heads knows nor such a member. It may also be a reference, or a regular pool. If not, nothing has happened.
+    #[inline(never)]
+    pub(crate) fn release_other(&mut self, leaf: Chunk, location: *const c_char) -> Fate {
+        self.run.end(location);
         let header = leaf.address().cast::<Header>();
         if !segment::covers(header.addr().get()) || !header.is_aligned() {
-            return None;
+            return Fate::Other;
         }
         if leaf.has_only(REFERENCE) {
-            return release_reference_leaf(leaf, location);
+            return release_reference_leaf(leaf, location).map_or(Fate::Other, Fate::Gone);
         }
         // A freed one, which the tag would tell, has no flags.
         if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.is_none() {
@@ -87,7 +116,7 @@ impl Leaves {
             leaf.stamp_freed(location);
             // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
             unsafe { give::give(leaf.address()) };
-            return Some(next);
+            return Fate::Gone(next);
         }
         if leaf.has_only(POOL)
             && leaf.verify().is_ok()
@@ -96,10 +125,13 @@ impl Leaves {
             let next = leaf.next.get();
             leaf.stamp_freed(location);
             pool.give_back(location);
-            return Some(next);
+            return Fate::Gone(next);
         }
         // SAFETY: aligned, and in a mapped segment.
-        PoolRef::release_leaf(unsafe { Suspect::in_segment(header) }?, location)
+        match unsafe { Suspect::in_segment(header) } {
+            Some(suspect) => self.run.release(suspect, location),
+            None => Fate::Other,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr::{self, null, null_mut};
 use tmempool::mem::span::SpanRef;
 use tmempool::ops;
-use tmempool::tree::chunk::Chunk;
+use tmempool::tree::chunk::{Chunk, MEMBER};
 use tmempool::tree::sight::{Found, Look, Sight, Suspect};
 
 use crate::pointer::{refused, with, with_context, with_slow};
@@ -56,7 +56,7 @@ pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_c
         match sight.look() {
             Look::Plain(parent) => {
                 let (parent, span) = parent.parts();
-                named_in_pool(parent, span, size, name)
+                named_in_pool(parent, size, name, span)
             }
             Look::Member(suspect) => named_below_member(context, size, name, suspect),
             Look::Shared | Look::Unknown => named_slow(context, size, name),
@@ -69,7 +69,7 @@ pub(crate) unsafe fn named(context: *const c_void, size: usize, name: *const c_c
 /// # Safety
 /// Contract.
 #[inline(never)]
-unsafe fn named_in_pool(parent: Chunk, span: SpanRef, size: usize, name: *const c_char) -> *mut c_void {
+unsafe fn named_in_pool(parent: Chunk, size: usize, name: *const c_char, span: SpanRef) -> *mut c_void {
     // SAFETY: contract; they are the parts of what was found.
     unsafe {
         match ops::alloc_in_pool(Found::of_parts(parent, span), size, name) {
@@ -295,9 +295,9 @@ pub(crate) unsafe fn resized(
         if size > 0 {
             // The context is not looked at: programs pass what is none.
             return match Chunk::find(ptr) {
-                Some(old) if ops::extend_found(old, size) => {
-                    old.chunk().set_name(name);
-                    ptr
+                Some(old) if old.flags() == MEMBER => {
+                    let (old, span) = old.parts();
+                    grown_member(old, size, name, span)
                 }
                 Some(old) => grown(old.chunk(), size, name),
                 None => grown_slow(ptr, size, name),
@@ -305,6 +305,22 @@ pub(crate) unsafe fn resized(
         }
         let _ = unlinked(context, ptr);
         null_mut()
+    }
+}
+
+/// [`grown`] of a member of a pool that was found just now.
+///
+/// # Safety
+/// Contract; `size` is not 0.
+#[inline(never)]
+unsafe fn grown_member(old: Chunk, size: usize, name: *const c_char, span: SpanRef) -> *mut c_void {
+    // SAFETY: contract; they are the parts of what was found.
+    unsafe {
+        if ops::extend_found(Found::of_parts(old, span), size) {
+            old.set_name(name);
+            return old.ptr();
+        }
+        grown(old, size, name)
     }
 }
 

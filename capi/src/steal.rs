@@ -50,6 +50,12 @@ unsafe fn steal_slow(new_ctx: *const c_void, ptr: *const c_void, location: *cons
     }
     // SAFETY: contract.
     unsafe {
+        if let Some(parent) = Chunk::find(new_ctx)
+            && let Some(chunk) = Chunk::find(ptr)
+            && ops::steal_found_member(parent, chunk)
+        {
+            return ptr.cast_mut();
+        }
         let stolen = with_three(new_ctx, null(), ptr, |parent, _, chunk| {
             let warns = ops::reference_count(chunk) > 0 && chunk.parent() != parent;
             (!warns).then(|| steal(parent, chunk))

@@ -92,10 +92,8 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 #[inline(always)]
 pub unsafe fn free_unready(found: Found, location: *const c_char) -> Result<(), FreeError> {
     let chunk = found.chunk();
-    if store::release_plain_member(found, location) {
-        Ok(())
-    } else if chunk.is_simple() {
-        free_simple_now(chunk, location)
+    if chunk.is_simple() {
+        free_simple_found(found, location)
     } else if may_have_destructor(chunk) {
         free_leaf_with_side(found, location)
     } else {
@@ -113,6 +111,16 @@ pub(super) fn free_it(chunk: Chunk, location: *const c_char) -> Result<(), FreeE
 fn free_simple_now(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let _change = Change::begin();
     free_simple(chunk, location)
+}
+
+/// [`free_simple_now`] of a chunk that was found just now, often a leaf in a pool.
+#[inline(never)]
+fn free_simple_found(found: Found, location: *const c_char) -> Result<(), FreeError> {
+    if store::release_plain_member(found, location) {
+        return Ok(());
+    }
+    let _change = Change::begin();
+    free_simple(found.chunk(), location)
 }
 
 /// [`free_simple_now`] in the middle of a change.

@@ -37,7 +37,7 @@ pub use free::{
 };
 pub use realloc::{extend_found, realloc, resize_in_place};
 pub use reference::{reference, reference_count, reference_found, reference_locations, unlink};
-pub use reparent::{change_places, reparent, steal, steal_found};
+pub use reparent::{change_places, reparent, steal, steal_found, steal_found_member};
 pub use reset::{reset, reset_quick, set_keep};
 pub(crate) use roots::{AUTOFREE, RETIRED, is_retired};
 pub use roots::{autofree_context, disable_null_tracking, enable_null_tracking, null_context};

@@ -63,23 +63,38 @@ pub unsafe fn steal_found(new_parent: Found, chunk: Found) -> bool {
     let (of_parent, of_chunk) = (new_parent.flags(), chunk.flags());
     let (new_parent, chunk) = (new_parent.chunk(), chunk.chunk());
     let Some(old_parent) = chunk.parent.get() else { return false };
-    // A member leaves its pool; else nobody has to know.
-    let leaves = of_chunk == MEMBER;
-    let special = if leaves { LIMITED | GUARDED } else { SPECIAL };
-    if of_chunk & !MEMBER != 0
+    if of_chunk != 0
         || of_parent & SPECIAL != 0
-        || old_parent.above_has(special)
+        || old_parent.above_has(SPECIAL)
         || chunk.child.is_some() && chunk.is_above(new_parent)
         || chunk == new_parent
     {
         return false;
     }
     let _change = Change::begin();
-    if leaves {
-        Origin::of_member(chunk).set_shared();
-    }
     links::bridge(chunk, old_parent);
     links::attach_unguarded(chunk, new_parent);
+    true
+}
+
+/// [`steal_found`] of a member of a pool that leaves it.
+///
+/// # Safety
+/// See the [module](super).
+#[inline(always)]
+pub unsafe fn steal_found_member(new_parent: Found, member: Found) -> bool {
+    if member.flags() != MEMBER || new_parent.flags() & SPECIAL != 0 {
+        return false;
+    }
+    let (new_parent, member) = (new_parent.chunk(), member.chunk());
+    let Some(old_parent) = member.parent.get() else { return false };
+    if old_parent.above_has(LIMITED | GUARDED) || member.child.is_some() && member.is_above(new_parent) {
+        return false;
+    }
+    let _change = Change::begin();
+    Origin::of_member(member).set_shared();
+    links::bridge(member, old_parent);
+    links::attach_unguarded(member, new_parent);
     true
 }
 

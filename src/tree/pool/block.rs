@@ -211,6 +211,12 @@ impl Block {
         }
     }
 
+    /// Where it begins, and how many bytes it has from there on.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        // SAFETY: the slot, or span, is the block's.
+        (ptr::from_ref(self).addr(), unsafe { store::bytes_of(NonNull::from_ref(self).cast()) })
+    }
+
     /// The record of its pool. Where the pool is shared, only with its lock: an orphan's may move.
     #[inline(always)]
     pub(super) fn pool(&self) -> NonNull<Pool> {

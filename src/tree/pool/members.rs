@@ -149,7 +149,7 @@ impl PoolRef {
     fn put_back_into(block: &Block, member: Chunk, location: *const c_char) {
         let held = block.hold();
         let pool = PoolRef(block.pool());
-        let zone = pool.zone(block);
+        let zone = pool.zone_of(block);
         let room = room_for(member.size());
         pool.tally.remove(member.size());
         member.stamp_freed(location);

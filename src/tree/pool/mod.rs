@@ -243,8 +243,12 @@ impl PoolRef {
         unsafe { self.first_block().as_ref() }
     }
 
-    fn zone(&self, block: &Block) -> &Zone {
-        if block.overflow.get() { &self.overflow } else { &self.announced }
+    /// The zone that `block` is in. Of a pool that is shared, for as long as its lock is held.
+    #[inline(always)]
+    fn zone_of(self, block: &Block) -> &'static Zone {
+        // SAFETY: as in `deref`.
+        let pool = unsafe { self.0.as_ref() };
+        if block.overflow.get() { &pool.overflow } else { &pool.announced }
     }
 
     /// The pool's own chunk, which has been freed if the pool is orphaned.

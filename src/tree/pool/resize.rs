@@ -15,7 +15,7 @@ impl PoolRef {
         if new > old {
             self.close_window();
         }
-        let done = new == old || self.zone(block).resize(block, member.address().addr().get(), old, new);
+        let done = new == old || self.zone_of(block).resize(block, member.address().addr().get(), old, new);
         if done {
             self.tally.resize(member.size(), size);
             member.size.set(size as u32);

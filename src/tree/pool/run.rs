@@ -5,10 +5,10 @@
 //! [ends](Run::end) it before.
 
 use core::ffi::c_char;
-use core::ptr;
 
 use super::block::{Block, room_for};
 use super::{PoolRef, Zone};
+use crate::hint::seldom;
 use crate::mem::lock::Held;
 use crate::tree::chunk::Chunk;
 use crate::tree::sight::{Found, Suspect};
@@ -17,15 +17,22 @@ use crate::tree::sight::{Found, Suspect};
 const MOST: usize = 256;
 
 /// See the module.
-pub(in crate::tree) struct Run(Option<Open>);
+pub(in crate::tree) struct Run {
+    /// Where the block lies whose members they are, and how long it is; 0 where there is none, or is to be none.
+    start: usize,
+    length: usize,
+    open: Option<Open>,
+}
 
 /// Members of one block.
 struct Open {
     block: &'static Block,
-    _held: Option<Held<'static>>,
+    zone: &'static Zone,
     pool: PoolRef,
-    /// How many there were, and the bytes of their payloads.
-    members: usize,
+    held: Option<Held<'static>>,
+    /// How many more there may be.
+    left: usize,
+    /// Bytes of their payloads.
     bytes: usize,
 }
 
@@ -41,7 +48,7 @@ pub(crate) enum Fate {
 
 impl Run {
     pub(in crate::tree) const fn new() -> Run {
-        Run(None)
+        Run { start: 0, length: 0, open: None }
     }
 
     /// Gives back the member that `suspect` is, which is out of the tree but for its next sibling, if it has nothing to act on
@@ -53,63 +60,67 @@ impl Run {
             return Fate::Parent;
         }
         let next = member.next.get();
-        self.give(block, member, location);
+        self.give(member, || block, location);
         Fate::Gone(next)
     }
 
-    /// Gives back `member`, a [plain one](crate::tree::sight::Sight::plain_member), which is out of the tree and has no children.
+    /// Gives back `member`, a [plain one](Found::is_plain_member), which is out of the tree and has no children.
     #[inline(always)]
     pub(in crate::tree) fn release_plain(&mut self, member: Found, location: *const c_char) {
         // SAFETY: it lies in a block that has the span to itself.
-        self.give(unsafe { Block::of_span(member.span) }, member.chunk, location);
+        self.give(member.chunk, || unsafe { Block::of_span(member.span) }, location);
     }
 
     /// Gives back `member`, which is out of the tree and has nothing to act on.
     #[inline]
     pub(in crate::tree) fn release_member(&mut self, member: Chunk, location: *const c_char) {
-        self.give(Block::of_member(member), member, location);
+        self.give(member, || Block::of_member(member), location);
     }
 
+    /// Gives back `member`, which lies in the block that `find` finds.
     #[inline(always)]
-    fn give(&mut self, block: &'static Block, member: Chunk, location: *const c_char) {
-        let is_its = |open: &&mut Open| ptr::eq(open.block, block) && open.members < MOST;
-        let open = match self.0.as_mut().filter(is_its) {
-            Some(open) => open,
-            None => self.open(block, location),
-        };
-        open.members += 1;
-        open.bytes += member.size();
-        let (at, room) = (member.address().addr().get(), room_for(member.size()));
+    fn give(&mut self, member: Chunk, find: impl FnOnce() -> &'static Block, location: *const c_char) {
+        let at = member.address().addr().get();
+        if at.wrapping_sub(self.start) >= self.length {
+            seldom();
+            self.begin(find(), location);
+        }
+        // SAFETY: where there is a length, it is open.
+        let open = unsafe { self.open.as_mut().unwrap_unchecked() };
+        let size = member.size();
         member.stamp_freed(location);
-        open.zone().put_back(block, at, room, location);
+        open.zone.put_back(open.block, at, room_for(size), location);
+        open.bytes += size;
+        open.left -= 1;
+        if open.left == 0 {
+            self.end(location);
+        }
     }
 
     #[inline(never)]
-    fn open(&mut self, block: &'static Block, location: *const c_char) -> &mut Open {
+    fn begin(&mut self, block: &'static Block, location: *const c_char) {
         self.end(location);
         let held = block.hold();
         let pool = PoolRef(block.pool());
-        self.0.insert(Open { block, _held: held, pool, members: 0, bytes: 0 })
+        let zone = pool.zone_of(block);
+        (self.start, self.length) = block.extent();
+        self.open = Some(Open { block, zone, pool, held, left: MOST, bytes: 0 });
     }
 
     /// The pool learns of what it got back.
-    #[inline]
+    #[inline(always)]
     pub(in crate::tree) fn end(&mut self, location: *const c_char) {
-        if let Some(open) = self.0.take() {
-            open.end(location);
+        if self.length != 0 {
+            self.end_now(location);
         }
-    }
-}
-
-impl Open {
-    fn zone(&self) -> &Zone {
-        self.pool.zone(self.block)
     }
 
     #[inline(never)]
-    fn end(self, location: *const c_char) {
-        let Open { block, _held: held, pool, members, bytes } = self;
-        pool.tally.remove(bytes);
-        pool.lost(pool.zone(block), members, held, location);
+    fn end_now(&mut self, location: *const c_char) {
+        self.length = 0;
+        if let Some(Open { zone, pool, held, left, bytes, .. }) = self.open.take() {
+            pool.tally.remove(bytes);
+            pool.lost(zone, MOST - left, held, location);
+        }
     }
 }

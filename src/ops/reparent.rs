@@ -5,7 +5,7 @@ use crate::error::StealError;
 use crate::mem::here::Change;
 use crate::tree::chunk::{ANCHOR, DYING, GUARDED, LIMITED, MEMBER, POOL};
 use crate::tree::limit::Moving;
-use crate::tree::pool::Origin;
+use crate::tree::pool::{Origin, PoolRef};
 use crate::tree::sight::Found;
 use crate::tree::{Chunk, domain, links, refs};
 
@@ -92,7 +92,7 @@ pub unsafe fn steal_found_member(new_parent: Found, member: Found) -> bool {
         return false;
     }
     let _change = Change::begin();
-    Origin::of_member(member).set_shared();
+    Origin::of_member(member).let_go(Some(new_parent));
     links::bridge(member, old_parent);
     links::attach_unguarded(member, new_parent);
     true
@@ -227,6 +227,9 @@ fn relink_special(chunk: Chunk, to: Option<Chunk>) {
 
 /// Pools are told, and limits if it is `counted`.
 fn relink_within_rules(chunk: Chunk, to: Option<Chunk>, counted: bool) {
+    if let Some(pool) = PoolRef::of_chunk(chunk) {
+        pool.move_chunk();
+    }
     let home = chunk.has(MEMBER).then(|| Origin::of_member(chunk));
     let target = to.and_then(Origin::serving);
     let stays = match (home, target) {
@@ -235,7 +238,7 @@ fn relink_within_rules(chunk: Chunk, to: Option<Chunk>, counted: bool) {
     };
     if !stays {
         if let Some(home) = home {
-            home.set_shared();
+            home.let_go(to);
         }
         if let Some(target) = target {
             target.set_irregular();

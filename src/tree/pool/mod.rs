@@ -19,8 +19,8 @@
 //! none has anything that a free must act on (side record, reference, limit). A regular pool is
 //! freed by giving its blocks back: its members need not be visited.
 //!
-//! A pool is used by whoever owns the tree it lies in, without a lock, until a member is moved out of
-//! that tree: from then on, trees of two threads may draw on it, and it takes a lock (`origin.rs`). If its own chunk is
+//! A pool is used by whoever owns the tree it lies in, without a lock, until a member is moved to where it may come to be in
+//! another tree: from then on, trees of two threads may draw on it, and it takes a lock (`origin.rs`). If its own chunk is
 //! freed while members live on elsewhere, it is an *orphan* (`orphan.rs`).
 
 pub(crate) mod bare;
@@ -57,7 +57,7 @@ use tally::Tally;
 use window::Window;
 use zone::Zone;
 
-use super::chunk::{Chunk, HEADER, POOL};
+use super::chunk::{Chunk, GUARDED, HEADER, POOL};
 use super::store;
 use crate::mem::geometry::{SLICE, USABLE_SLICES};
 use crate::mem::heap::HeapRef;
@@ -73,6 +73,8 @@ pub struct Pool {
     irregular: Cell<bool>,
     /// Its own chunk has been freed; the pool goes with the last member.
     orphaned: Cell<bool>,
+    /// A member is, or was, a child of the parent of its own chunk: see `origin`.
+    has_beside: Cell<bool>,
     /// Its window was opened ahead, and is open: nothing but bare bytes from there has been taken since.
     ahead: Cell<bool>,
     /// Bytes of announced room that have no block yet.
@@ -146,6 +148,7 @@ impl PoolRef {
                 irregular: Cell::new(false),
                 home: Cell::new(home),
                 orphaned: Cell::new(false),
+                has_beside: Cell::new(false),
                 ahead: Cell::new(false),
                 announced_room: Cell::new(room),
                 promised: Cell::new((room - in_first) as u32),
@@ -196,8 +199,27 @@ impl PoolRef {
         !self.irregular.get()
     }
 
-    /// A member leaves the tree that the pool lies in. The first to do so is still in the only tree that
-    /// draws on the pool; those to come only read what is set here.
+    /// A member goes to `to`, where the pool does not serve. The first to leave the tree that the pool lies in is still in the
+    /// only one that draws on the pool; those to come only read what is set here.
+    fn let_go(self, to: Option<Chunk>) {
+        let stays_beside = !self.orphaned.get()
+            && self.home.get().is_none()
+            && to.is_some_and(|to| self.chunk().parent() == Some(to) && !to.above_has(GUARDED));
+        if stays_beside {
+            self.set_irregular();
+            self.has_beside.set(true);
+        } else {
+            self.set_shared();
+        }
+    }
+
+    /// The pool's own chunk goes to another parent.
+    pub(crate) fn move_chunk(self) {
+        if self.has_beside.get() {
+            self.set_shared();
+        }
+    }
+
     fn set_shared(self) {
         self.set_irregular();
         if !self.is_shared() {

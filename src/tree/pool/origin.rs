@@ -5,6 +5,11 @@
 //! lock is held, and which record that is, neither: that of an orphan may move (`orphan.rs`). So each block says whether the
 //! pool is shared, and which lock is its. That it is shared is said before a member gets to another thread, and stays as long
 //! as one is there.
+//!
+//! The members of a pool that is not shared are children of its chunk, of other members, or of the parent of its chunk: these
+//! are *beside* it. All of them are in one tree then, as long as nobody moves the chunk, or a member that is beside it: who does
+//! that says first that the pool is shared. When a function is through with its work, and frees the pool that it did it in,
+//! what it steals for its caller is beside the pool, most often.
 
 use core::ffi::c_char;
 use core::ptr;
@@ -58,11 +63,10 @@ impl Origin {
         }
     }
 
-    /// A member leaves the tree that the pool lies in. The first to do so is still in the only tree that
-    /// draws on the pool; those to come only read what is said then.
-    pub(crate) fn set_shared(self) {
+    /// A member goes to `to`, below which the pool does not serve.
+    pub(crate) fn let_go(self, to: Option<Chunk>) {
         if !self.0.shared.get() {
-            PoolRef(self.0.pool()).set_shared();
+            PoolRef(self.0.pool()).let_go(to);
         }
     }
 

@@ -41,6 +41,7 @@ impl PoolRef {
         let _held = self.hold();
         if self.members() == 0 {
             self.irregular.set(false);
+            self.has_beside.set(false);
             self.mark_shared(false);
         }
     }

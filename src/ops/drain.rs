@@ -50,7 +50,7 @@ pub(super) fn drain(
     let mut at = from;
     loop {
         if at.child.is_some() {
-            at = free_leaves(at, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
+            at = free_leaves(at, top, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
         }
         match at.child.get() {
             Some(child) => {
@@ -177,6 +177,7 @@ fn descend_from_there(
         return false;
     }
     depart(child, parent);
+    child.drop_idle_side();
     true
 }
 

@@ -333,7 +333,7 @@ fn finish(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result
 /// that are leaves, for which no foreign code runs: then nothing need be marked.
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let at = free_leaves(chunk, location, ptr::null(), None).map_err(FreeError::Corrupt)?;
+    let at = free_leaves(chunk, chunk, location, ptr::null(), None).map_err(FreeError::Corrupt)?;
     if at == chunk && chunk.child.is_none() {
         store::release(chunk, location);
         return Ok(());
@@ -376,7 +376,7 @@ fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeE
     let mut inner = Inner::default();
     loop {
         let name = chunk.name().cast::<c_void>();
-        let at = free_leaves(chunk, location, name, held).map_err(FreeError::Corrupt)?;
+        let at = free_leaves(chunk, chunk, location, name, held).map_err(FreeError::Corrupt)?;
         if at != chunk {
             let child = below(chunk, at);
             drain(child, at, location, None, held)?;

@@ -24,21 +24,22 @@ use crate::tree::sight::{Found, Look};
 use crate::tree::store::{Fate, Leaves, UntilLook};
 use crate::tree::{Chunk, store};
 
-/// Frees what lies below `at` in the order of a free, up to the first chunk with something to act on, or a child of `at` with the
-/// payload `but`; verifies that one. Says whose first child it is: that of `at`, or of a chunk below, which is on its way out
-/// then, and leads back up to `at`. In a shared context, others are let in now and then.
+/// Frees what lies below `top` in the order of a free, from `at` on, which is `top` or has set out from there: up to the first
+/// chunk with something to act on, or a child of `top` with the payload `but`; verifies that one. Says whose first child it is:
+/// that of `top`, or of a chunk that has set out. In a shared context, others are let in now and then.
 #[inline(always)]
 pub(super) fn free_leaves(
     at: Chunk,
+    top: Chunk,
     location: *const c_char,
     but: *const c_void,
     held: Option<Shared>,
 ) -> Result<Chunk, Fault> {
     match held {
-        None => free_simple_leaves(at, location, but, usize::MAX),
+        None => free_simple_leaves(at, top, location, but, usize::MAX),
         Some(held) => {
             let_others_in(held);
-            free_simple_leaves(at, location, but, LEAVES_IN_ONE_GO)
+            free_simple_leaves(at, top, location, but, LEAVES_IN_ONE_GO)
         }
     }
 }
@@ -49,22 +50,23 @@ const LEAVES_IN_ONE_GO: usize = 1000;
 /// [`free_leaves`], at most `most` of them, if they are shared. No foreign code runs, so a list is mended once, at the end.
 #[inline(always)]
 fn free_simple_leaves(
+    mut at: Chunk,
     top: Chunk,
     location: *const c_char,
     but: *const c_void,
     most: usize,
 ) -> Result<Chunk, Fault> {
     if process::mode() != 0 {
-        return free_leaves_in_mode(top, location, but, most).map(|()| top);
+        return free_leaves_in_mode(at, location, but, most).map(|()| at);
     }
-    let (mut at, mut spared) = (top, but);
+    let mut spared = if at == top { but } else { ptr::null() };
     let mut next = at.child.get();
     let mut verified = Ok(());
     let (mut leaves, mut until_look) = (Leaves::new(), UntilLook::new());
     let mut others = 0_usize;
     loop {
         let Some(child) = next else {
-            if at == top {
+            if at == top || !at.is_simply_dying() {
                 break;
             }
             // Where it leads back to: see `set_out`.

@@ -380,6 +380,12 @@ impl Chunk {
         self.tag.get() & FLAGS & !MEMBER == 0
     }
 
+    /// Whether it would be simple, were it not being freed.
+    #[inline(always)]
+    pub(crate) fn is_simply_dying(self) -> bool {
+        self.tag.get() & FLAGS & !MEMBER == DYING
+    }
+
     #[inline(always)]
     pub(crate) fn set_flags(self, flags: u32) {
         self.tag.set(self.tag.get() | flags);

@@ -10,7 +10,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::chunk::{Chunk, MEMBER, SIDE};
+use super::chunk::{Chunk, DYING, MEMBER, SIDE};
 use super::meter::{self, Meter};
 use super::pool::Origin;
 use super::refs::Reference;
@@ -130,6 +130,16 @@ impl Side {
         self.name.store(name.cast_mut(), Relaxed);
     }
 
+    /// Whether it has nothing but a name.
+    fn is_idle(&self) -> bool {
+        self.handle.get() == 0
+            && self.running.get() == Running::No
+            && self.destructor.get().is_none()
+            && self.finalizer.get().is_none()
+            && self.references.get().is_none()
+            && self.meter.get().is_none()
+    }
+
     /// The shared heap that guards the chunk, which is guarded, if it is not the one that it lies in.
     pub(super) fn shared(&self) -> Option<Shared> {
         HeapRef::from_raw(self.shared.load(Acquire)).and_then(Shared::of)
@@ -201,6 +211,17 @@ impl Chunk {
             unsafe { store::give_raw(side.address()) };
             self.clear_flags(SIDE);
             self.name.set(name);
+        }
+    }
+
+    /// Takes the side record away from a dying chunk that nobody shares, if there is nothing in it but a name.
+    #[inline]
+    pub(crate) fn drop_idle_side(self) {
+        if self.flags() & !(MEMBER | DYING) == SIDE
+            && let Some(side) = self.side()
+            && side.is_idle()
+        {
+            self.drop_side();
         }
     }
 

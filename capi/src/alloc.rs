@@ -171,30 +171,51 @@ pub unsafe extern "C" fn _talloc_zero(ctx: *const c_void, size: usize, name: *co
 pub(crate) unsafe fn zeroed(ctx: *const c_void, size: usize, name: *const c_char) -> *mut c_void {
     // SAFETY: contract; the new chunk has `size` bytes.
     unsafe {
-        let parent = Chunk::sight(ctx).and_then(Sight::plain_parent);
-        match parent.and_then(|parent| ops::alloc_found(parent, size, name)) {
-            Some(chunk) => {
-                chunk.ptr().cast::<u8>().write_bytes(0, size);
-                chunk.ptr()
+        let Some(sight) = Chunk::sight(ctx) else { return zeroed_slow(ctx, size, name) };
+        if let Some(chunk) = sight.plain_parent().and_then(|parent| ops::alloc_found(parent, size, name)) {
+            chunk.ptr().cast::<u8>().write_bytes(0, size);
+            return chunk.ptr();
+        }
+        match sight.look() {
+            Look::Plain(parent) => {
+                let (parent, span) = parent.parts();
+                zeroed_in_pool(parent, size, name, span)
             }
-            None => zeroed_slow(ctx, size, name),
+            _ => zeroed_slow(ctx, size, name),
         }
     }
 }
 
-/// [`named`], only if it comes from the room at hand of a pool that threads do not share, of which `ctx` is a member, or
-/// that it is. `None` says nothing.
+/// [`zeroed`] for a parent that has been checked, which may be a pool, or a member of one.
 ///
 /// # Safety
 /// Contract.
 #[inline(never)]
+unsafe fn zeroed_in_pool(parent: Chunk, size: usize, name: *const c_char, span: SpanRef) -> *mut c_void {
+    // SAFETY: contract; they are the parts of what was found; the new chunk has `size` bytes.
+    unsafe {
+        match ops::alloc_in_pool(Found::of_parts(parent, span), size, name) {
+            Some(chunk) => {
+                chunk.ptr().cast::<u8>().write_bytes(0, size);
+                chunk.ptr()
+            }
+            None => zeroed_slow(parent.ptr(), size, name),
+        }
+    }
+}
+
+/// [`named`], only if it comes from the pool of which `ctx` is a member, in a block that shares its span with others, and threads
+/// do not share it. `None` says nothing.
+///
+/// # Safety
+/// Contract.
+#[inline(always)]
 pub(crate) unsafe fn in_pool_of(ctx: *const c_void, size: usize, name: *const c_char) -> Option<Chunk> {
     // SAFETY: contract.
     unsafe {
         match Chunk::look(ctx) {
             Look::Member(suspect) => ops::alloc_below_member(suspect, size, name),
-            Look::Plain(parent) => ops::alloc_in_pool(parent, size, name),
-            Look::Shared | Look::Unknown => None,
+            _ => None,
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, null_mut};
+use tmempool::mem::span::SpanRef;
 use tmempool::ops;
 use tmempool::tree::Chunk;
-use tmempool::tree::sight::Sight;
+use tmempool::tree::sight::{Found, Look};
 
 use crate::alloc::in_pool_of;
 use crate::pointer::{refused, with, with_context};
@@ -136,9 +137,39 @@ pub(crate) unsafe fn fresh(
 ) -> *mut c_char {
     // SAFETY: contract.
     unsafe {
-        match Chunk::sight(parent).and_then(Sight::plain_parent) {
-            Some(parent) => fresh_below(Some(parent.chunk()), length, fill),
-            None => fresh_slow(parent, length, fill),
+        let Some(sight) = Chunk::sight(parent) else { return fresh_slow(parent, length, fill) };
+        if let Some(parent) = sight.plain_parent() {
+            return fresh_below(Some(parent.chunk()), length, fill);
+        }
+        match sight.look() {
+            Look::Plain(parent) => {
+                let (parent, span) = parent.parts();
+                fresh_in_pool(parent, length, fill, span)
+            }
+            _ => fresh_slow(parent, length, fill),
+        }
+    }
+}
+
+/// [`fresh`] under what has been checked, which may be a pool, or a member of one.
+///
+/// # Safety
+/// As for [`fresh`].
+#[inline(never)]
+unsafe fn fresh_in_pool(
+    parent: Chunk,
+    length: usize,
+    fill: impl FnOnce(*mut c_char),
+    span: SpanRef,
+) -> *mut c_char {
+    // SAFETY: contract; they are the parts of what was found; the payload has `length + 1` bytes.
+    unsafe {
+        match ops::alloc_in_pool(Found::of_parts(parent, span), length + 1, ptr::null()) {
+            Some(chunk) => {
+                fill(chunk.ptr().cast());
+                finished(chunk, length)
+            }
+            None => fresh_below(Some(parent), length, fill),
         }
     }
 }

@@ -197,7 +197,7 @@ impl PoolRef {
             return false;
         }
         block.bump.set(at + room_for(size));
-        pool.tally.resize(old, size);
+        pool.tally.grow(size - old);
         member.size.set(size as u32);
         true
     }

@@ -76,6 +76,12 @@ impl Tally {
         self.returned.set(self.returned.get() + size);
     }
 
+    /// A member is longer by so many bytes.
+    #[inline(always)]
+    pub(super) fn grow(&self, bytes: usize) {
+        self.total.set(self.total.get() + bytes);
+    }
+
     /// A member of `old` bytes has `new`.
     pub(super) fn resize(&self, old: usize, new: usize) {
         self.look();

@@ -7,15 +7,17 @@
 use core::ffi::c_char;
 use core::ptr;
 
-use super::begin::{Refusal, begin, begin_again, begin_from_there};
+use super::begin::{Refusal, after_destructor, begin, begin_again, begin_from_there, call_destructor};
 use super::dying::{self, Root};
 use super::entry::{Gained, enter_surely};
-use super::leaves::{Stop, free_leaves, free_leaves_with_destructors, may_have_destructor};
+use super::leaves::{Stop, free_leaves, free_leaves_with_destructors, may_have_destructor, side_of_plain};
 use super::{reparent, roots};
 use crate::error::FreeError;
+use crate::hint::seldom;
 use crate::mem::here;
 use crate::mem::shared::Shared;
 use crate::tree::chunk::{ANCHOR, GUARDED, REFERENCE};
+use crate::tree::side::SideRef;
 use crate::tree::{Chunk, domain, links, refs, store};
 
 /// Frees all below `chunk`, which has left its parent's list. The calling thread is in `held` and in nothing else.
@@ -144,8 +146,35 @@ fn descend(
         depart(child, parent);
         return true;
     }
+    if held.is_none()
+        && let Some(side) = side_of_plain(child)
+    {
+        return descend_with_destructor(child, side, parent, location, root);
+    }
     let begun = begin(child, location, root, held);
     descend_from_there(child, parent, begun, location, root, held)
+}
+
+/// [`descend`] to what has a side record and, but for children and perhaps a destructor, nothing else to act on.
+fn descend_with_destructor(
+    child: Chunk,
+    side: SideRef,
+    parent: Chunk,
+    location: *const c_char,
+    root: Option<&Root>,
+) -> bool {
+    if let Some(destructor) = side.destructor.take() {
+        let verdict = here::outside(|| call_destructor(child, side, destructor, root, None));
+        let ran = after_destructor(child, side, destructor, verdict, None, None);
+        if !matches!(ran, Ok(None)) || side_of_plain(child).is_none() {
+            seldom();
+            let begun = begin_from_there(child, ran, root, None);
+            return descend_from_there(child, parent, begun, location, root, None);
+        }
+    }
+    depart(child, parent);
+    child.drop_idle_side();
+    true
 }
 
 /// [`descend`] to what is not simple, from where the first half of its free has `begun`.

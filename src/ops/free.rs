@@ -12,7 +12,7 @@ use crate::error::{AllocError, Fault, FreeError};
 use crate::hint::seldom;
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
-use crate::tree::chunk::DYING;
+use crate::tree::chunk::{DYING, POOL};
 use crate::tree::side::Running;
 use crate::tree::sight::{Found, Suspect};
 use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
@@ -258,6 +258,10 @@ fn finish_from_there(
 fn free_slow(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
     if store::release_shared_leaf(chunk, location) || store::release_plain_pool(chunk, location) {
         return Ok(());
+    }
+    if chunk.has_only(POOL) {
+        // Nobody else has a say.
+        return finish(chunk, location, None);
     }
     if chunk.has(DYING) {
         // It is on its way out already; or its children are, and it must wait for them.

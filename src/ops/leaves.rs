@@ -18,7 +18,7 @@ use crate::hint::seldom;
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
 use crate::process;
-use crate::tree::chunk::SIDE;
+use crate::tree::chunk::{MEMBER, SIDE};
 use crate::tree::side::{Running, SideRef};
 use crate::tree::sight::{Found, Look};
 use crate::tree::store::{Fate, Leaves, UntilLook};
@@ -230,11 +230,11 @@ pub(super) fn side_of_plain(chunk: Chunk) -> Option<SideRef> {
     chunk.side().filter(|&side| is_bare(side) && side.running.get() == Running::No)
 }
 
-/// Whether the chunk has a side record, no other flag, and no children. Nobody shares it.
+/// Whether the chunk has a side record and no children, and is at most a member of a pool beside that. Nobody shares it.
 #[inline(always)]
 fn is_leaf(chunk: Chunk) -> bool {
     // A chunk that is not shared any more has been taken from there with all that was done to it.
-    chunk.see_flags() == SIDE && chunk.child.is_none()
+    may_have_destructor(chunk) && chunk.child.is_none()
 }
 
 /// Whether there are no references, and there is no finalizer.
@@ -246,7 +246,7 @@ fn is_bare(side: SideRef) -> bool {
 /// Whether `child`, which lives, is worth a try of [`free_with_destructor`].
 #[inline(always)]
 pub(super) fn may_have_destructor(child: Chunk) -> bool {
-    child.see_flags() == SIDE
+    child.see_flags() & !MEMBER == SIDE
 }
 
 /// Where [`free_leaves_with_destructors`] has stopped.

@@ -224,6 +224,12 @@ impl PoolRef {
         Some((zone, block))
     }
 
+    /// Whether there may be bare bytes.
+    #[inline]
+    pub(super) fn has_bare(self) -> bool {
+        self.bare.get().is_some() || self.tally.bare().1 != 0
+    }
+
     /// All bare bytes are gone. Whoever calls this has the lock, and looks at what its zones are now.
     pub(super) fn drop_bare(self) {
         self.close_window();

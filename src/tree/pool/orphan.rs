@@ -23,7 +23,9 @@ impl PoolRef {
     /// The pool's own chunk is gone; its members may live on elsewhere.
     pub(in crate::tree) fn chunk_freed(self, location: *const c_char) {
         let held = self.hold();
-        self.drop_bare();
+        if self.has_bare() {
+            self.drop_bare();
+        }
         self.forget_window();
         self.set_irregular();
         self.orphaned.set(true);

@@ -183,15 +183,21 @@ pub(crate) fn release(chunk: Chunk, location: *const c_char) {
     unsafe { give::give(chunk.address()) };
 }
 
-/// Takes a chunk with the side record `side` and no other flag out of the tree and gives its bytes back, under no option that
-/// changes what a free does. That is the end of the change.
+/// Takes a chunk with the side record `side` and no other flag, unless that of a member, out of the tree and gives its bytes back,
+/// under no option that changes what a free does. That is the end of the change.
 #[inline(always)]
 pub(crate) fn release_with_side(leaf: Found, side: SideRef, location: *const c_char, _change: Change) {
-    let Found { chunk, span, .. } = leaf;
+    let Found { chunk, flags, span } = leaf;
     match chunk.parent.get() {
         Some(parent) if parent.above_has(GUARDED) => links::detach(chunk),
         Some(parent) => links::bridge(chunk, parent),
         None => {}
+    }
+    if flags & MEMBER != 0 {
+        seldom();
+        // SAFETY: the record is the chunk's alone.
+        unsafe { give::give(side.address()) };
+        return PoolRef::put_back(chunk, location);
     }
     chunk.stamp_freed(location);
     // SAFETY: the record is the chunk's alone; a chunk that is no member starts at its slot, and it is freed now.

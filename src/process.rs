@@ -308,7 +308,8 @@ mod tests {
     #[test]
     fn no_use_has_the_tag_of_a_generation() {
         setup();
-        let mut tags: std::vec::Vec<u32> = (0..GENERATIONS).flat_map(|n| [tag_of_generation(n), tag_of_use(n)]).collect();
+        let mut tags: std::vec::Vec<u32> =
+            (0..GENERATIONS).flat_map(|n| [tag_of_generation(n), tag_of_use(n)]).collect();
         tags.sort_unstable();
         tags.dedup();
         assert_eq!(tags.len(), TAGS as usize);

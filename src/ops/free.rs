@@ -12,7 +12,7 @@ use crate::error::{AllocError, Fault, FreeError};
 use crate::hint::seldom;
 use crate::mem::here::Change;
 use crate::mem::shared::Shared;
-use crate::tree::chunk::{DYING, POOL};
+use crate::tree::chunk::{DYING, MEMBER, POOL};
 use crate::tree::side::Running;
 use crate::tree::sight::{Found, Suspect};
 use crate::tree::{Chunk, Destructor, Finalizer, domain, links, refs, store};
@@ -92,8 +92,10 @@ pub unsafe fn free(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
 #[inline(always)]
 pub unsafe fn free_unready(found: Found, location: *const c_char) -> Result<(), FreeError> {
     let chunk = found.chunk();
-    if chunk.is_simple() {
-        free_simple_found(found, location)
+    if found.flags() == 0 {
+        free_simple_now(chunk, location)
+    } else if found.flags() == MEMBER {
+        free_plain_member(found, location)
     } else if may_have_destructor(chunk) {
         free_leaf_with_side(found, location)
     } else {
@@ -113,14 +115,14 @@ fn free_simple_now(chunk: Chunk, location: *const c_char) -> Result<(), FreeErro
     free_simple(chunk, location)
 }
 
-/// [`free_simple_now`] of a chunk that was found just now, often a leaf in a pool.
+/// [`free`] of a member of a pool that was found just now, and has no other flag.
 #[inline(never)]
-fn free_simple_found(found: Found, location: *const c_char) -> Result<(), FreeError> {
-    if store::release_plain_member(found, location) {
+fn free_plain_member(member: Found, location: *const c_char) -> Result<(), FreeError> {
+    if store::release_plain_member(member, location) {
         return Ok(());
     }
     let _change = Change::begin();
-    free_simple(found.chunk(), location)
+    free_simple(member.chunk(), location)
 }
 
 /// [`free_simple_now`] in the middle of a change.

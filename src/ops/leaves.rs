@@ -66,13 +66,10 @@ fn free_simple_leaves(
     let mut others = 0_usize;
     loop {
         let Some(child) = next else {
-            if at == top || !at.is_simply_dying() {
+            if at == top || !climb(&mut at, top, &mut leaves, location) {
                 break;
             }
-            // Where it leads back to: see `set_out`.
-            let up = at.next.get().unwrap_or(top);
-            leaves.release_emptied(at, location);
-            (at, next) = (up, up.child.get());
+            next = at.child.get();
             if at == top {
                 spared = but;
             }
@@ -90,7 +87,8 @@ fn free_simple_leaves(
                         continue;
                     }
                     seldom();
-                    (at, next, spared) = (child, set_out(child, at), ptr::null());
+                    (next, spared) = (set_out(child, &mut at), ptr::null());
+                    until_look = UntilLook::new();
                     continue;
                 }
                 if let Some(member) = sight.plain_member() {
@@ -98,7 +96,7 @@ fn free_simple_leaves(
                         next = member.chunk().next.get();
                         leaves.release_plain_member(member, location);
                     } else {
-                        (at, next, spared) = (child, set_out(child, at), ptr::null());
+                        (next, spared) = (set_out(child, &mut at), ptr::null());
                     }
                     continue;
                 }
@@ -121,7 +119,7 @@ fn free_simple_leaves(
         };
         match fate {
             Fate::Gone(after) => next = after,
-            Fate::Parent => (at, next, spared) = (child, set_out(child, at), ptr::null()),
+            Fate::Parent => (next, spared) = (set_out(child, &mut at), ptr::null()),
             Fate::Other => {
                 verified = child.verify();
                 break;
@@ -138,17 +136,32 @@ fn free_simple_leaves(
     verified.map(|()| at)
 }
 
-/// `child`, the first of `parent` that is left, is on its way out from now on, and leads back to its parent. Returns its first
-/// child.
-#[inline(always)]
-fn set_out(child: Chunk, parent: Chunk) -> Option<Chunk> {
+/// `child`, the first that is left `at` a chunk, is on its way out from now on, and leads back there. The way goes on there.
+/// Returns its first child.
+#[inline(never)]
+fn set_out(child: Chunk, at: &mut Chunk) -> Option<Chunk> {
     let after = child.next.get();
-    parent.child.set(after);
+    at.child.set(after);
     if let Some(after) = after {
         after.prev.set(None);
     }
-    drain::set_out(child, parent);
+    drain::set_out(child, *at);
+    *at = child;
     child.child.get()
+}
+
+/// Gives back what is left `at` a chunk below `top` that has lost its last child, if it has nothing to act on, and goes up from there.
+/// Says whether it did.
+#[inline(never)]
+fn climb(at: &mut Chunk, top: Chunk, leaves: &mut Leaves, location: *const c_char) -> bool {
+    let emptied = *at;
+    if !emptied.is_simply_dying() {
+        return false;
+    }
+    // Where it leads back to: see `set_out`.
+    *at = emptied.next.get().unwrap_or(top);
+    leaves.release_emptied(emptied, location);
+    true
 }
 
 /// [`free_simple_leaves`] under options that change what a free does.

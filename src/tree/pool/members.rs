@@ -193,7 +193,8 @@ impl PoolRef {
         let (member, old) = (member.chunk, member.chunk.size());
         let at = member.address().addr().get();
         let is_last = at + room_for(old) == block.bump.get();
-        if size <= old || !is_last || pool.announced.live.get() == 1 || block.end.get() - at < room_for(size) {
+        if size <= old || !is_last || pool.announced.live.get() == 1 || block.end.get() - at < room_for(size)
+        {
             return false;
         }
         block.bump.set(at + room_for(size));

@@ -5,6 +5,7 @@
 //! [ends](Run::end) it before.
 
 use core::ffi::c_char;
+use core::mem::MaybeUninit;
 
 use super::block::{Block, room_for};
 use super::{PoolRef, Zone};
@@ -16,12 +17,12 @@ use crate::tree::sight::{Found, Suspect};
 /// Those who wait for the lock do so for no more than so many members.
 const MOST: usize = 256;
 
-/// See the module.
+/// See the module. Each free of a list has one, mostly for nothing: so no more is written than that it is not open.
 pub(in crate::tree) struct Run {
-    /// Where the block lies whose members they are, and how long it is; 0 where there is none, or is to be none.
+    /// Where the block lies whose members they are, and how long it is: 0 if the run is not open.
     start: usize,
     length: usize,
-    open: Option<Open>,
+    open: MaybeUninit<Open>,
 }
 
 /// Members of one block.
@@ -48,7 +49,7 @@ pub(crate) enum Fate {
 
 impl Run {
     pub(in crate::tree) const fn new() -> Run {
-        Run { start: 0, length: 0, open: None }
+        Run { start: 0, length: 0, open: MaybeUninit::uninit() }
     }
 
     /// Gives back the member that `suspect` is, which is out of the tree but for its next sibling, if it has nothing to act on
@@ -85,8 +86,8 @@ impl Run {
             seldom();
             self.begin(find(), location);
         }
-        // SAFETY: where there is a length, it is open.
-        let open = unsafe { self.open.as_mut().unwrap_unchecked() };
+        // SAFETY: it is open.
+        let open = unsafe { self.open.assume_init_mut() };
         let size = member.size();
         member.stamp_freed(location);
         open.zone.put_back(open.block, at, room_for(size), location);
@@ -104,7 +105,7 @@ impl Run {
         let pool = PoolRef(block.pool());
         let zone = pool.zone_of(block);
         (self.start, self.length) = block.extent();
-        self.open = Some(Open { block, zone, pool, held, left: MOST, bytes: 0 });
+        self.open.write(Open { block, zone, pool, held, left: MOST, bytes: 0 });
     }
 
     /// The pool learns of what it got back.
@@ -118,9 +119,9 @@ impl Run {
     #[inline(never)]
     fn end_now(&mut self, location: *const c_char) {
         self.length = 0;
-        if let Some(Open { zone, pool, held, left, bytes, .. }) = self.open.take() {
-            pool.tally.remove(bytes);
-            pool.lost(zone, MOST - left, held, location);
-        }
+        // SAFETY: it was open until here, and nobody takes this twice.
+        let Open { zone, pool, held, left, bytes, .. } = unsafe { self.open.assume_init_read() };
+        pool.tally.remove(bytes);
+        pool.lost(zone, MOST - left, held, location);
     }
 }

@@ -11,9 +11,9 @@ mod resize;
 pub(crate) use create::{chunk, pool_chunk, shared_chunk, shared_context, successor};
 pub use quick::Quick;
 pub(crate) use quick::{
-    extend, goes_quickly, larger_child, member_child, pool_child, quick_child, quick_release, quick_release_member,
-    quick_root, ready_child, ready_pool_child, ready_release, release_plain_member, release_shared_leaf,
-    shared_child, unready_child,
+    extend, goes_quickly, larger_child, member_child, pool_child, quick_child, quick_release,
+    quick_release_member, quick_root, ready_child, ready_pool_child, ready_release, release_plain_member,
+    release_shared_leaf, shared_child, unready_child,
 };
 pub(crate) use release::{
     Leaves, UntilLook, discard, drop_bare, forget_members, is_regular_pool, release, release_leaf_in_mode,
@@ -28,8 +28,8 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 
 use super::chunk::{Chunk, GUARDED};
-use super::pool::PoolRef;
 pub(crate) use super::pool::Fate;
+use super::pool::PoolRef;
 use crate::mem::give;
 use crate::mem::heap::{self, HeapRef};
 use crate::mem::segment;
@@ -119,7 +119,11 @@ pub(super) unsafe fn give_block(at: NonNull<u8>) {
     // SAFETY: the caller's; blocks lie in spans, and one in a slice of its own is none of two slices.
     unsafe {
         let span = SpanRef::of(at.addr().get());
-        if span.is_single() && span.room() <= SLOT_MAX { give::give_lone(at) } else { give::give_to(span, at) }
+        if span.is_single() && span.room() <= SLOT_MAX {
+            give::give_lone(at)
+        } else {
+            give::give_to(span, at)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use core::ptr::{self, null, null_mut};
 use tmempool::mem::span::SpanRef;
 use tmempool::ops;
 use tmempool::tree::chunk::{Chunk, MEMBER};
-use tmempool::tree::sight::{Found, Look, Sight, Suspect};
+use tmempool::tree::sight::{Found, Look, Suspect};
 
 use crate::pointer::{refused, with, with_context, with_slow};
 use crate::reference::unlinked;

@@ -285,7 +285,10 @@ impl Chunk {
         self.next.set(from.next.get());
         self.prev.set(from.prev.get());
         self.child.set(from.child.get());
-        self.name.take_over(&from.name);
+        match self.side() {
+            Some(side) => side.set_name(from.name()),
+            None => self.name.take_over(&from.name),
+        }
         self.set_flags(from.tag.get() & FLAGS & !(MEMBER | POOL));
     }
 

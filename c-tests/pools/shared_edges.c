@@ -297,6 +297,58 @@ static void threads_that_end_in_a_destructor(void)
 	expect_no_fault();
 }
 
+static void *free_it(void *p)
+{
+	check(talloc_free(p) == 0);
+	return NULL;
+}
+
+static int gone;
+
+static int count(char *p)
+{
+	gone += p != NULL;
+	return 0;
+}
+
+/*
+ * A pool from outside the context, in whose room a chunk of the context moves when it grows: it keeps its name and its
+ * destructor, and whoever asks finds whose lock is its.
+ */
+static void into_a_pool_from_outside(void)
+{
+	static const bool has_destructor[] = { false, true };
+	size_t i, n;
+
+	for (i = 0; i < 2; i++) {
+		char *pool = (char *)talloc_pool(NULL, 4000), *full, *p;
+
+		a = tm_shared_context(NULL, "a");
+		full = (char *)talloc_size(pool, 3500);
+		check(talloc_steal(a, pool) == pool);
+		p = (char *)talloc_size(pool, 1000);
+		check(p < pool || p > full + 4000);
+		memset(p, 'p', 1000);
+		talloc_set_name_const(p, "p");
+		if (has_destructor[i]) {
+			talloc_set_destructor(p, count);
+		}
+		check(talloc_free(full) == 0);
+		p = (char *)talloc_realloc_size(pool, p, 2000);
+		check(p > pool && p < pool + 4000);
+		for (n = 0; n < 1000; n++) {
+			check(p[n] == 'p');
+		}
+		talloc_set_name_const(p, "p");
+		check(strcmp(talloc_get_name(p), "p") == 0 && talloc_parent(p) == pool);
+		check(talloc_strdup(p, "below") != NULL && talloc_total_blocks(a) == 4);
+		check(pthread_create(&another, NULL, free_it, p) == 0 && pthread_join(another, NULL) == 0);
+		check(gone == (int)i && talloc_total_blocks(a) == 2);
+		check(talloc_free(a) == 0);
+	}
+	expect_no_fault();
+}
+
 int main(void)
 {
 	catch_faults();
@@ -306,6 +358,7 @@ int main(void)
 	must_pass("forks while another has paused", forks_while_another_has_paused);
 	must_pass("misuse in a signal handler", misuse_in_a_handler);
 	must_pass("threads that end in a destructor", threads_that_end_in_a_destructor);
+	must_pass("into a pool from outside", into_a_pool_from_outside);
 	must_pass("many come and go", many_come_and_go);
 	return 0;
 }

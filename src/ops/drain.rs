@@ -22,25 +22,48 @@ use crate::tree::{Chunk, domain, links, refs, store};
 
 /// Frees all below `chunk`, which has left its parent's list. The calling thread is in `held` and in nothing else.
 ///
-/// It goes on `from` a chunk that [`free_leaves`] has come to: `chunk`, or one below that has set out.
+/// Most often nothing there has anything to act on, and no foreign code runs: then nothing need be watched over.
+#[inline(always)]
 pub(super) fn drain_root(
     chunk: Chunk,
-    from: Chunk,
     location: *const c_char,
     held: Option<Shared>,
 ) -> Result<(), FreeError> {
+    if let Some(held) = held {
+        return drain_shared_root(chunk, location, held);
+    }
+    let at = free_leaves(chunk, chunk, location, ptr::null(), None).map_err(FreeError::Corrupt)?;
+    if at == chunk && chunk.child.is_none() {
+        return Ok(());
+    }
     let root = Root::new(chunk);
     chunk.set_leaving();
-    if held.is_some() {
-        // Other threads are at work in the tree that it comes from.
-        root.list();
-    }
-    drain(chunk, from, location, Some(&root), held)
+    drain(chunk, at, location, Some(&root), None)
+}
+
+/// [`drain_root`] in a shared context: other threads are at work in the tree that it comes from.
+#[cold]
+fn drain_shared_root(chunk: Chunk, location: *const c_char, held: Shared) -> Result<(), FreeError> {
+    let root = Root::new(chunk);
+    chunk.set_leaving();
+    root.list();
+    drain_all(chunk, location, Some(&root), Some(held))
 }
 
 /// Frees all below `top`, which is marked as dying, but not `top` itself. That is the `root` of a free; or,
 /// without one, a child of a chunk whose children are being freed: nobody can free or move that chunk
-/// meanwhile, so there is nothing to watch over. It goes on `from` `top`, or from a chunk below that has set out.
+/// meanwhile, so there is nothing to watch over.
+pub(super) fn drain_all(
+    top: Chunk,
+    location: *const c_char,
+    root: Option<&Root>,
+    held: Option<Shared>,
+) -> Result<(), FreeError> {
+    let at = free_leaves(top, top, location, ptr::null(), held).map_err(FreeError::Corrupt)?;
+    drain(top, at, location, root, held)
+}
+
+/// [`drain_all`] from where [`free_leaves`] has stopped.
 pub(super) fn drain(
     top: Chunk,
     from: Chunk,
@@ -51,9 +74,6 @@ pub(super) fn drain(
     let mut inner = Inner::default();
     let mut at = from;
     loop {
-        if at.child.is_some() {
-            at = free_leaves(at, top, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
-        }
         match at.child.get() {
             Some(child) => {
                 inner.come_to(child, held);
@@ -70,6 +90,9 @@ pub(super) fn drain(
                 // Every dying chunk below the top has its way back.
                 at = up.unwrap_or(top);
             }
+        }
+        if at.child.is_some() {
+            at = free_leaves(at, top, location, ptr::null(), inner.or(held)).map_err(FreeError::Corrupt)?;
         }
     }
 }

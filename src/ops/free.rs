@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_void};
 use core::ptr;
 
 use super::begin::{Unless, after_destructor, begin, begin_from_there, call_destructor};
-use super::drain::{Inner, bury, drain, drain_root, go_down, leave};
+use super::drain::{Inner, bury, drain, drain_all, drain_root, go_down, leave};
 use super::entry::{Gained, enter_one, gain};
 use super::leaves::{Outcome, free_leaves, free_with_destructor, may_have_destructor, side_of_plain};
 use super::{Quick, reference, roots, shared};
@@ -329,22 +329,16 @@ fn finish(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result
         return Ok(());
     }
     if chunk.child.is_some() {
-        drain_root(chunk, chunk, location, held)?;
+        drain_root(chunk, location, held)?;
     }
     bury(chunk, location);
     Ok(())
 }
 
-/// Frees what lies below `chunk`, which has left its parent's list and has nothing else to act on, and `chunk`. Most often
-/// that are leaves, for which no foreign code runs: then nothing need be marked.
+/// Frees what lies below `chunk`, which has left its parent's list and has nothing else to act on, and `chunk`.
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    let at = free_leaves(chunk, chunk, location, ptr::null(), None).map_err(FreeError::Corrupt)?;
-    if at == chunk && chunk.child.is_none() {
-        store::release(chunk, location);
-        return Ok(());
-    }
-    drain_root(chunk, at, location, None)?;
+    drain_root(chunk, location, None)?;
     bury(chunk, location);
     Ok(())
 }
@@ -395,7 +389,7 @@ fn drain_all_but_name(chunk: Chunk, location: *const c_char) -> Result<(), FreeE
         child.verify().map_err(FreeError::Corrupt)?;
         inner.come_to(child, held);
         if let Some(child) = go_down(child, chunk, location, true, None, inner.or(held)) {
-            drain(child, child, location, None, inner.or(held))?;
+            drain_all(child, location, None, inner.or(held))?;
             bury(child, location);
         }
         inner.leave(child);

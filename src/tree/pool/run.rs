@@ -17,7 +17,8 @@ use crate::tree::sight::{Found, Suspect};
 /// Those who wait for the lock do so for no more than so many members.
 const MOST: usize = 256;
 
-/// See the module. Each free of a list has one, mostly for nothing: so no more is written than that it is not open.
+/// See the module. Each free of a list has one, mostly for nothing: so no more is written than that it is not open, in one place.
+#[repr(C)]
 pub(in crate::tree) struct Run {
     /// Where the block lies whose members they are, and how long it is: 0 if the run is not open.
     start: usize,
@@ -48,7 +49,8 @@ pub(crate) enum Fate {
 }
 
 impl Run {
-    pub(in crate::tree) const fn new() -> Run {
+    #[inline(always)]
+    pub(in crate::tree) fn new() -> Run {
         Run { start: 0, length: 0, open: MaybeUninit::uninit() }
     }
 

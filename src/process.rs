@@ -162,12 +162,20 @@ pub fn lasting_tag() -> u32 {
 
 /// Whether `tag` is of one of the first `generations` or `uses`, in this process or in one that it was forked from.
 pub fn is_tag_of_first(generations: usize, uses: usize, tag: u32) -> bool {
-    [&TAG_SECRET, &SECRET].into_iter().chain(&FORMER).any(|secret| {
-        let secret = secret.load(Relaxed);
+    secrets().any(|secret| {
         let number = (tag >> FLAG_BITS) ^ secret;
         let drawn = if number < GENERATIONS { generations } else { uses };
-        secret != 0 && number < TAGS && ((number % GENERATIONS) as usize) < drawn
+        number < TAGS && ((number % GENERATIONS) as usize) < drawn
     })
+}
+
+/// The secrets of this process, and of its nearest ancestors.
+fn secrets() -> impl Iterator<Item = u32> {
+    [&TAG_SECRET, &SECRET]
+        .into_iter()
+        .chain(&FORMER)
+        .map(|secret| secret.load(Relaxed))
+        .filter(|&secret| secret != 0)
 }
 
 /// Draws another secret for the tags of memory that is used anew. Called in a forked child, while it has one
@@ -180,7 +188,14 @@ pub fn renew_secret() {
         FORMER[i].store(FORMER[i - 1].load(Relaxed), Relaxed);
     }
     FORMER[0].store(TAG_SECRET.load(Relaxed), Relaxed);
-    TAG_SECRET.store(draw() as u32 & 0x00ff_ffff, Relaxed);
+    // No tag that is made of it is one that was made before.
+    let secret = loop {
+        let secret = draw() as u32 & 0x00ff_ffff;
+        if secrets().all(|former| former ^ secret >= TAGS) {
+            break secret;
+        }
+    };
+    TAG_SECRET.store(secret, Relaxed);
 }
 
 /// Where a number lies that tells this process's allocator from any other's.

@@ -32,7 +32,11 @@ pub(super) fn drain_root(
     if let Some(held) = held {
         return drain_shared_root(chunk, location, held);
     }
-    let at = free_leaves(chunk, chunk, location, ptr::null(), None).map_err(FreeError::Corrupt)?;
+    let at = free_leaves(chunk, chunk, location, ptr::null(), None).map_err(|fault| {
+        // It has left its parent's list, for whoever comes again.
+        chunk.set_leaving();
+        FreeError::Corrupt(fault)
+    })?;
     if at == chunk && chunk.child.is_none() {
         return Ok(());
     }

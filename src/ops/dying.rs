@@ -20,6 +20,7 @@ use crate::mem::heap::HeapRef;
 use crate::mem::shared::Shared;
 use crate::mem::threads;
 use crate::tree::chunk::ANCHOR;
+use crate::tree::pool::PoolRef;
 use crate::tree::{Chunk, domain, store};
 
 /// The root of a free in progress; on the list from the first foreign code on until it is dropped.
@@ -117,6 +118,10 @@ fn stand_in(anchor: Chunk, now: Option<Chunk>, alive: Chunk) {
     let heap = domain::of(alive).map_or_else(threads::current, |shared| Some(shared.heap()));
     let Some(heap) = heap else { return };
     for root in all(heap).filter(|root| root.parent() == Some(anchor)) {
+        if let Some(pool) = PoolRef::of_chunk(root) {
+            // What lies beside it may go along with the anchor.
+            pool.move_chunk();
+        }
         root.parent.set(now);
         mark(now);
     }

@@ -87,16 +87,17 @@ fn free_simple_leaves(
                         continue;
                     }
                     seldom();
-                    (next, spared) = (set_out(child, &mut at), ptr::null());
+                    leaves.end_run(location);
+                    (next, spared) = (go_into(child, &mut at), ptr::null());
                     until_look = UntilLook::new();
                     continue;
                 }
                 if let Some(member) = sight.plain_member() {
                     if member.chunk().child.is_none() {
                         next = member.chunk().next.get();
-                        leaves.release_plain_member(member, location);
+                        leaves.release_plain_member(member, location, &mut until_look);
                     } else {
-                        (next, spared) = (set_out(child, &mut at), ptr::null());
+                        (next, spared) = (go_into(child, &mut at), ptr::null());
                     }
                     continue;
                 }
@@ -118,8 +119,13 @@ fn free_simple_leaves(
             _ => leaves.release_other(child, location),
         };
         match fate {
-            Fate::Gone(after) => next = after,
-            Fate::Parent => (next, spared) = (set_out(child, &mut at), ptr::null()),
+            Fate::Gone { next: after, keeps_others_waiting } => {
+                next = after;
+                if keeps_others_waiting {
+                    until_look.end_at_next();
+                }
+            }
+            Fate::Parent => (next, spared) = (go_into(child, &mut at), ptr::null()),
             Fate::Other => {
                 verified = child.verify();
                 break;
@@ -139,7 +145,7 @@ fn free_simple_leaves(
 /// `child`, the first that is left `at` a chunk, is on its way out from now on, and leads back there. The way goes on there.
 /// Returns its first child.
 #[inline(never)]
-fn set_out(child: Chunk, at: &mut Chunk) -> Option<Chunk> {
+fn go_into(child: Chunk, at: &mut Chunk) -> Option<Chunk> {
     let after = child.next.get();
     at.child.set(after);
     if let Some(after) = after {
@@ -158,7 +164,7 @@ fn climb(at: &mut Chunk, top: Chunk, leaves: &mut Leaves, location: *const c_cha
     if !emptied.is_simply_dying() {
         return false;
     }
-    // Where it leads back to: see `set_out`.
+    // Where it leads back to: see `drain::set_out`.
     *at = emptied.next.get().unwrap_or(top);
     leaves.release_emptied(emptied, location);
     true

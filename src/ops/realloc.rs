@@ -237,10 +237,23 @@ fn copy(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
     if chunk.has(LIMITED) {
         count_copy(chunk, to)?;
     }
+    if chunk.has(MEMBER) {
+        leave_pool(chunk, to);
+    }
     store::take_identity(to, chunk);
     let bytes = chunk.size().min(size);
     // SAFETY: two different payloads, each at least this long.
     unsafe { chunk.ptr().cast::<u8>().copy_to_nonoverlapping(to.ptr().cast(), bytes) };
     store::discard(chunk, LOCATION.as_ptr());
     Ok(to)
+}
+
+/// `to` takes the place of the member `chunk`. What its pool has served below it hangs on what may be no member of the pool.
+#[inline]
+fn leave_pool(chunk: Chunk, to: Chunk) {
+    let home = Origin::of_member(chunk);
+    let stays = || to.has(MEMBER) && Origin::of_member(to).is_that_of(home);
+    if chunk.child.is_some() && !stays() {
+        home.let_go(None);
+    }
 }

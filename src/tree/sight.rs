@@ -208,7 +208,7 @@ impl Chunk {
     pub unsafe fn check_member(payload: *const c_void) -> Option<Chunk> {
         // SAFETY: the caller's.
         let suspect = unsafe { Chunk::sight(payload) }?.suspect()?;
-        Block::of_live_member(suspect, QUICK).map(|(_, member)| member)
+        Block::of_live_member(suspect, QUICK & !MEMBER).map(|(_, member)| member)
     }
 
     /// [`check`](Chunk::check), only if it goes the short way: for a live chunk that threads do not share, of the heap or of
@@ -362,7 +362,7 @@ impl Chunk {
         unsafe { Chunk::check(self.ptr()) }.map(|_| ())
     }
 
-    /// What the short way has turned down: shared chunks, members of pools, chunks of the malloc backend, those whose slice
+    /// What the short way has turned down: shared chunks, members of other blocks of pools, chunks of the malloc backend, those whose slice
     /// the table of heads does not know, and all that is no live chunk.
     #[inline(never)]
     unsafe fn check_slow(payload: *const c_void) -> Result<Chunk, Fault> {

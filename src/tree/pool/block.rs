@@ -144,6 +144,7 @@ impl Block {
     /// The member that `suspect` is, if it is one with no other flags than those of `allowed`, and its block.
     #[inline(always)]
     pub(in crate::tree) fn of_live_member(suspect: Suspect, allowed: u32) -> Option<(&'static Block, Chunk)> {
+        debug_assert!(allowed & MEMBER == 0);
         let Suspect { header, span } = suspect;
         // SAFETY: the header lies in a slice in use, whose memory can all be read.
         let tag = unsafe { header.as_ref() }.tag.peek();
@@ -362,7 +363,7 @@ impl Block {
     pub(super) fn renew_tag(&self, heap: HeapRef) -> u32 {
         // SAFETY: a block lies in a span in use.
         let span = unsafe { SpanRef::of(ptr::from_ref(self).addr()) };
-        if self.tag.get() == span.tag() | MEMBER {
+        if span.is_single() && self.tag.get() == span.tag() | MEMBER {
             heap.renew_tag(span);
             self.tag.set(span.tag() | MEMBER);
             self.mark.set(!span.tag());

@@ -204,6 +204,7 @@ impl PoolRef {
     fn let_go(self, to: Option<Chunk>) {
         let stays_beside = !self.orphaned.get()
             && self.home.get().is_none()
+            && !self.chunk().is_dying()
             && to.is_some_and(|to| self.chunk().parent() == Some(to) && !to.above_has(GUARDED));
         if stays_beside {
             self.set_irregular();
@@ -213,7 +214,7 @@ impl PoolRef {
         }
     }
 
-    /// The pool's own chunk goes to another parent.
+    /// The pool's own chunk goes to another parent, or its parent goes elsewhere without it.
     pub(crate) fn move_chunk(self) {
         if self.has_beside.get() {
             self.set_shared();

@@ -7,8 +7,9 @@
 //! as one is there.
 //!
 //! The members of a pool that is not shared are children of its chunk, of other members, or of the parent of its chunk: these
-//! are *beside* it. All of them are in one tree then, as long as nobody moves the chunk, or a member that is beside it: who does
-//! that says first that the pool is shared. When a function is through with its work, and frees the pool that it did it in,
+//! are *beside* it. All of them are in one tree then, as long as nobody moves the chunk, or a member that is beside it, or puts in the place
+//! of a member with children what is none, or takes the parent of a chunk that is being freed to another domain. Who does any
+//! of these says first that the pool is shared. When a function is through with its work, and frees the pool that it did it in,
 //! what it steals for its caller is beside the pool, most often.
 
 use core::ffi::c_char;

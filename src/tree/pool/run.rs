@@ -2,7 +2,7 @@
 //! once, and their pool learns of them when the run ends.
 //!
 //! Between two members of a run the pool's lock is held, if it has one; so who has a run takes no other lock of a pool, and
-//! [ends](Run::end) it before.
+//! [ends](Run::end) it before, and before it goes on with what is no member.
 
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -40,8 +40,8 @@ struct Open {
 
 /// What became of a member.
 pub(crate) enum Fate {
-    /// It is gone; what its next sibling was.
-    Gone(Option<Chunk>),
+    /// It is gone; what its next sibling was, and whether others wait for its pool from now on, until the run ends.
+    Gone { next: Option<Chunk>, keeps_others_waiting: bool },
     /// It has children, and nothing else to act on. Nothing has happened.
     Parent,
     /// It is no member, or has more to act on. Nothing has happened.
@@ -63,15 +63,16 @@ impl Run {
             return Fate::Parent;
         }
         let next = member.next.get();
-        self.give(member, || block, location);
-        Fate::Gone(next)
+        let keeps_others_waiting = self.give(member, || block, location);
+        Fate::Gone { next, keeps_others_waiting }
     }
 
-    /// Gives back `member`, a [plain one](Found::is_plain_member), which is out of the tree and has no children.
+    /// Gives back `member`, a [plain one](Found::is_plain_member), which is out of the tree and has no children. Says whether others
+    /// wait for its pool from now on, until the run ends.
     #[inline(always)]
-    pub(in crate::tree) fn release_plain(&mut self, member: Found, location: *const c_char) {
+    pub(in crate::tree) fn release_plain(&mut self, member: Found, location: *const c_char) -> bool {
         // SAFETY: it lies in a block that has the span to itself.
-        self.give(member.chunk, || unsafe { Block::of_span(member.span) }, location);
+        self.give(member.chunk, || unsafe { Block::of_span(member.span) }, location)
     }
 
     /// Gives back `member`, which is out of the tree and has nothing to act on.
@@ -80,13 +81,19 @@ impl Run {
         self.give(member, || Block::of_member(member), location);
     }
 
-    /// Gives back `member`, which lies in the block that `find` finds.
+    /// Gives back `member`, which lies in the block that `find` finds. Says whether it has taken a lock for that, and keeps it.
     #[inline(always)]
-    fn give(&mut self, member: Chunk, find: impl FnOnce() -> &'static Block, location: *const c_char) {
+    fn give(
+        &mut self,
+        member: Chunk,
+        find: impl FnOnce() -> &'static Block,
+        location: *const c_char,
+    ) -> bool {
         let at = member.address().addr().get();
+        let mut keeps_lock = false;
         if at.wrapping_sub(self.start) >= self.length {
             seldom();
-            self.begin(find(), location);
+            keeps_lock = self.begin(find(), location);
         }
         // SAFETY: it is open.
         let open = unsafe { self.open.assume_init_mut() };
@@ -98,16 +105,20 @@ impl Run {
         if open.left == 0 {
             self.end(location);
         }
+        keeps_lock
     }
 
+    /// It is open, for members of `block`. Says whether there is a lock.
     #[inline(never)]
-    fn begin(&mut self, block: &'static Block, location: *const c_char) {
+    fn begin(&mut self, block: &'static Block, location: *const c_char) -> bool {
         self.end(location);
         let held = block.hold();
+        let has_lock = held.is_some();
         let pool = PoolRef(block.pool());
         let zone = pool.zone_of(block);
         (self.start, self.length) = block.extent();
         self.open.write(Open { block, zone, pool, held, left: MOST, bytes: 0 });
+        has_lock
     }
 
     /// The pool learns of what it got back.

@@ -27,7 +27,7 @@ pub(crate) struct Leaves {
     run: Run,
 }
 
-/// How many plain leaves it is until one is given back with a look ahead. Apart from [`Leaves`], so that it stays in a
+/// How many plain leaves it is until one is given back with a look ahead, or a run of members ends. Apart from [`Leaves`], so that it stays in a
 /// register, as each leaf counts.
 pub(crate) struct UntilLook(u32);
 
@@ -35,6 +35,12 @@ impl UntilLook {
     #[inline(always)]
     pub(crate) fn new() -> UntilLook {
         UntilLook(FEW + 1)
+    }
+
+    /// The next plain leaf ends the run.
+    #[inline(always)]
+    pub(crate) fn end_at_next(&mut self) {
+        self.0 = 1;
     }
 }
 
@@ -58,6 +64,7 @@ impl Leaves {
         until.0 -= 1;
         if until.0 == 0 {
             seldom();
+            self.run.end(location);
             until.0 = look_ahead(leaf, span);
         }
         leaf.stamp_freed(location);
@@ -67,8 +74,15 @@ impl Leaves {
 
     /// Gives back a plain member of a pool without children.
     #[inline(always)]
-    pub(crate) fn release_plain_member(&mut self, leaf: Found, location: *const c_char) {
-        self.run.release_plain(leaf, location);
+    pub(crate) fn release_plain_member(
+        &mut self,
+        leaf: Found,
+        location: *const c_char,
+        until: &mut UntilLook,
+    ) {
+        if self.run.release_plain(leaf, location) {
+            until.end_at_next();
+        }
     }
 
     /// Gives back what may be a member of a pool that a link leads to.
@@ -84,6 +98,7 @@ impl Leaves {
         if chunk.has(MEMBER) {
             return self.run.release_member(chunk, location);
         }
+        self.run.end(location);
         chunk.stamp_freed(location);
         // SAFETY: a chunk that is no member starts at its slot, which lies in a span, and it is freed now.
         unsafe {
@@ -108,7 +123,8 @@ impl Leaves {
             return Fate::Other;
         }
         if leaf.has_only(REFERENCE) {
-            return release_reference_leaf(leaf, location).map_or(Fate::Other, Fate::Gone);
+            return release_reference_leaf(leaf, location)
+                .map_or(Fate::Other, |next| Fate::Gone { next, keeps_others_waiting: false });
         }
         // A freed one, which the tag would tell, has no flags.
         if leaf.has_only(GUARDED) && leaf.verify().is_ok() && leaf.child.is_none() {
@@ -116,7 +132,7 @@ impl Leaves {
             leaf.stamp_freed(location);
             // SAFETY: a chunk that is no member starts at its slot, and it is freed now.
             unsafe { give::give(leaf.address()) };
-            return Fate::Gone(next);
+            return Fate::Gone { next, keeps_others_waiting: false };
         }
         if leaf.has_only(POOL)
             && leaf.verify().is_ok()
@@ -125,7 +141,7 @@ impl Leaves {
             let next = leaf.next.get();
             leaf.stamp_freed(location);
             pool.give_back(location);
-            return Fate::Gone(next);
+            return Fate::Gone { next, keeps_others_waiting: false };
         }
         // SAFETY: aligned, and in a mapped segment.
         match unsafe { Suspect::in_segment(header) } {

@@ -21,9 +21,7 @@ use crate::tree::side::SideRef;
 use crate::tree::{Chunk, domain, links, refs, store};
 
 /// Frees all below `chunk`, which has left its parent's list. The calling thread is in `held` and in nothing else.
-///
-/// Most often nothing there has anything to act on, and no foreign code runs: then nothing need be watched over.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn drain_root(
     chunk: Chunk,
     location: *const c_char,
@@ -32,17 +30,29 @@ pub(super) fn drain_root(
     if let Some(held) = held {
         return drain_shared_root(chunk, location, held);
     }
-    let at = free_leaves(chunk, chunk, location, ptr::null(), None).map_err(|fault| {
-        // It has left its parent's list, for whoever comes again.
-        chunk.set_leaving();
-        FreeError::Corrupt(fault)
-    })?;
+    let at = free_root_leaves(chunk, location)?;
     if at == chunk && chunk.child.is_none() {
         return Ok(());
     }
+    drain_root_from(chunk, at, location)
+}
+
+/// Frees what lies below `chunk`, which has left its parent's list, and which nobody shares, as far as [`free_leaves`] does. Most
+/// often that is all: no foreign code runs, and nothing need be watched over.
+#[inline(always)]
+pub(super) fn free_root_leaves(chunk: Chunk, location: *const c_char) -> Result<Chunk, FreeError> {
+    free_leaves(chunk, chunk, location, ptr::null(), None).map_err(|fault| {
+        // It has left its parent's list, for whoever comes again.
+        chunk.set_leaving();
+        FreeError::Corrupt(fault)
+    })
+}
+
+/// The rest of [`drain_root`], from where [`free_root_leaves`] has stopped.
+pub(super) fn drain_root_from(chunk: Chunk, from: Chunk, location: *const c_char) -> Result<(), FreeError> {
     let root = Root::new(chunk);
     chunk.set_leaving();
-    drain(chunk, at, location, Some(&root), None)
+    drain(chunk, from, location, Some(&root), None)
 }
 
 /// [`drain_root`] in a shared context: other threads are at work in the tree that it comes from.

@@ -1,10 +1,11 @@
 //! Free: a chunk and everything below it.
 
 use core::ffi::{c_char, c_void};
-use core::ptr;
 
 use super::begin::{Unless, after_destructor, begin, begin_from_there, call_destructor};
-use super::drain::{Inner, bury, drain, drain_all, drain_root, go_down, leave};
+use super::drain::{
+    Inner, bury, drain, drain_all, drain_root, drain_root_from, free_root_leaves, go_down, leave,
+};
 use super::entry::{Gained, enter_one, gain};
 use super::leaves::{Outcome, free_leaves, free_with_destructor, may_have_destructor, side_of_plain};
 use super::{Quick, reference, roots, shared};
@@ -338,7 +339,12 @@ fn finish(chunk: Chunk, location: *const c_char, held: Option<Shared>) -> Result
 /// Frees what lies below `chunk`, which has left its parent's list and has nothing else to act on, and `chunk`.
 #[inline(never)]
 fn drain_simple(chunk: Chunk, location: *const c_char) -> Result<(), FreeError> {
-    drain_root(chunk, location, None)?;
+    let at = free_root_leaves(chunk, location)?;
+    if at == chunk && chunk.child.is_none() {
+        store::release(chunk, location);
+        return Ok(());
+    }
+    drain_root_from(chunk, at, location)?;
     bury(chunk, location);
     Ok(())
 }

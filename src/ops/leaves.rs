@@ -48,7 +48,7 @@ pub(super) fn free_leaves(
 const LEAVES_IN_ONE_GO: usize = 1000;
 
 /// [`free_leaves`], at most `most` of them, if they are shared. No foreign code runs, so a list is mended once, at the end.
-#[inline(always)]
+#[inline(never)]
 fn free_simple_leaves(
     mut at: Chunk,
     top: Chunk,

@@ -311,3 +311,38 @@ fn a_reset_is_a_free_of_the_children() {
         free(top);
     }
 }
+
+/// Small pools lie in slots; those from 2 KiB on have a slice to themselves, as long as there are few.
+#[test]
+fn members_go_the_short_way_of_their_block() {
+    // Everywhere else, and under Valgrind, a pool has no members.
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: one thread, live chunks; any address may be asked about.
+    unsafe {
+        let in_slot = ops::pool(None, 500).unwrap();
+        let alone = ops::pool(None, 5000).unwrap();
+        let (slot, slice) = (alloc(in_slot, 10), alloc(alone, 10));
+        let all = |member: Chunk| {
+            let quick = Chunk::check_quick(member.ptr()) == Some(member);
+            let by_block = Chunk::check_member(member.ptr()) == Some(member);
+            let named = Chunk::check_member_name(member.ptr(), c"name".as_ptr());
+            (quick, by_block, named)
+        };
+        const NAME: &std::ffi::CStr = c"name";
+        let is_named = |member: Chunk| {
+            member.set_name(NAME.as_ptr());
+            Chunk::check_member_name(member.ptr(), NAME.as_ptr())
+        };
+        assert_eq!(all(slot), (false, true, false));
+        assert_eq!(all(slice), (true, true, false));
+        assert!(is_named(slot) && is_named(slice));
+        for member in [slot, slice] {
+            free(member);
+            assert_eq!(all(member), (false, false, false));
+        }
+        free(in_slot);
+        free(alone);
+    }
+}

@@ -106,6 +106,7 @@ static int endless(char *p)
 
 int main(void)
 {
+	long before = 0;
 	char *root, *p;
 	int i;
 
@@ -170,6 +171,39 @@ int main(void)
 	talloc_set_destructor(p, endless);
 	check(talloc_free(root) == 0);
 	check(deaths == 1000000);
+
+	puts("nothing is left of what lies above a destructor");
+	root = node(NULL, "root");
+	deaths = 0;
+	for (i = 0; i < 200000; i++) {
+		p = node(node(node(node(root, "a"), "b"), "c"), "d");
+		talloc_set_destructor(p, count);
+		node(p, "e");
+		talloc_free_children(root);
+		check(talloc_total_blocks(root) == 1);
+		if (i == 1000) {
+			before = kib_of("VmRSS:");
+		}
+	}
+	check(deaths == 200000);
+	check(kib_of("VmRSS:") < before + 4096);
+	check(talloc_free(root) == 0);
+
+	puts("what was found corrupt is not freed again");
+	root = node(NULL, "root");
+	node(root, "older");
+	p = node(root, "p");
+	node(root, "newer");
+	other = node(p, "corrupt");
+	node(p, "newest");
+	memset(other - 48, 0x5a, 4);
+	check(talloc_free(p) == -1);
+	expect_fault(UNKNOWN);
+	check(talloc_total_blocks(root) == 3);
+	(void)talloc_free(p);
+	check(talloc_total_blocks(root) == 3);
+	check(talloc_free(root) == 0);
+	expect_no_fault();
 
 	puts("the null context is not to be freed");
 	talloc_enable_null_tracking_no_autofree();

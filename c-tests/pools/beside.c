@@ -244,6 +244,82 @@ static void shared_home(size_t room)
 	check(talloc_free(shared) == 0);
 }
 
+/* In the place of a member with children comes a chunk of the heap, which goes to another tree, and they with it. */
+static void heap_instead(size_t room)
+{
+	int is_beside;
+
+	for (is_beside = 0; is_beside < 2; is_beside++) {
+		void *pool = pool_and_stray(room);
+		char *member = talloc_strdup(pool, "member"), *below = talloc_strdup(member, "below");
+
+		if (is_beside != 0) {
+			check(talloc_steal(home, member) == member);
+		}
+		member = (char *)talloc_realloc_size(NULL, member, 8 << 20);
+		check(member != NULL && talloc_parent(below) == member);
+		check(talloc_steal(away, member) == member);
+		apart(pool, below);
+		check(talloc_free(member) == 0);
+		end(pool, 2);
+	}
+}
+
+enum { MEMBERS = 40000 };
+
+static char *strays[MEMBERS];
+static void *shared;
+static pthread_t user;
+
+static void *free_strays(void *unused)
+{
+	int i;
+
+	pthread_barrier_wait(&barrier);
+	for (i = MEMBERS - 1; i >= 0; i--) {
+		check(talloc_free(strays[i]) == 0);
+	}
+	return unused;
+}
+
+/* While the pool is on its way out, its parent goes where another thread uses it, and what is beside the pool. */
+static int move_home(char *p)
+{
+	check(p != NULL && talloc_steal(shared, home) == home);
+	check(pthread_create(&user, NULL, free_strays, NULL) == 0);
+	pthread_barrier_wait(&barrier);
+	return 0;
+}
+
+/* Both threads free what each has of the pool: none is lost, or the pool would stay for ever. */
+static void dying_pool(size_t room)
+{
+	enum { TIMES = 40 };
+	long before = 0;
+	int i, round;
+
+	for (round = 0; round < TIMES && room == 1000; round++) {
+		void *pool = pool_and_stray(MEMBERS * 150L);
+		char *last;
+
+		for (i = 0; i < MEMBERS; i++) {
+			strays[i] = (char *)talloc_size(stray, 16);
+			check(strays[i] != NULL && talloc_size(pool, 16) != NULL);
+		}
+		last = talloc_strdup(pool, "last");
+		shared = tm_shared_context(NULL, "shared");
+		talloc_set_destructor(last, move_home);
+		check(talloc_free(pool) == 0);
+		check(pthread_join(user, NULL) == 0);
+		check(strcmp(stray, "stray") == 0);
+		check(talloc_free(shared) == 0 && talloc_free(away) == 0);
+		if (round == TIMES / 4) {
+			before = kib_of("VmRSS:");
+		}
+	}
+	check(before == 0 || kib_of("VmRSS:") < before + 20000);
+}
+
 /* A pool that threads share, and a member that leaves for its parent's tree, which they do not. */
 static void shared_pool(size_t room)
 {
@@ -303,8 +379,8 @@ int main(void)
 {
 	static void (*const ways[])(size_t) = {
 		pool_moves, pool_comes_back, member_moves, member_comes_home, grandchild_moves, heap_between,
-		orphans_part, parent_dies, pool_outlives, tree_moves, shared_home, shared_pool, emptied, settled,
-		pool_without_parent,
+		orphans_part, parent_dies, pool_outlives, tree_moves, shared_home, heap_instead, dying_pool, shared_pool,
+		emptied, settled, pool_without_parent,
 	};
 	/* A slot, a slice, and more than that; the last is used up, and what comes then is the heap's. */
 	static const size_t rooms[] = { 1000, 8192, 200000, 300 };

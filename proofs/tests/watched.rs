@@ -45,6 +45,7 @@ const UNDER_TSAN: &[Watched] = &[
         environment: &[("ROUNDS", "400")],
     },
     Watched { source: "c-tests/pools/orphan_threads.c", arguments: &[], environment: &[("ROUNDS", "400")] },
+    Watched { source: "c-tests/pools/beside.c", arguments: &[], environment: &[("ROUNDS", "300")] },
     Watched { source: "c-tests/pools/shared_contexts.c", arguments: &["3000"], environment: &[] },
     Watched { source: "c-tests/pools/shared_model.c", arguments: &["2"], environment: &[] },
     Watched { source: "c-tests/pools/shared_edges.c", arguments: &[], environment: &[] },

@@ -249,7 +249,7 @@ fn copy(chunk: Chunk, size: usize) -> Result<Chunk, AllocError> {
 }
 
 /// `to` takes the place of the member `chunk`. What its pool has served below it hangs on what may be no member of the pool.
-#[inline]
+#[inline(never)]
 fn leave_pool(chunk: Chunk, to: Chunk) {
     let home = Origin::of_member(chunk);
     let stays = || to.has(MEMBER) && Origin::of_member(to).is_that_of(home);

@@ -89,12 +89,20 @@ pub(crate) fn is_zeroed(chunk: Chunk) -> bool {
 /// Makes the fresh `to` what `from` is in every respect but its bytes: place in the tree, name, side
 /// record and flags. A side record that says already whose lock guards `to` stays, if `from` has none.
 pub(crate) fn take_identity(to: Chunk, from: Chunk) {
-    if let (Some(new), Some(old)) = (to.side(), from.side()) {
-        old.set_shared(new.shared());
-        to.drop_side();
+    if to.has(SIDE) {
+        take_over_side(to, from);
     }
     to.take_identity(from);
     if to.has(SIDE) && to.has(MEMBER) {
         Origin::of_member(to).set_irregular();
+    }
+}
+
+/// `to` has a side record already, and `from` perhaps, too: one of them is left.
+#[cold]
+fn take_over_side(to: Chunk, from: Chunk) {
+    if let (Some(new), Some(old)) = (to.side(), from.side()) {
+        old.set_shared(new.shared());
+        to.drop_side();
     }
 }

@@ -18,6 +18,7 @@ use core::sync::atomic::{
     compiler_fence,
 };
 
+use super::borrowed::Borrowed;
 use super::generations::{Generations, Uses};
 use super::geometry;
 use super::give::{collected, collected_unowned};
@@ -52,6 +53,7 @@ pub struct Heap {
     /// The spans that slots are taken from, one for each size class.
     current: [Cell<SpanRef>; CLASSES],
     waiting: [Waiting; CLASSES],
+    borrowed: Borrowed,
     /// The spans that it keeps with nothing in them.
     pub(super) idle: Idle,
     pub(super) lone: Lone,
@@ -108,6 +110,7 @@ impl HeapRef {
             generations: Generations::new(),
             current: [const { Cell::new(SpanRef::none()) }; CLASSES],
             waiting: [const { Waiting { first: Cell::new(None), last: Cell::new(None) } }; CLASSES],
+            borrowed: Borrowed::new(),
             mailbox: Mailbox::new(),
         };
         // SAFETY: mapped just now, long enough and page-aligned.
@@ -180,7 +183,12 @@ impl HeapRef {
         }
         let current = self.current[class].get();
         if !current.exists() && !self.reopen(class) {
-            self.open_new(class, current == SpanRef::spent())?;
+            let had_some = current == SpanRef::spent();
+            let has_slots = |larger: usize| self.current[larger].get().exists();
+            if !had_some && let Some(lender) = self.borrowed.lender(class, has_slots) {
+                return self.take(lender);
+            }
+            self.open_new(class, had_some)?;
         }
         let span = self.current[class].get();
         let slot = span.free.get()?;

@@ -1,7 +1,8 @@
-//! Leaves: chunks without children, which a free gives back without going down to them.
+//! Leaves: chunks without children, or with none left, which a free gives back without a walk.
 //!
-//! Those with nothing to act on go in a run, without foreign code: what is the same for all is looked up once, and the list
-//! is mended at the end ([`free_leaves`]). A leaf with a destructor, and no more than that, goes in one go
+//! Chunks with nothing to act on go in one loop, without foreign code: leaves as they come; and where one has children, the
+//! loop goes down to them, and takes it along when the last of them is gone ([`free_leaves`]). What is the same for all is
+//! looked up once, and a list is mended at the end. A leaf with a destructor, and no more than that, goes in one go
 //! ([`free_with_destructor`]): the short way gives up before anything has happened where something is not ordinary; the
 //! destructor may do anything but free or resize the leaf, so that is looked at again, and where it is not what it was, the
 //! long way goes on from there.

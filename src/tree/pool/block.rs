@@ -176,10 +176,17 @@ impl Block {
         }
     }
 
-    /// Writes the head of a block where there is room for one, taken just now, and long enough: members lie in the `bytes` at
-    /// `first`.
+    /// Writes the head of a block into `room`: members lie in the `bytes` at `first`.
+    ///
+    /// # Safety
+    /// The room was taken just now, and is long enough.
     #[inline(always)]
-    pub(super) fn create(room: Room, pool: NonNull<Pool>, first: usize, bytes: usize) -> NonNull<Block> {
+    pub(super) unsafe fn create(
+        room: Room,
+        pool: NonNull<Pool>,
+        first: usize,
+        bytes: usize,
+    ) -> NonNull<Block> {
         debug_assert!(bytes.is_multiple_of(16) && first.is_multiple_of(16));
         let Room { at, span_tag, tag } = room;
         let block = Block {
@@ -197,7 +204,7 @@ impl Block {
             lock: Cell::new(process::pool_lock_number(at.addr().get())),
             capacity: Cell::new(bytes as u32),
         };
-        // SAFETY: nobody else's, aligned, and large enough.
+        // SAFETY: the caller's.
         unsafe { at.cast().write(block) };
         at.cast()
     }
